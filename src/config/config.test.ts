@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { describe, it } from 'node:test';
+import { ConfigError, readConfig, settingNames, unknownSettings } from './config.ts';
+
+const read = (path: string) => readFile(new URL(`../../${path}`, import.meta.url), 'utf8');
+
+describe('readConfig', () => {
+  it('has a default for everything', () => {
+    const config = readConfig({});
+    assert.equal(config.host, '127.0.0.1');
+    assert.equal(config.port, 6008);
+    assert.equal(config.databaseUrl, null);
+    assert.deepEqual(config.storage, { driver: 'disk' });
+    assert.deepEqual(config.backends, []);
+    assert.match(config.workflowsDir, /workflows$/);
+  });
+
+  it('takes an empty variable for none', () => {
+    assert.deepEqual(readConfig({ PORT: '', DATABASE_URL: '', OSS_ENDPOINT: '' }), readConfig({}));
+  });
+
+  it('reads backends with their credentials', () => {
+    const { backends } = readConfig({ COMFYUI_BACKENDS: 'http://a:1, https://u:p@b/x,' });
+    assert.deepEqual(
+      backends.map(({ label }) => label),
+      ['http://a:1', 'https://b/x'],
+    );
+  });
+
+  it('tells everything that is wrong in one message, and no secret', () => {
+    const env = {
+      PORT: '70000',
+      PUBLIC_URL: 'example.com',
+      DATABASE_URL: 'mysql://x',
+      COMFYUI_BACKENDS: 'http://a,ftp://u:secret@b',
+      STORAGE: 'oss',
+      SOURCE_ALLOW: '10.0.0.0/8,not a host',
+      MAX_SOURCE_BYTES: '-1',
+      LOG_LEVEL: 'loud',
+    };
+    assert.throws(
+      () => readConfig(env),
+      (error) => {
+        assert.ok(error instanceof ConfigError);
+        for (const name of Object.keys(env).filter((key) => key !== 'STORAGE')) {
+          assert.match(error.message, new RegExp(`\\b${name} `), name);
+        }
+        for (const name of ['OSS_REGION', 'OSS_BUCKET', 'OSS_ACCESS_KEY_SECRET']) {
+          assert.match(error.message, new RegExp(`${name} must be set when STORAGE is oss`));
+        }
+        assert.doesNotMatch(error.message, /secret@/);
+        return true;
+      },
+    );
+  });
+
+  it('notices names that look like ours and are not', () => {
+    assert.deepEqual(unknownSettings({ OSS_BUKET: 'x', COMFYUI_BACKENDS: 'y', PATH: 'z' }), [
+      'OSS_BUKET',
+    ]);
+  });
+});
+
+describe('the documents', () => {
+  it('name every setting, and no other', async () => {
+    const example = [...(await read('.env.example')).matchAll(/^([A-Z_]+)=/gm)].map((m) => m[1]);
+    assert.deepEqual(example.sort(), [...settingNames].sort());
+    const reference = await read('docs/configuration.md');
+    for (const name of settingNames) assert.match(reference, new RegExp(`\`${name}\``), name);
+  });
+
+  it('show the defaults as they are', async () => {
+    const example = [...(await read('.env.example')).matchAll(/^([A-Z_]+)=(.+)$/gm)];
+    const env = Object.fromEntries(example.map(([, name, value]) => [name, value]));
+    assert.deepEqual(readConfig(env), readConfig({}));
+  });
+});

@@ -1,0 +1,183 @@
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { type BackendAddress, parseBackendAddress } from '../comfyui/address.ts';
+import { parseSourceAllow, type SourceAllow } from '../media/source-policy.ts';
+import type { Env } from './env.ts';
+
+export interface Config {
+  readonly host: string;
+  /** 0 takes any free one. */
+  readonly port: number;
+  /** The base of the links that are given out; `null`: where the gateway listens. */
+  readonly publicUrl: string | null;
+  readonly databaseUrl: string | null;
+  readonly dataDir: string;
+  readonly workflowsDir: string;
+  /** None: the emulator. */
+  readonly backends: readonly BackendAddress[];
+  readonly storage: { readonly driver: 'disk' } | ({ readonly driver: 'oss' } & OssConfig);
+  readonly sourceAllow: SourceAllow;
+  readonly maxSourceBytes: number;
+  readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+}
+
+export interface OssConfig {
+  readonly region: string;
+  readonly endpoint: string | null;
+  /** The endpoint is a domain of the bucket's own. */
+  readonly cname: boolean;
+  readonly bucket: string;
+  readonly accessKeyId: string;
+  readonly accessKeySecret: string;
+  readonly stsToken: string | null;
+  readonly prefix: string;
+  readonly publicUrl: string | null;
+}
+
+/** Everything that is wrong with the settings, in one message. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+
+  constructor(problems: readonly string[]) {
+    super(`The settings are wrong:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
+  }
+}
+
+const httpUrl = z
+  .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' })
+  .transform((url) => url.replace(/\/+$/, ''));
+
+/** Every setting with its default. `docs/configuration.md` and `.env.example` list the same. */
+const settings = z.object({
+  HOST: z.string().default('127.0.0.1'),
+  PORT: wholeNumber(0, 65_535).default(6008),
+  PUBLIC_URL: httpUrl.optional(),
+  DATABASE_URL: z
+    .url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' })
+    .optional(),
+  DATA_DIR: z.string().default('./data'),
+  WORKFLOWS_DIR: z.string().optional(),
+  COMFYUI_BACKENDS: z.string().default('').transform(parsed(parseBackends)),
+  STORAGE: z.enum(['disk', 'oss'], { error: 'must be disk or oss' }).default('disk'),
+  OSS_REGION: z.string().optional(),
+  OSS_ENDPOINT: httpUrl.optional(),
+  OSS_CNAME: z.stringbool({ error: 'must be true or false' }).default(false),
+  OSS_BUCKET: z.string().optional(),
+  OSS_ACCESS_KEY_ID: z.string().optional(),
+  OSS_ACCESS_KEY_SECRET: z.string().optional(),
+  OSS_STS_TOKEN: z.string().optional(),
+  OSS_PREFIX: z
+    .string()
+    .regex(/^([^/]+\/)*$/, 'must be empty or end with / and not begin with one')
+    .default('outputs/'),
+  OSS_PUBLIC_URL: httpUrl.optional(),
+  SOURCE_ALLOW: z.string().default('').transform(parsed(parseSourceAllow)),
+  MAX_SOURCE_BYTES: wholeNumber(1, Number.MAX_SAFE_INTEGER).default(4 * 1024 ** 3), // 4 GiB
+  LOG_LEVEL: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+      error: 'must be trace, debug, info, warn, error, fatal or silent',
+    })
+    .default('info'),
+});
+
+export const settingNames: readonly string[] = Object.keys(settings.shape);
+
+/** Prefixes that only our own settings have a reason to bear. */
+const ours = /^(COMFYUI_|SOURCE_|MAX_SOURCE_|OSS_|WORKFLOWS_)/;
+
+/** @throws ConfigError naming every variable that is wrong. */
+export function readConfig(env: Env): Config {
+  // An empty variable is one that a compose file passed on unset.
+  const given = Object.entries(env).filter(([, value]) => value !== undefined && value !== '');
+  const { data, error } = settings.safeParse(Object.fromEntries(given));
+  const problems = error
+    ? error.issues.map(({ path, message }) => `${String(path[0])} ${message}`)
+    : [];
+  const variables = Object.fromEntries(given) as Record<string, string>;
+  problems.push(...missingForOss(variables));
+  if (!data || problems.length > 0) throw new ConfigError(problems);
+  return {
+    host: data.HOST,
+    port: data.PORT,
+    publicUrl: data.PUBLIC_URL ?? null,
+    databaseUrl: data.DATABASE_URL ?? null,
+    dataDir: resolve(data.DATA_DIR),
+    workflowsDir: data.WORKFLOWS_DIR ? resolve(data.WORKFLOWS_DIR) : shippedWorkflows(),
+    backends: data.COMFYUI_BACKENDS,
+    storage:
+      data.STORAGE === 'disk'
+        ? { driver: 'disk' }
+        : {
+            driver: 'oss',
+            region: data.OSS_REGION as string,
+            endpoint: data.OSS_ENDPOINT ?? null,
+            cname: data.OSS_CNAME,
+            bucket: data.OSS_BUCKET as string,
+            accessKeyId: data.OSS_ACCESS_KEY_ID as string,
+            accessKeySecret: data.OSS_ACCESS_KEY_SECRET as string,
+            stsToken: data.OSS_STS_TOKEN ?? null,
+            prefix: data.OSS_PREFIX,
+            publicUrl: data.OSS_PUBLIC_URL ?? null,
+          },
+    sourceAllow: data.SOURCE_ALLOW,
+    maxSourceBytes: data.MAX_SOURCE_BYTES,
+    logLevel: data.LOG_LEVEL,
+  };
+}
+
+/** Variables that look like a misspelt one of ours. */
+export function unknownSettings(env: Env): string[] {
+  return Object.keys(env).filter((name) => ours.test(name) && !settingNames.includes(name));
+}
+
+function missingForOss(env: Env): string[] {
+  if (env.STORAGE !== 'oss') return [];
+  return ['OSS_REGION', 'OSS_BUCKET', 'OSS_ACCESS_KEY_ID', 'OSS_ACCESS_KEY_SECRET']
+    .filter((name) => !env[name])
+    .map((name) => `${name} must be set when STORAGE is oss`);
+}
+
+/** `./workflows` of the working directory is this folder when the gateway is started from its own. */
+function shippedWorkflows(): string {
+  return fileURLToPath(new URL('../../workflows', import.meta.url));
+}
+
+function wholeNumber(least: number, most: number) {
+  const error = `must be a whole number from ${least} to ${most}`;
+  return z.coerce.number({ error }).int({ error }).min(least, { error }).max(most, { error });
+}
+
+function parseBackends(text: string): BackendAddress[] {
+  return text
+    .split(',')
+    .filter((part) => part.trim() !== '')
+    .map((part, index) => {
+      try {
+        return parseBackendAddress(part);
+      } catch (error) {
+        throw new Error(`entry ${index + 1}: ${(error as Error).message}`);
+      }
+    });
+}
+
+/** A parser that throws, as a step of a schema. */
+function parsed<T>(parse: (text: string) => T) {
+  return (text: string, context: z.RefinementCtx): T => {
+    try {
+      return parse(text);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: (error as Error).message });
+      return z.NEVER;
+    }
+  };
+}
+
+/** Where each part keeps its files. */
+export function dataFolders(dataDir: string) {
+  return {
+    database: join(dataDir, 'db'),
+    objects: join(dataDir, 'objects'),
+    spool: join(dataDir, 'spool'),
+  } as const;
+}

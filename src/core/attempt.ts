@@ -1,0 +1,23 @@
+import type { MediaInfo } from './media.ts';
+import type { Task } from './task.ts';
+
+/** One try of a task on one backend. Its number fences every write that is made for it. */
+export interface Attempt {
+  /** A UUID; also the folder of its files on the backend. */
+  readonly id: string;
+  readonly taskId: string;
+  /** 1, 2, … within the task. */
+  readonly number: number;
+  /** The backend's address, without credentials. */
+  readonly backend: string;
+  /** Stored before the prompt is posted; `null` while nothing can be running on the backend. */
+  readonly promptId: string | null;
+  /** What the input turned out to be; known once there is a prompt. */
+  readonly input: MediaInfo | null;
+}
+
+/** A task that this gateway owns for now, with the attempt that it works on. */
+export interface Claim {
+  readonly task: Task;
+  readonly attempt: Attempt;
+}

@@ -1,0 +1,88 @@
+/**
+ * The errors that the gateway knows. A code says what went wrong in a word that never changes;
+ * its fault says whose it is, and with that how loudly to log it and whether another try elsewhere
+ * can help. No HTTP status stands here: each dialect has its own table.
+ */
+
+/** Who has to mend it: the caller, the owner of the source, a ComfyUI server, or we. */
+export type Fault = 'client' | 'source' | 'backend' | 'gateway';
+
+const catalogue = {
+  // What a caller asked for.
+  invalid_request: 'client',
+  not_found: 'client',
+  body_too_large: 'client',
+  task_not_found: 'client',
+  task_already_ended: 'client',
+  workflow_unknown: 'client',
+  workflow_mismatch: 'client',
+  object_not_found: 'client',
+  // What the source turned out to be.
+  source_invalid: 'source',
+  source_refused: 'source',
+  source_unreachable: 'source',
+  source_not_found: 'source',
+  source_denied: 'source',
+  source_failed: 'source',
+  source_timeout: 'source',
+  source_too_large: 'source',
+  source_empty: 'source',
+  source_interrupted: 'source',
+  media_unsupported: 'source',
+  media_corrupt: 'source',
+  media_mismatch: 'source',
+  media_too_large: 'source',
+  // What a ComfyUI server did.
+  backend_unreachable: 'backend',
+  backend_failed: 'backend',
+  backend_upload_refused: 'backend',
+  prompt_rejected: 'backend',
+  prompt_lost: 'backend',
+  execution_failed: 'backend',
+  execution_interrupted: 'backend',
+  out_of_memory: 'backend',
+  output_missing: 'backend',
+  output_truncated: 'backend',
+  // What is ours.
+  workflow_invalid: 'gateway',
+  storage_failed: 'gateway',
+  spool_full: 'gateway',
+  attempts_exhausted: 'gateway',
+  unavailable: 'gateway',
+  internal: 'gateway',
+} as const satisfies Record<string, Fault>;
+
+export type ErrorCode = keyof typeof catalogue;
+
+export interface GatewayErrorOptions {
+  /** For the log only: paths, addresses, tracebacks. Never sent to a client. */
+  readonly detail?: unknown;
+  /** The request field that is wrong, as the caller wrote it. */
+  readonly field?: string;
+  readonly cause?: unknown;
+}
+
+export class GatewayError extends Error {
+  override readonly name = 'GatewayError';
+  readonly code: ErrorCode;
+  readonly detail: unknown;
+  readonly field: string | undefined;
+
+  /** `message` is public: a client reads it, so it holds no path, address or traceback. */
+  constructor(code: ErrorCode, message: string, options: GatewayErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.detail = options.detail;
+    this.field = options.field;
+  }
+
+  get fault(): Fault {
+    return catalogue[this.code];
+  }
+}
+
+/** What an unknown throwable becomes at the edge of an attempt or of a request. */
+export function toGatewayError(thrown: unknown): GatewayError {
+  if (thrown instanceof GatewayError) return thrown;
+  return new GatewayError('internal', 'Something went wrong inside the gateway', { cause: thrown });
+}

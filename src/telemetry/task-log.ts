@@ -1,0 +1,74 @@
+import type { Claim } from '../core/attempt.ts';
+import type { GatewayError } from '../core/errors.ts';
+import type { NextStep } from '../core/next-step.ts';
+import type { Task } from '../core/task.ts';
+import { type Logger, withoutQuery } from './logger.ts';
+
+/** One function for each thing that happens to a task: the log's vocabulary in one place. */
+export class TaskLog {
+  readonly #logger: Logger;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  taskAccepted({ id, dialect, workflow, source }: Task): void {
+    const fields = { task: id, dialect, workflow, source: withoutQuery(source.url) };
+    this.#logger.info(fields, 'task.accepted');
+  }
+
+  taskCanceled(id: string): void {
+    this.#logger.info({ task: id }, 'task.canceled');
+  }
+
+  taskCompleted(claim: Claim): void {
+    this.#logger.info(named(claim), 'task.completed');
+  }
+
+  attemptStarted(claim: Claim): void {
+    this.#logger.info(named(claim), 'attempt.started');
+  }
+
+  attemptAdopted(claim: Claim): void {
+    this.#logger.info({ ...named(claim), prompt: claim.attempt.promptId }, 'attempt.adopted');
+  }
+
+  attemptDetached(claim: Claim): void {
+    this.#logger.info(named(claim), 'attempt.detached');
+  }
+
+  /** What a client or a source did wrong is not our trouble. */
+  attemptFailed(claim: Claim, failure: GatewayError, next: NextStep): void {
+    const expected = failure.fault === 'client' || failure.fault === 'source';
+    const fields = { ...named(claim), code: failure.code, fault: failure.fault, next };
+    const { message, detail, cause } = failure;
+    this.#logger[expected ? 'info' : 'warn'](
+      { ...fields, reason: message, detail, err: cause },
+      'attempt.failed',
+    );
+  }
+
+  claimLost(claim: Claim): void {
+    this.#logger.info(named(claim), 'claim.lost');
+  }
+
+  withdrawFailed(claim: Claim, error: unknown): void {
+    this.#logger.warn({ ...named(claim), err: error }, 'prompt.left-behind');
+  }
+
+  settleFailed(claim: Claim, error: unknown): void {
+    this.#logger.error({ ...named(claim), err: error }, 'attempt.unsettled');
+  }
+
+  dispatchFailed(error: unknown): void {
+    this.#logger.error({ err: error }, 'dispatch.failed');
+  }
+
+  recoveryFailed(error: unknown): void {
+    this.#logger.error({ err: error }, 'recovery.failed');
+  }
+}
+
+function named({ task, attempt }: Claim): Record<string, unknown> {
+  return { task: task.id, attempt: attempt.number, backend: attempt.backend };
+}
