@@ -1,0 +1,28 @@
+import { GatewayError } from '../core/errors.ts';
+
+/** SQLSTATE classes that say the server is away or full, not that the statement is wrong. */
+const passing = /^(08|53|57P)/;
+const connection = new Set([
+  'CONNECTION_CLOSED',
+  'CONNECTION_DESTROYED',
+  'CONNECTION_ENDED',
+  'CONNECT_TIMEOUT',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOTFOUND',
+  'EPIPE',
+  'ETIMEDOUT',
+]);
+
+/** Turns the loss of the database into `unavailable`; any other error stays what it is. */
+export function translateDatabaseError(error: unknown): unknown {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    const code = 'code' in cause ? String(cause.code) : '';
+    if (connection.has(code) || passing.test(code)) {
+      return new GatewayError('unavailable', 'The gateway cannot reach its database', {
+        cause: error,
+      });
+    }
+  }
+  return error;
+}
