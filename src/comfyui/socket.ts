@@ -1,0 +1,101 @@
+import { randomUUID } from 'node:crypto';
+import { EventEmitter } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import { WebSocket } from 'ws';
+import type { BackendAddress } from './address.ts';
+import { type ComfyMessage, parseMessage } from './messages.ts';
+
+interface SocketEventMap {
+  open: [clientId: string];
+  message: [message: ComfyMessage];
+  close: [reason: string];
+}
+
+const pingEveryMs = 10_000;
+const handshakeMs = 5_000;
+const firstDelayMs = 250;
+const longestDelayMs = 10_000;
+
+/**
+ * One WebSocket to a ComfyUI server, opened again whenever it is lost. Each connection has a
+ * `client_id` of its own: a server that still holds the dead socket of a re-used id unregisters the
+ * new one when the old one goes, and the new one then hears nothing for ever.
+ */
+export class ComfySocket extends EventEmitter<SocketEventMap> {
+  readonly #address: BackendAddress;
+  #clientId: string | null = null;
+
+  constructor(address: BackendAddress) {
+    super();
+    this.#address = address;
+  }
+
+  /** The id of the open connection, or `null` while there is none. */
+  get clientId(): string | null {
+    return this.#clientId;
+  }
+
+  /** Keeps a connection until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    let delayMs = firstDelayMs;
+    while (!signal.aborted) {
+      const wasOpen = await this.#connect(signal);
+      delayMs = wasOpen ? firstDelayMs : Math.min(delayMs * 2, longestDelayMs);
+      // Jitter, or a server's return is greeted by all at once.
+      await delay(delayMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {});
+    }
+  }
+
+  /** One connection from its opening to its end; tells whether it ever opened. */
+  async #connect(signal: AbortSignal): Promise<boolean> {
+    const clientId = randomUUID();
+    const { origin, prefix, headers } = this.#address;
+    const socket = new WebSocket(
+      `${origin.replace(/^http/, 'ws')}${prefix}/ws?clientId=${clientId}`,
+      {
+        headers,
+        handshakeTimeout: handshakeMs,
+        maxPayload: 64 * 1024 * 1024,
+      },
+    );
+    const abort = () => socket.terminate();
+    signal.addEventListener('abort', abort, { once: true });
+    let reason = 'closed';
+    let isOpen = false;
+    socket.on('error', (error) => {
+      reason = error.message;
+    });
+    socket.on('open', () => {
+      isOpen = true;
+      this.#clientId = clientId;
+      this.emit('open', clientId);
+    });
+    // Binary frames are previews.
+    socket.on('message', (data, isBinary) => {
+      const message = isBinary ? null : parseMessage(data.toString());
+      if (message) this.emit('message', message);
+    });
+    const heartbeat = keepAlive(socket);
+    // An 'error' comes before the 'close' of a connection that failed; only the latter is the end.
+    await new Promise<void>((resolve) => socket.once('close', () => resolve()));
+    clearInterval(heartbeat);
+    signal.removeEventListener('abort', abort);
+    this.#clientId = null;
+    if (isOpen) this.emit('close', reason);
+    return isOpen;
+  }
+}
+
+/** The server sends no heartbeat of its own, but answers pings. */
+function keepAlive(socket: WebSocket): NodeJS.Timeout {
+  let answered = true;
+  socket.on('pong', () => {
+    answered = true;
+  });
+  return setInterval(() => {
+    if (socket.readyState !== WebSocket.OPEN) return;
+    if (!answered) return socket.terminate();
+    answered = false;
+    socket.ping();
+  }, pingEveryMs);
+}
