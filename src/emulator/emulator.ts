@@ -1,0 +1,161 @@
+/**
+ * A server that speaks ComfyUI 0.3.64's protocol as recorded, and really upscales, on CPU. For the
+ * demo, for tests and for benches; it says of itself that it is one.
+ */
+import './requirements.ts';
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Engine } from './engine.ts';
+import { Executor, type PromptRun } from './executor.ts';
+import { Faults, type InitialFaults } from './faults.ts';
+import { type Folders, openFolders } from './folders.ts';
+import { HttpServer } from './http-server.ts';
+import { PromptQueue } from './prompt-queue.ts';
+import type { RouteContext } from './routes.ts';
+import { Sockets } from './sockets.ts';
+import { Uploads } from './upload.ts';
+
+export interface EmulatorOptions {
+  /** 0, the default, takes any free port. */
+  readonly port?: number;
+  readonly host?: string;
+  /** Without one, a fresh folder that is removed at the end. */
+  readonly dataDir?: string;
+  readonly maxUploadBytes?: number;
+  readonly faults?: InitialFaults;
+}
+
+const defaultMaxUploadBytes = 100 * 1024 * 1024;
+
+export class Emulator {
+  /** Ways to misbehave. */
+  readonly faults: Faults;
+  readonly #host: string;
+  readonly #dataDir: string;
+  readonly #ownsDataDir: boolean;
+  readonly #maxUploadBytes: number;
+  readonly #http: HttpServer;
+  readonly #engine = new Engine();
+  readonly #runs: PromptRun[] = [];
+  #process: EmulatedProcess;
+  #port = 0;
+
+  private constructor(options: EmulatorOptions, dataDir: string, folders: Folders) {
+    this.#host = options.host ?? '127.0.0.1';
+    this.#dataDir = dataDir;
+    this.#ownsDataDir = options.dataDir === undefined;
+    this.#maxUploadBytes = options.maxUploadBytes ?? defaultMaxUploadBytes;
+    this.faults = new Faults(
+      {
+        dropSockets: () => this.#process.sockets.drop(),
+        loseHistory: () => this.#process.queue.clearHistory(),
+        restart: ({ refuseMs = 0 }) => this.#restart(refuseMs),
+        wedge: () => this.#process.queue.wedge(),
+      },
+      options.faults,
+    );
+    this.#process = this.#startProcess(folders);
+    this.#http = new HttpServer({ faults: this.faults, current: () => this.#process });
+  }
+
+  static async start(options: EmulatorOptions = {}): Promise<Emulator> {
+    const dataDir = options.dataDir ?? (await mkdtemp(path.join(os.tmpdir(), 'tmlsr-emulator-')));
+    const emulator = new Emulator(options, dataDir, await openFolders(dataDir));
+    emulator.#port = await emulator.#http.listen(options.port ?? 0, emulator.#host);
+    return emulator;
+  }
+
+  get url(): string {
+    return `http://${this.#host}:${this.#port}`;
+  }
+
+  /** Where `input/`, `output/` and `temp/` lie. */
+  get dataDir(): string {
+    return this.#dataDir;
+  }
+
+  /** Every prompt that started to run, oldest first, across restarts. */
+  get runs(): readonly PromptRun[] {
+    return this.#runs;
+  }
+
+  async close(): Promise<void> {
+    this.#process.sockets.drop();
+    await this.#http.close();
+    await this.#process.stop();
+    await this.#engine.close();
+    if (this.#ownsDataDir) await rm(this.#dataDir, { recursive: true, force: true });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #restart(refuseMs: number): Promise<void> {
+    this.#process.sockets.drop();
+    await this.#http.close();
+    await this.#process.stop();
+    await sleep(refuseMs);
+    this.#process = this.#startProcess(await openFolders(this.#dataDir));
+    await this.#http.listen(this.#port, this.#host);
+  }
+
+  #startProcess(folders: Folders): EmulatedProcess {
+    return new EmulatedProcess({
+      folders,
+      engine: this.#engine,
+      faults: this.faults,
+      runs: this.#runs,
+      maxUploadBytes: this.#maxUploadBytes,
+    });
+  }
+}
+
+interface ProcessOptions {
+  readonly folders: Folders;
+  readonly engine: Engine;
+  readonly faults: Faults;
+  readonly runs: PromptRun[];
+  readonly maxUploadBytes: number;
+}
+
+/** What a restart throws away: the queue, the history, the cache, and who is connected. */
+class EmulatedProcess {
+  readonly queue: PromptQueue;
+  readonly sockets: Sockets;
+  readonly context: RouteContext;
+  readonly #stopping = new AbortController();
+  readonly #running: Promise<void>;
+
+  constructor({ folders, engine, faults, runs, maxUploadBytes }: ProcessOptions) {
+    const features = { supports_preview_metadata: true, max_upload_size: maxUploadBytes };
+    this.queue = new PromptQueue(() => this.sockets.broadcastStatus());
+    this.sockets = new Sockets({
+      faults,
+      features,
+      queueRemaining: () => this.queue.remaining,
+    });
+    const { queue, sockets } = this;
+    const executor = new Executor({ queue, sockets, folders, engine, faults, runs });
+    this.context = {
+      queue,
+      executor,
+      uploads: new Uploads(folders, maxUploadBytes),
+      folders,
+      features,
+      maxBodyBytes: maxUploadBytes,
+      argv: ['tmlsr-emulator', '--cpu'],
+    };
+    this.#running = executor.run(this.#stopping.signal).catch((error) => {
+      if (!this.#stopping.signal.aborted) throw error;
+    });
+  }
+
+  /** Resolves when nothing of it runs any more; a tile on its way is waited for. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+  }
+}

@@ -1,0 +1,372 @@
+/**
+ * Runs prompts, one after the other, and tells the world about it in ComfyUI's order:
+ * `execution_start`, `execution_cached`, then for each node `progress_state`, `executing`, its ticks,
+ * `executed` where it has something to show, `progress_state`; then `execution_success` or
+ * `execution_error` or `execution_interrupted`, then the history is written, then `status`, then
+ * `executing` with no node.
+ */
+import type { Engine } from './engine.ts';
+import { ExecutionOrder } from './execution-order.ts';
+import type { Faults } from './faults.ts';
+import type { Folders } from './folders.ts';
+import { Frames } from './frames.ts';
+import { type CachedNode, NodeCache, nodeKeys } from './node-cache.ts';
+import { nodeClasses } from './nodes/index.ts';
+import type { NodeContext } from './nodes/node.ts';
+import { classes } from './object-info.ts';
+import { Progress } from './progress.ts';
+import type { PromptQueue } from './prompt-queue.ts';
+import { PythonError } from './python.ts';
+import type { Sockets } from './sockets.ts';
+import {
+  isLink,
+  type NodeMeta,
+  type PromptNode,
+  type QueueItem,
+  type StatusMessage,
+} from './wire.ts';
+
+/** A prompt that ran, for tests to count. `lost`: the emulator restarted or closed under it. */
+export interface PromptRun {
+  readonly id: string;
+  readonly startedAt: number;
+  readonly endedAt: number | null;
+  readonly status: 'running' | 'success' | 'error' | 'interrupted' | 'lost';
+}
+
+export interface ExecutorOptions {
+  readonly queue: PromptQueue;
+  readonly sockets: Sockets;
+  readonly folders: Folders;
+  readonly engine: Engine;
+  readonly faults: Faults;
+  /** Every run is appended here, and replaced when it ends. */
+  readonly runs: PromptRun[];
+}
+
+class Interrupted extends Error {}
+
+type Outcome = 'success' | 'error' | 'interrupted';
+
+export class Executor {
+  readonly #options: ExecutorOptions;
+  readonly #cache = new NodeCache();
+  #isInterrupted = false;
+  #forgets = false;
+
+  constructor(options: ExecutorOptions) {
+    this.#options = options;
+  }
+
+  /** Takes effect at the next node or tick of the running prompt, and not at all without one. */
+  interrupt(): void {
+    this.#isInterrupted = true;
+  }
+
+  /** The cache is dropped before the next prompt, or now if none is running. */
+  async forget(): Promise<void> {
+    this.#forgets = true;
+    if (this.#options.queue.running.length === 0) await this.#forgetNow();
+  }
+
+  /** Runs until the signal, which leaves a running prompt without an end. */
+  async run(signal: AbortSignal): Promise<void> {
+    try {
+      for (;;) {
+        const item = await this.#options.queue.take(signal);
+        await this.#runPrompt(item, signal);
+        await this.#forgetNow();
+      }
+    } finally {
+      await this.#cache.keepOnly([]);
+    }
+  }
+
+  async #forgetNow(): Promise<void> {
+    if (!this.#forgets) return;
+    this.#forgets = false;
+    await this.#cache.keepOnly([]);
+  }
+
+  async #runPrompt(item: QueueItem, signal: AbortSignal): Promise<void> {
+    const { queue, sockets, runs } = this.#options;
+    const [number, id, graph, extraData, outputs] = item;
+    const index = runs.push({ id, startedAt: Date.now(), endedAt: null, status: 'running' }) - 1;
+    const finish = (status: PromptRun['status']) => {
+      runs[index] = { ...(runs[index] as PromptRun), endedAt: Date.now(), status };
+    };
+    const clientId = extraData.client_id;
+    sockets.clientId = typeof clientId === 'string' ? clientId : null;
+    this.#isInterrupted = false;
+    const messages: StatusMessage[] = [];
+    const run = new Run(this.#options, this.#cache, item, messages, signal, () => {
+      if (this.#isInterrupted) {
+        this.#isInterrupted = false;
+        throw new Interrupted();
+      }
+    });
+    let outcome: Outcome;
+    try {
+      outcome = await run.execute();
+    } catch (error) {
+      finish('lost');
+      throw error;
+    }
+    sockets.lastNodeId = null;
+    finish(outcome);
+    queue.done(item, {
+      prompt: [number, id, graph, withoutKeys(extraData), outputs],
+      ...run.collectOutputs(),
+      status: {
+        status_str: outcome === 'success' ? 'success' : 'error',
+        completed: outcome === 'success',
+        messages,
+      },
+    });
+    sockets.toOwner('executing', { node: null, prompt_id: id });
+  }
+}
+
+/** What ComfyUI strips from the history. */
+function withoutKeys(extraData: Record<string, unknown>): Record<string, unknown> {
+  const { auth_token_comfy_org: _, api_key_comfy_org: __, ...rest } = extraData;
+  return rest;
+}
+
+/** One prompt. */
+class Run {
+  readonly #options: ExecutorOptions;
+  readonly #cache: NodeCache;
+  readonly #item: QueueItem;
+  readonly #messages: StatusMessage[];
+  readonly #signal: AbortSignal;
+  readonly #throwIfInterrupted: () => void;
+  readonly #progress: Progress;
+  readonly #executed: string[] = [];
+  #keys = new Map<string, string>();
+
+  constructor(
+    options: ExecutorOptions,
+    cache: NodeCache,
+    item: QueueItem,
+    messages: StatusMessage[],
+    signal: AbortSignal,
+    throwIfInterrupted: () => void,
+  ) {
+    this.#options = options;
+    this.#cache = cache;
+    this.#item = item;
+    this.#messages = messages;
+    this.#signal = signal;
+    this.#throwIfInterrupted = throwIfInterrupted;
+    this.#progress = new Progress(item[1]);
+  }
+
+  async execute(): Promise<Outcome> {
+    const [, , graph, , outputs] = this.#item;
+    this.#report('execution_start', {});
+    this.#keys = nodeKeys(graph, await this.#fingerprints());
+    await this.#cache.keepOnly(this.#keys.values());
+    const isCached = (id: string) => this.#cached(id) !== undefined;
+    this.#report('execution_cached', { nodes: Object.keys(graph).filter(isCached) });
+
+    const isOutput = (id: string) => classes.get(this.#node(id).class_type)?.output_node ?? false;
+    const order = new ExecutionOrder(graph, outputs, isCached, isOutput);
+    const victim = this.#chooseVictim(order.pending.filter((id) => !isCached(id)));
+    for (let id = order.next(); id !== null; id = order.next()) {
+      const failure = await this.#executeNode(id, id === victim);
+      if (failure !== null) return failure;
+      order.complete(id);
+    }
+    this.#report('execution_success', {});
+    return 'success';
+  }
+
+  /** `outputs` and `meta` of the history: of every node with something to show, run or cached. */
+  collectOutputs(): { outputs: Record<string, unknown>; meta: Record<string, NodeMeta> } {
+    const shown = Object.keys(this.#item[2]).flatMap((id) => {
+      const ui = this.#cached(id)?.ui;
+      return ui ? [[id, ui] as const] : [];
+    });
+    return {
+      outputs: Object.fromEntries(shown.map(([id, ui]) => [id, ui.output])),
+      meta: Object.fromEntries(shown.map(([id, ui]) => [id, ui.meta])),
+    };
+  }
+
+  async #executeNode(id: string, runsOutOfMemory: boolean): Promise<Outcome | null> {
+    const { sockets } = this.#options;
+    const promptId = this.#item[1];
+    const shown = { node: id, display_node: id };
+    const cached = this.#cached(id);
+    if (cached !== undefined) {
+      const output = cached.ui?.output ?? null;
+      sockets.toOwner('executed', { ...shown, output, prompt_id: promptId });
+      this.#finish(id);
+      return null;
+    }
+
+    sockets.lastNodeId = id;
+    this.#progress.start(id);
+    this.#sendProgress();
+    sockets.toOwner('executing', { ...shown, prompt_id: promptId });
+    const node = this.#node(id);
+    const inputs = this.#resolve(node);
+    try {
+      await this.#options.faults.whileStalled(this.#signal);
+      this.#throwIfInterrupted();
+      const result = await this.#runNode(id, node, inputs, runsOutOfMemory);
+      this.#signal.throwIfAborted();
+      const ui = result.ui === undefined ? null : { output: result.ui, meta: metaOf(id) };
+      if (ui !== null)
+        sockets.toOwner('executed', { ...shown, output: ui.output, prompt_id: promptId });
+      this.#cache.set(this.#keys.get(id) as string, { outputs: result.outputs, ui });
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      return this.#fail(id, node, inputs, error);
+    }
+    this.#executed.push(id);
+    this.#finish(id);
+    return null;
+  }
+
+  #runNode(
+    id: string,
+    node: PromptNode,
+    inputs: Record<string, unknown>,
+    runsOutOfMemory: boolean,
+  ) {
+    const { faults, folders, engine, sockets } = this.#options;
+    const failure = faults.takeNodeFailure(node.class_type);
+    if (failure !== null) throw new PythonError('RuntimeError', failure);
+    if (runsOutOfMemory) throw outOfMemory();
+    const checkpoint = async () => {
+      this.#signal.throwIfAborted();
+      await faults.whileStalled(this.#signal);
+      this.#throwIfInterrupted();
+    };
+    const context: NodeContext = {
+      inputs,
+      prompt: this.#item[2],
+      extraData: this.#item[3],
+      folders,
+      engine,
+      signal: this.#signal,
+      checkpoint,
+      tick: async (value, max) => {
+        await checkpoint();
+        this.#progress.update(id, value, max);
+        this.#sendProgress();
+        sockets.toOwnerOrAll('progress', { value, max, prompt_id: this.#item[1], node: id });
+      },
+    };
+    const nodeClass = nodeClasses[node.class_type];
+    if (nodeClass === undefined) throw new Error(`no implementation of ${node.class_type}`);
+    return nodeClass.run(context);
+  }
+
+  #fail(
+    id: string,
+    node: PromptNode,
+    inputs: Record<string, unknown>,
+    error: unknown,
+  ): Exclude<Outcome, 'success'> {
+    const where = { node_id: id, node_type: node.class_type, executed: [...this.#executed] };
+    if (error instanceof Interrupted) {
+      this.#report('execution_interrupted', where, true);
+      return 'interrupted';
+    }
+    this.#report('execution_error', {
+      ...where,
+      exception_message: messageOf(error),
+      exception_type: error instanceof PythonError ? error.type : 'RuntimeError',
+      traceback: [`  File "emulator/executor.ts", in execute ${node.class_type}\n`],
+      current_inputs: describeInputs(inputs),
+      current_outputs: Object.keys(this.#item[2]),
+    });
+    return 'error';
+  }
+
+  #finish(id: string): void {
+    this.#progress.finish(id);
+    this.#sendProgress();
+  }
+
+  #sendProgress(): void {
+    this.#options.sockets.toOwnerOrAll('progress_state', this.#progress.toMessage());
+  }
+
+  /** A message that is also kept in the history. */
+  #report(event: string, data: Record<string, unknown>, toAll = false): void {
+    const { sockets } = this.#options;
+    const full = { prompt_id: this.#item[1], ...data, timestamp: Date.now() };
+    this.#messages.push([event, full]);
+    if (toAll) sockets.toOwnerOrAll(event, full);
+    else sockets.toOwner(event, full);
+  }
+
+  #node(id: string): PromptNode {
+    return this.#item[2][id] as PromptNode;
+  }
+
+  #cached(id: string): CachedNode | undefined {
+    return this.#cache.get(this.#keys.get(id));
+  }
+
+  #resolve(node: PromptNode): Record<string, unknown> {
+    const inputs = Object.entries(node.inputs).map(([name, value]) => [
+      name,
+      isLink(value) ? this.#cached(value[0])?.outputs[value[1]] : value,
+    ]);
+    return Object.fromEntries(inputs);
+  }
+
+  /** What a loader's file contains; `null`, which matches nothing, where it cannot be read. */
+  async #fingerprints(): Promise<Map<string, string | null>> {
+    const fingerprints = new Map<string, string | null>();
+    for (const [id, node] of Object.entries(this.#item[2])) {
+      const read = nodeClasses[node.class_type]?.fingerprint;
+      if (read === undefined || node.inputs === undefined) continue;
+      const print = await read(node.inputs, this.#options.folders).catch(() => null);
+      fingerprints.set(id, print);
+    }
+    return fingerprints;
+  }
+
+  /** The node that an announced out-of-memory error will hit: the first that works on the GPU. */
+  #chooseVictim(pending: readonly string[]): string | null {
+    if (pending.length === 0 || !this.#options.faults.takeOutOfMemory()) return null;
+    const usesGpu = (id: string) => nodeClasses[this.#node(id).class_type]?.usesGpu === true;
+    return pending.find(usesGpu) ?? pending[0] ?? null;
+  }
+}
+
+function metaOf(id: string): NodeMeta {
+  return { node_id: id, display_node: id, parent_node: null, real_node_id: id };
+}
+
+function outOfMemory(): PythonError {
+  return new PythonError(
+    'torch.OutOfMemoryError',
+    'CUDA out of memory. Tried to allocate 20.00 GiB.',
+  );
+}
+
+const outOfMemoryTips =
+  'This error means you ran out of memory on your GPU.\n\nTIPS: If the workflow worked before you might have accidentally set the batch_size to a large number.';
+
+function messageOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  const isOutOfMemory = error instanceof PythonError && error.type === 'torch.OutOfMemoryError';
+  return `${message}\n${isOutOfMemory ? outOfMemoryTips : ''}`;
+}
+
+function describeInputs(inputs: Record<string, unknown>): Record<string, unknown[]> {
+  const described = Object.entries(inputs).map(([name, value]) => {
+    if (value instanceof Frames) {
+      return [name, [`tensor(shape=[${value.count}, ${value.height}, ${value.width}, 3])`]];
+    }
+    return [name, [typeof value === 'object' && value !== null ? String(value) : value]];
+  });
+  return Object.fromEntries(described);
+}

@@ -1,0 +1,141 @@
+/** The listening side: routes, the origin check, HTTP errors, and the upgrade to a WebSocket. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Faults } from './faults.ts';
+import { empty, type Reply, send, serverError, text } from './reply.ts';
+import { type RouteContext, routes, version } from './routes.ts';
+import type { Sockets } from './sockets.ts';
+import { BodyTooLarge } from './upload.ts';
+
+/** How long the rest of a refused body is read, so that the sender gets to see the answer. */
+const lingerMs = 10_000;
+
+export interface HttpServerOptions {
+  readonly faults: Faults;
+  /** The process of the moment: a restart makes another one. */
+  readonly current: () => { readonly context: RouteContext; readonly sockets: Sockets };
+}
+
+export class HttpServer {
+  readonly #options: HttpServerOptions;
+  #server: Server | null = null;
+
+  constructor(options: HttpServerOptions) {
+    this.#options = options;
+  }
+
+  async listen(port: number, host: string): Promise<number> {
+    const server = createServer((request, response) => void this.#answer(request, response));
+    // A 4 GB upload takes as long as it takes.
+    server.requestTimeout = 0;
+    server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(port, host, resolve);
+    });
+    this.#server = server;
+    return (server.address() as AddressInfo).port;
+  }
+
+  /** Refuses from now on, and breaks what is open. */
+  async close(): Promise<void> {
+    const server = this.#server;
+    if (server === null) return;
+    this.#server = null;
+    const closed = new Promise((resolve) => server.close(resolve));
+    server.closeAllConnections();
+    await closed;
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { faults } = this.#options;
+    response.on('error', () => {});
+    request.on('error', () => {});
+    response.setHeader('Server', `ComfyUI/${version}`);
+    try {
+      const reply = await this.#route(request);
+      if (faults.slowMs > 0) await sleep(faults.slowMs, undefined, { ref: false });
+      const isFile = typeof reply.body === 'object' && 'file' in reply.body;
+      const isHead = request.method === 'HEAD';
+      const isTruncated = isFile && !isHead && faults.takeTruncation();
+      if (response.destroyed) return;
+      await send(response, reply, { isHead, isTruncated });
+      await linger(request);
+    } catch {
+      // The client went away in the middle.
+      response.destroy();
+    }
+  }
+
+  async #route(request: IncomingMessage): Promise<Reply> {
+    if (isForeignOrigin(request)) return empty(403);
+    const { pathname, searchParams: query } = new URL(request.url ?? '/', 'http://localhost');
+    const found = findRoute(pathname);
+    if (found === null) return notFound();
+    const method = request.method === 'HEAD' ? 'GET' : (request.method ?? 'GET');
+    const handler = found.methods[method];
+    if (handler === undefined) return wrongMethod(Object.keys(found.methods));
+    const { context } = this.#options.current();
+    try {
+      return await handler(context, { message: request, query, wildcard: found.wildcard });
+    } catch (error) {
+      return error instanceof BodyTooLarge ? tooLarge(error) : serverError();
+    }
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => {});
+    const { pathname } = new URL(request.url ?? '/', 'http://localhost');
+    const refuse = (status: string) =>
+      socket.end(`HTTP/1.1 ${status}\r\nContent-Length: 0\r\n\r\n`);
+    if (isForeignOrigin(request)) refuse('403 Forbidden');
+    else if (withoutApi(pathname) !== '/ws') refuse('404 Not Found');
+    else this.#options.current().sockets.accept(request, socket, head);
+  }
+}
+
+/** Every route also stands below `/api`. */
+function withoutApi(pathname: string): string {
+  return pathname.startsWith('/api/') ? pathname.slice('/api'.length) : pathname;
+}
+
+function findRoute(pathname: string) {
+  const path = withoutApi(pathname);
+  const exact = routes[path];
+  if (exact !== undefined) return { methods: exact, wildcard: '' };
+  const slash = path.lastIndexOf('/');
+  const methods = routes[`${path.slice(0, slash)}/*`];
+  if (methods === undefined) return null;
+  return { methods, wildcard: decodeURIComponent(path.slice(slash + 1)) };
+}
+
+function notFound(): Reply {
+  return { status: 404, headers: { 'Content-Type': 'application/octet-stream' } };
+}
+
+function wrongMethod(methods: readonly string[]): Reply {
+  const allowed = methods.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
+  return text(405, '405: Method Not Allowed', { Allow: allowed.join(',') });
+}
+
+function tooLarge(error: BodyTooLarge): Reply {
+  return text(413, error.message, { Connection: 'close' });
+}
+
+/** A web page of another site must not reach a server on loopback. */
+function isForeignOrigin({ headers }: IncomingMessage): boolean {
+  const { host, origin } = headers;
+  if (host === undefined || origin === undefined) return false;
+  if (!/^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(host)) return false;
+  return !URL.canParse(origin) || new URL(origin).host !== host;
+}
+
+async function linger(request: IncomingMessage): Promise<void> {
+  if (request.complete || request.destroyed) return;
+  request.resume();
+  const timer = setTimeout(() => request.destroy(), lingerMs);
+  await new Promise((resolve) => request.once('close', resolve).once('end', resolve));
+  clearTimeout(timer);
+}

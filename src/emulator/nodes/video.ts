@@ -1,0 +1,112 @@
+/** ComfyUI's own video nodes: LoadVideo, GetVideoComponents, CreateVideo, SaveVideo. */
+import { copyFile, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { type Audio, decodeClip, encodeClip, probeClip, UnreadableClip } from '../clip.ts';
+import { type Folders, nextOutput, pad } from '../folders.ts';
+import { type Frame, type Frames, writeFrames } from '../frames.ts';
+import { PythonError } from '../python.ts';
+import type { FileReference } from '../wire.ts';
+import { exists } from './image.ts';
+import { framesOf, type Inputs, type NodeClass, numberOf, pathOf, textOf } from './node.ts';
+
+/** ComfyUI's VIDEO: a file, or the parts of a new one. */
+type Video =
+  | { readonly file: string }
+  | { readonly images: Frames; readonly audio: Audio | null; readonly fps: number };
+
+/** The encoder's own default, which ComfyUI leaves as it is. */
+const defaultCrf = 23;
+
+export const loadVideo: NodeClass = {
+  async run({ inputs, folders }) {
+    const video: Video = { file: pathOf(inputs, 'file', folders) };
+    return { outputs: [video] };
+  },
+  fingerprint: (inputs, folders) => fileVersion(inputs, 'file', folders),
+  validate: (inputs, folders) => checkVideo(inputs, 'file', folders),
+};
+
+/** A clip may be gigabytes: its version stands for its content. */
+export async function fileVersion(inputs: Inputs, name: string, folders: Folders): Promise<string> {
+  const { mtimeMs, size, ino } = await stat(pathOf(inputs, name, folders));
+  return `${mtimeMs}-${size}-${ino}`;
+}
+
+export async function checkVideo(
+  inputs: Inputs,
+  name: string,
+  folders: Folders,
+): Promise<Record<string, string>> {
+  const value = inputs[name];
+  if (typeof value !== 'string' || (await exists(pathOf(inputs, name, folders)))) return {};
+  return { [name]: `Invalid video file: ${value}` };
+}
+
+export const getVideoComponents: NodeClass = {
+  async run({ inputs, folders, signal }) {
+    const video = inputs.video as Video;
+    if ('images' in video) return { outputs: [video.images, video.audio, video.fps] };
+    try {
+      const info = await probeClip(video.file);
+      const frames = await writeFrames(folders.scratch, until(signal, decodeClip(video.file)));
+      return { outputs: [frames, wholeAudio(video.file, info.hasAudio), info.fps] };
+    } catch (error) {
+      if (!(error instanceof UnreadableClip)) throw error;
+      throw new PythonError(
+        'av.error.InvalidDataError',
+        `[Errno 1094995529] Invalid data found when processing input: '${video.file}'`,
+      );
+    }
+  },
+};
+
+function wholeAudio(file: string, hasAudio: boolean): Audio | null {
+  if (!hasAudio) return null;
+  return { file, startSeconds: 0, endSeconds: Number.POSITIVE_INFINITY };
+}
+
+/** Stops at the next frame when the emulator is closed. */
+export async function* until(
+  signal: AbortSignal,
+  frames: AsyncIterable<Frame>,
+): AsyncGenerator<Frame> {
+  for await (const frame of frames) {
+    signal.throwIfAborted();
+    yield frame;
+  }
+}
+
+export const createVideo: NodeClass = {
+  async run({ inputs }) {
+    const video: Video = {
+      images: framesOf(inputs, 'images'),
+      audio: (inputs.audio ?? null) as Audio | null,
+      fps: numberOf(inputs, 'fps', 30),
+    };
+    return { outputs: [video] };
+  },
+};
+
+export const saveVideo: NodeClass = {
+  async run({ inputs, folders, signal }) {
+    for (const [name, known] of [
+      ['format', ['auto', 'mp4']],
+      ['codec', ['auto', 'h264']],
+    ] as const) {
+      const value = textOf(inputs, name, 'auto');
+      if (known.some((each) => each === value)) continue;
+      throw new PythonError('ValueError', `'${value}' is not a valid ${name}`);
+    }
+    const video = inputs.video as Video;
+    const place = await nextOutput(
+      folders.output,
+      textOf(inputs, 'filename_prefix', 'video/ComfyUI'),
+    );
+    const filename = `${place.prefix}_${pad(place.counter)}_.mp4`;
+    const file = path.join(place.folder, filename);
+    if ('file' in video) await copyFile(video.file, file);
+    else await encodeClip({ ...video, frames: until(signal, video.images), file, crf: defaultCrf });
+    const saved: FileReference = { filename, subfolder: place.subfolder, type: 'output' };
+    return { outputs: [], ui: { images: [saved], animated: [true] } };
+  },
+};

@@ -1,0 +1,104 @@
+/** The node classes that this server offers, as `/object_info` describes them. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { type Folders, listFiles } from './folders.ts';
+
+export type InputSpec = readonly [type: string | readonly unknown[], options?: InputOptions];
+export type InputOptions = { readonly min?: number; readonly max?: number } & Record<
+  string,
+  unknown
+>;
+
+export interface ClassInfo {
+  readonly name: string;
+  readonly input: {
+    readonly required?: Readonly<Record<string, InputSpec>>;
+    readonly optional?: Readonly<Record<string, InputSpec>>;
+    readonly hidden?: Readonly<Record<string, unknown>>;
+  };
+  readonly output: readonly string[];
+  readonly output_node: boolean;
+}
+
+const folder = new URL('./object-info/', import.meta.url);
+
+export const classes: ReadonlyMap<string, ClassInfo> = new Map(
+  readdirSync(folder)
+    .toSorted()
+    .map((file) => JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as ClassInfo)
+    .map((info) => [info.name, info]),
+);
+
+/** A class may see its own node id: then the id is part of its cache key. */
+export function wantsUniqueId(info: ClassInfo): boolean {
+  return Object.values(info.input.hidden ?? {}).some((type) => [type].flat().includes('UNIQUE_ID'));
+}
+
+/** The loaders' combos list what lies in the input folder at this moment. */
+export async function describeClass(info: ClassInfo, folders: Folders): Promise<ClassInfo> {
+  const list = async (pattern: RegExp) =>
+    (await listFiles(folders.input)).filter((name) => pattern.test(name)).toSorted();
+  if (info.name === 'LoadImage') {
+    return withRequired(info, { image: [await list(imageName), { image_upload: true }] });
+  }
+  if (info.name === 'LoadVideo') {
+    const options = { multiselect: false, options: await list(videoName), video_upload: true };
+    return withRequired(info, { file: ['COMBO', options] });
+  }
+  if (info.name === 'VHS_LoadVideo') {
+    return withRequired(info, { video: [await list(videoName)] });
+  }
+  return info;
+}
+
+const imageName = /\.(png|jpe?g|webp|gif|bmp|tiff?|avif)$/i;
+const videoName = /\.(mp4|mov|webm|mkv|gif)$/i;
+
+function withRequired(info: ClassInfo, changed: Record<string, InputSpec>): ClassInfo {
+  return { ...info, input: { ...info.input, required: { ...info.input.required, ...changed } } };
+}
+
+/** What `/models` lists, as recorded. */
+export const modelFolders = [
+  'checkpoints',
+  'configs',
+  'loras',
+  'vae',
+  'text_encoders',
+  'diffusion_models',
+  'clip_vision',
+  'style_models',
+  'embeddings',
+  'diffusers',
+  'vae_approx',
+  'controlnet',
+  'gligen',
+  'upscale_models',
+  'custom_nodes',
+  'hypernetworks',
+  'photomaker',
+  'classifiers',
+  'model_patches',
+  'audio_encoders',
+  'VHS_video_formats',
+  'seedvr2',
+];
+
+/** The files of a model folder, or `null` where there is no such folder. */
+export function modelsIn(name: string): readonly string[] | null {
+  if (!modelFolders.includes(name)) return null;
+  if (name === 'upscale_models') return optionsOf('UpscaleModelLoader', 'model_name');
+  if (name === 'seedvr2') {
+    return [
+      ...optionsOf('SeedVR2LoadDiTModel', 'model'),
+      ...optionsOf('SeedVR2LoadVAEModel', 'model'),
+    ];
+  }
+  return [];
+}
+
+/** The choices of a combo that was declared the new way (`["COMBO", {options}]`). */
+export function optionsOf(className: string, input: string): readonly string[] {
+  const spec = classes.get(className)?.input;
+  const options = (spec?.required?.[input] ?? spec?.optional?.[input])?.[1]?.options;
+  return Array.isArray(options) ? options : [];
+}

@@ -1,0 +1,21 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { bool, float, int, repr } from './python.ts';
+
+test('converts as Python does', () => {
+  assert.equal(int('32'), 32);
+  assert.equal(int(32.9), 32);
+  assert.equal(int(true), 1);
+  assert.equal(float(' 1.5 '), 1.5);
+  assert.equal(bool('false'), true);
+  assert.equal(bool([]), false);
+  assert.throws(() => int('abc'), { message: "invalid literal for int() with base 10: 'abc'" });
+  assert.throws(() => int('1.5'));
+  assert.throws(() => int(null), /not 'NoneType'/);
+  assert.throws(() => float(''), { message: "could not convert string to float: ''" });
+});
+
+test('prints as Python does', () => {
+  assert.equal(repr({ a: 1, b: [true, null, 'x'] }), "{'a': 1, 'b': [True, None, 'x']}");
+  assert.equal(repr("it's"), '"it\'s"');
+});

@@ -1,0 +1,308 @@
+/** What `POST /prompt` checks, and the words in which it refuses. */
+import type { Folders } from './folders.ts';
+import { nodeClasses } from './nodes/index.ts';
+import { type ClassInfo, classes, type InputSpec } from './object-info.ts';
+import { bool, float, int, keyError, PythonError, repr, str } from './python.ts';
+import type { Prompt, PromptNode } from './wire.ts';
+
+export interface NodeError {
+  readonly type: string;
+  readonly message: string;
+  readonly details: string;
+  readonly extra_info: Record<string, unknown>;
+}
+
+export type NodeErrors = Record<
+  string,
+  { errors: readonly NodeError[]; dependent_outputs: string[]; class_type: string }
+>;
+
+export type Validation =
+  | { readonly error: null; readonly outputs: readonly string[]; readonly nodeErrors: NodeErrors }
+  | { readonly error: NodeError; readonly nodeErrors: NodeErrors };
+
+/** Checks a graph and converts its inputs in place. `targets` narrows the outputs to run. */
+export async function validatePrompt(
+  prompt: unknown,
+  targets: readonly unknown[] | null,
+  folders: Folders,
+): Promise<Validation> {
+  if (typeof prompt !== 'object' || prompt === null) {
+    throw new PythonError('TypeError', `${repr(prompt)} is not iterable`);
+  }
+  const graph = prompt as Prompt;
+  const outputs: string[] = [];
+  for (const [id, node] of Object.entries(graph)) {
+    const refusal = checkClass(id, node);
+    if (refusal !== null) return { error: refusal, nodeErrors: {} };
+    const isWanted = targets === null || targets.includes(id);
+    if (classes.get(node.class_type)?.output_node && isWanted) outputs.push(id);
+  }
+  if (outputs.length === 0) {
+    return { error: refuse('prompt_no_outputs', 'Prompt has no outputs'), nodeErrors: {} };
+  }
+  return new GraphCheck(graph, folders).run(outputs);
+}
+
+function checkClass(id: string, node: unknown): NodeError | null {
+  const details = `Node ID '#${id}'`;
+  if (typeof node !== 'object' || node === null) {
+    throw new PythonError('TypeError', `argument of type ${repr(node)} is not iterable`);
+  }
+  if (!('class_type' in node)) {
+    const message = 'Cannot execute because a node is missing the class_type property.';
+    return refuse('invalid_prompt', message, details);
+  }
+  if (typeof node.class_type !== 'string' || !classes.has(node.class_type)) {
+    const message = `Cannot execute because node ${str(node.class_type)} does not exist.`;
+    return refuse('invalid_prompt', message, details);
+  }
+  return null;
+}
+
+interface Verdict {
+  readonly isValid: boolean;
+  readonly errors: readonly NodeError[];
+}
+
+class GraphCheck {
+  readonly #graph: Prompt;
+  readonly #folders: Folders;
+  readonly #verdicts = new Map<string, Verdict>();
+  readonly #open = new Set<string>();
+
+  constructor(graph: Prompt, folders: Folders) {
+    this.#graph = graph;
+    this.#folders = folders;
+  }
+
+  async run(outputs: readonly string[]): Promise<Validation> {
+    const good: string[] = [];
+    const reasons: NodeError[] = [];
+    const nodeErrors: NodeErrors = {};
+    for (const output of outputs) {
+      const verdict = await this.#checkOutput(output);
+      if (verdict.isValid) {
+        good.push(output);
+        continue;
+      }
+      reasons.push(...verdict.errors);
+      for (const [id, { errors }] of this.#verdicts) {
+        // A node below a bad one is invalid too, but the fault is reported once, where it is.
+        if (errors.length === 0) continue;
+        const classType = this.#graph[id]?.class_type ?? '';
+        nodeErrors[id] ??= { errors, dependent_outputs: [], class_type: classType };
+        nodeErrors[id].dependent_outputs.push(output);
+      }
+    }
+    if (good.length > 0) return { error: null, outputs: good, nodeErrors };
+    const details = reasons.map((error) => `${error.message}: ${error.details}`).join('\n');
+    const message = 'Prompt outputs failed validation';
+    return { error: refuse('prompt_outputs_failed_validation', message, details), nodeErrors };
+  }
+
+  async #checkOutput(id: string): Promise<Verdict> {
+    try {
+      return await this.#check(id);
+    } catch (error) {
+      const { type, message } = asPython(error);
+      const verdict = invalid({
+        type: 'exception_during_validation',
+        message: 'Exception when validating node',
+        details: message,
+        extra_info: { exception_type: type, traceback: traceback() },
+      });
+      this.#verdicts.set(id, verdict);
+      return verdict;
+    }
+  }
+
+  async #check(id: string): Promise<Verdict> {
+    const known = this.#verdicts.get(id);
+    if (known !== undefined) return known;
+    // ComfyUI recurses until Python gives up and forgets why: a cycle is invalid without a reason.
+    if (this.#open.has(id)) return { isValid: false, errors: [] };
+    this.#open.add(id);
+    try {
+      const verdict = await this.#checkNode(id);
+      this.#verdicts.set(id, verdict);
+      return verdict;
+    } finally {
+      this.#open.delete(id);
+    }
+  }
+
+  async #checkNode(id: string): Promise<Verdict> {
+    const node = this.#graph[id];
+    if (node === undefined) throw keyError(id);
+    if (node.inputs === undefined) throw keyError('inputs');
+    const info = classes.get(node.class_type) as ClassInfo;
+    const errors: NodeError[] = [];
+    let isValid = true;
+    for (const [name, spec, isRequired] of inputsOf(info)) {
+      if (!(name in node.inputs)) {
+        if (isRequired) errors.push(inputError('required_input_missing', name, name));
+        continue;
+      }
+      const value = node.inputs[name];
+      if (Array.isArray(value)) {
+        const verdict = await this.#checkLink(name, spec, value);
+        errors.push(...verdict.errors);
+        isValid &&= verdict.isValid;
+      } else {
+        const error = checkValue(node, name, spec);
+        if (error !== null) errors.push(error);
+      }
+    }
+    errors.push(...(await this.#checkFiles(node)));
+    return { isValid: isValid && errors.length === 0, errors };
+  }
+
+  async #checkLink(name: string, spec: InputSpec, link: readonly unknown[]): Promise<Verdict> {
+    const input_config = [spec[0], spec[1] ?? {}];
+    if (link.length !== 2) {
+      const extra = { input_config, received_value: link };
+      return invalid(inputError('bad_linked_input', name, name, extra));
+    }
+    const [from, slot] = link;
+    const source = typeof from === 'string' ? this.#graph[from] : undefined;
+    if (typeof from !== 'string' || source === undefined) throw keyError(from);
+    const received = classes.get(source.class_type)?.output.at(Number(slot));
+    if (received === undefined) throw new PythonError('IndexError', 'tuple index out of range');
+    if (!accepts(spec[0], received)) {
+      const types = `received_type(${received}) mismatch input_type(${str(spec[0])})`;
+      const extra = { input_config, received_type: received, linked_node: link };
+      return invalid(inputError('return_type_mismatch', name, `${name}, ${types}`, extra));
+    }
+    try {
+      const { isValid } = await this.#check(from);
+      return { isValid, errors: [] };
+    } catch (error) {
+      const { type, message } = asPython(error);
+      const inner = {
+        type: 'exception_during_inner_validation',
+        message: 'Exception when validating inner node',
+        details: message,
+        extra_info: {
+          input_name: name,
+          input_config,
+          exception_message: message,
+          exception_type: type,
+          traceback: traceback(),
+          linked_node: link,
+        },
+      };
+      this.#verdicts.set(from, invalid(inner));
+      return { isValid: false, errors: [] };
+    }
+  }
+
+  /** A loader looks whether its file is there. */
+  async #checkFiles(node: PromptNode): Promise<NodeError[]> {
+    const complaints = await nodeClasses[node.class_type]?.validate?.(node.inputs, this.#folders);
+    return Object.entries(complaints ?? {}).map(([name, reason]) =>
+      inputError('custom_validation_failed', name, `${name} - ${reason}`),
+    );
+  }
+}
+
+function checkValue(node: PromptNode, name: string, spec: InputSpec): NodeError | null {
+  const [type, options = {}] = spec;
+  const input_config = [type, options];
+  const received_value = node.inputs[name];
+  let value: unknown;
+  try {
+    value = convert(type, received_value);
+  } catch (error) {
+    const { message } = asPython(error);
+    const details = `${name}, ${str(received_value)}, ${message}`;
+    const extra = { input_config, received_value, exception_message: message };
+    return {
+      ...inputError('invalid_input_type', name, details, extra),
+      message: `Failed to convert an input value to a ${str(type)} value`,
+    };
+  }
+  node.inputs[name] = value;
+  const extra = { input_config, received_value: value };
+  if (options.min !== undefined && Number(value) < options.min) {
+    return {
+      ...inputError('value_smaller_than_min', name, name, extra),
+      message: `Value ${printed(type, value)} smaller than min of ${printed(type, options.min)}`,
+    };
+  }
+  if (options.max !== undefined && Number(value) > options.max) {
+    return {
+      ...inputError('value_bigger_than_max', name, name, extra),
+      message: `Value ${printed(type, value)} bigger than max of ${printed(type, options.max)}`,
+    };
+  }
+  // The loaders' own check speaks for their file lists. A combo of the new kind, whose type is the
+  // word COMBO, is not checked at all: an unknown value fails when its node runs.
+  if (typeof type === 'string' || nodeClasses[node.class_type]?.validate !== undefined) return null;
+  if (type.includes(value)) return null;
+  const choices = type.length > 20 ? `(list of length ${type.length})` : repr(type);
+  return inputError('value_not_in_list', name, `${name}: '${str(value)}' not in ${choices}`, {
+    ...extra,
+    input_config: type.length > 20 ? null : input_config,
+  });
+}
+
+function convert(type: InputSpec[0], value: unknown): unknown {
+  if (type === 'INT') return int(value);
+  if (type === 'FLOAT') return float(value);
+  if (type === 'STRING') return str(value);
+  if (type === 'BOOLEAN') return bool(value);
+  return value;
+}
+
+/** A float prints with its point, as in "bigger than max of 1.0". */
+function printed(type: InputSpec[0], value: unknown): string {
+  return type === 'FLOAT' && Number.isInteger(value) ? `${value}.0` : str(value);
+}
+
+function accepts(type: InputSpec[0], received: string): boolean {
+  if (type === '*' || received === '*') return true;
+  if (typeof type !== 'string') return received === 'COMBO';
+  const wanted = type.split(',').map((each) => each.trim());
+  return received.split(',').every((each) => wanted.includes(each.trim()));
+}
+
+function* inputsOf(info: ClassInfo): Generator<[string, InputSpec, boolean]> {
+  for (const [name, spec] of Object.entries(info.input.required ?? {})) yield [name, spec, true];
+  for (const [name, spec] of Object.entries(info.input.optional ?? {})) yield [name, spec, false];
+}
+
+const inputMessages: Readonly<Record<string, string>> = {
+  required_input_missing: 'Required input is missing',
+  bad_linked_input: 'Bad linked input, must be a length-2 list of [node_id, slot_index]',
+  return_type_mismatch: 'Return type mismatch between linked nodes',
+  value_not_in_list: 'Value not in list',
+  custom_validation_failed: 'Custom validation failed for node',
+};
+
+function inputError(
+  type: string,
+  name: string,
+  details: string,
+  extra: Record<string, unknown> = {},
+): NodeError {
+  const message = inputMessages[type] ?? '';
+  return { type, message, details, extra_info: { input_name: name, ...extra } };
+}
+
+function invalid(error: NodeError): Verdict {
+  return { isValid: false, errors: [error] };
+}
+
+function refuse(type: string, message: string, details = ''): NodeError {
+  return { type, message, details, extra_info: {} };
+}
+
+function asPython(error: unknown): PythonError {
+  if (error instanceof PythonError) return error;
+  throw error;
+}
+
+function traceback(): string[] {
+  return ['  File "emulator/validate.ts", in validate_inputs\n'];
+}
