@@ -1,0 +1,263 @@
+import { open } from 'node:fs/promises';
+import { Worker } from 'node:worker_threads';
+import sharp, { type Metadata, type Sharp } from 'sharp';
+import { GatewayError } from '../core/errors.ts';
+import {
+  type ImageFormat,
+  imageFormats,
+  type MediaFormat,
+  type MediaInfo,
+  mediaKindOf,
+  type VideoFormat,
+  type VideoInfo,
+  videoFormats,
+} from '../core/media.ts';
+import { sniff, sniffBuffer, sniffBytes } from './sniff.ts';
+import type { FromVideoThread, ToVideoThread } from './video-thread.ts';
+
+/** Bytes that are somewhere else, such as behind HTTP with Range. */
+export interface RangeReader {
+  /** Bytes. */
+  readonly size: number;
+  read(start: number, endExclusive: number, signal: AbortSignal): Promise<Uint8Array>;
+}
+
+export interface MediaProbeOptions {
+  /** Above that an image is refused before any of it is decoded. */
+  readonly maxImagePixels?: number;
+  readonly videoMs?: number;
+}
+
+/** What sharp needs to read a header lies within this much of any sane image… */
+const headBytes = 512 * 1024;
+/** …except for TIFF, which may have its tables at the end, and WebP, of which it takes no part. */
+const wholeBytes = 32 * 1024 * 1024;
+/** A remote video's tables lie here and there; beyond this it is not tables that are read. */
+const maxRemoteBytes = 64 * 1024 * 1024;
+/** What a file claims of its boxes is not memory that we give. */
+const maxReadBytes = 32 * 1024 * 1024;
+/** A Matroska file without an index has to be read whole; 300 MB/s were measured. */
+const bytesPerMs = 100_000;
+
+// Formats with scripts, links and delegates of their own are none of ours, sniffed or not.
+sharp.block({ operation: ['VipsForeignLoad'] });
+sharp.unblock({
+  operation: [
+    'VipsForeignLoadPng',
+    'VipsForeignLoadJpeg',
+    'VipsForeignLoadWebp',
+    'VipsForeignLoadNsgif',
+    'VipsForeignLoadTiff',
+    'VipsForeignLoadHeif',
+  ],
+});
+// Each source is read once.
+sharp.cache(false);
+
+/** Finds out what a file is, from its bytes alone, and whether it is whole. */
+export class MediaProbe {
+  readonly #maxImagePixels: number;
+  readonly #videoMs: number;
+
+  constructor({ maxImagePixels = 100_000_000, videoMs = 5_000 }: MediaProbeOptions = {}) {
+    this.#maxImagePixels = maxImagePixels;
+    this.#videoMs = videoMs;
+  }
+
+  /**
+   * Probes a file of ours to its end: ComfyUI would take a truncated picture and make the rest grey.
+   * Of a remote one only the header is read.
+   *
+   * @throws GatewayError `media_unsupported`, `media_corrupt`, `media_too_large`; the signal's reason.
+   */
+  async probe(from: string | RangeReader, signal: AbortSignal): Promise<MediaInfo> {
+    signal.throwIfAborted();
+    const source = typeof from === 'string' ? from : limited(from, maxRemoteBytes);
+    const format = await formatOf(source, signal);
+    if (!format) throw unsupported();
+    return mediaKindOf(format) === 'image'
+      ? await this.#probeImage(source, format as ImageFormat, signal)
+      : await this.#probeVideo(source, format as VideoFormat, signal);
+  }
+
+  async #probeImage(
+    source: string | RangeReader,
+    format: ImageFormat,
+    signal: AbortSignal,
+  ): Promise<MediaInfo> {
+    const input = typeof source === 'string' ? source : await headOf(source, format, signal);
+    // The first frame stands for an animation: ComfyUI's LoadImage takes no more of it.
+    const image = sharp(input, {
+      limitInputPixels: this.#maxImagePixels,
+      failOn: typeof source === 'string' ? 'error' : 'none',
+      sequentialRead: true,
+      pages: 1,
+    });
+    try {
+      const metadata = await image.metadata();
+      if (typeof source === 'string') await decode(image, metadata, signal);
+      const { width, height } = asShown(metadata);
+      return { kind: 'image', format, width, height };
+    } catch (error) {
+      signal.throwIfAborted();
+      throw isTooLarge(error) ? tooLarge(this.#maxImagePixels) : corrupt('image', error);
+    }
+  }
+
+  /** Container parsers can be made to loop and to hoard: a thread can be ended when one does. */
+  async #probeVideo(
+    source: string | RangeReader,
+    format: VideoFormat,
+    signal: AbortSignal,
+  ): Promise<VideoInfo> {
+    const isWhole = typeof source === 'string';
+    const reader = isWhole ? await fileReader(source) : source;
+    const thread = new Worker(new URL('./video-thread.ts', import.meta.url), {
+      workerData: {
+        size: reader.size,
+        isWhole,
+      } satisfies ToVideoThread,
+      resourceLimits: { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 32 },
+      stdout: true,
+      stderr: true,
+    });
+    const videoMs = this.#videoMs + (isWhole ? Math.round(reader.size / bytesPerMs) : 0);
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(videoMs)]);
+    try {
+      const track = await answerOf(thread, reader, deadline);
+      return { kind: 'video', format, ...track };
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error instanceof GatewayError ? error : corrupt('video', error);
+    } finally {
+      await thread.terminate();
+      if (isWhole) await (reader as FileReader).close();
+    }
+  }
+}
+
+async function formatOf(
+  source: string | RangeReader,
+  signal: AbortSignal,
+): Promise<MediaFormat | null> {
+  if (typeof source === 'string') return await sniff(source);
+  return await sniffBuffer(await source.read(0, Math.min(source.size, sniffBytes), signal));
+}
+
+async function headOf(
+  source: RangeReader,
+  format: ImageFormat,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  const maxBytes = format === 'tiff' || format === 'webp' ? wholeBytes : headBytes;
+  return Buffer.from(await source.read(0, Math.min(source.size, maxBytes), signal));
+}
+
+/**
+ * Reads every row and keeps a pixel of each: a 40 MP JPEG takes 11 MB so, and 140 MB as it is. In both
+ * directions a JPEG would be shrunk while it is read, without its last rows; a WebP is read in one
+ * piece in any case, and takes 10 MB in place of 320 MB if that piece is small.
+ */
+async function decode(image: Sharp, { format, height }: Metadata, signal: AbortSignal) {
+  const rows = image
+    .clone()
+    .resize({ width: 1, height: format === 'webp' ? 1 : height, fit: 'fill' });
+  await orAborted(rows.raw().toBuffer(), signal);
+}
+
+/** What cannot be stopped is at least not waited for. */
+async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  if (signal.aborted) abort();
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+/** EXIF orientations 5 to 8 lie on their side. */
+function asShown({ width, height, orientation = 1 }: Metadata): { width: number; height: number } {
+  return orientation >= 5 ? { width: height, height: width } : { width, height };
+}
+
+interface FileReader extends RangeReader {
+  close(): Promise<void>;
+}
+
+async function fileReader(path: string): Promise<FileReader> {
+  const file = await open(path);
+  const { size } = await file.stat();
+  return {
+    size,
+    close: () => file.close(),
+    async read(start, endExclusive) {
+      if (endExclusive - start > maxReadBytes) throw new Error('It asks for too much at once');
+      const { buffer, bytesRead } = await file.read({
+        buffer: Buffer.alloc(endExclusive - start),
+        position: start,
+      });
+      return buffer.subarray(0, bytesRead);
+    },
+  };
+}
+
+function limited(source: RangeReader, maxBytes: number): RangeReader {
+  let readBytes = 0;
+  return {
+    size: source.size,
+    async read(start, endExclusive, signal) {
+      readBytes += endExclusive - start;
+      if (readBytes > maxBytes) throw new Error('It asks for too many bytes');
+      return await orAborted(source.read(start, endExclusive, signal), signal);
+    },
+  };
+}
+
+/** Serves the thread's wishes for bytes until it answers. */
+function answerOf(
+  thread: Worker,
+  reader: RangeReader,
+  signal: AbortSignal,
+): Promise<Omit<VideoInfo, 'kind' | 'format'>> {
+  const { promise, resolve, reject } = Promise.withResolvers<Omit<VideoInfo, 'kind' | 'format'>>();
+  thread.on('error', reject);
+  thread.on('exit', () => reject(new Error('The thread ended without an answer')));
+  thread.on('message', async (message: FromVideoThread) => {
+    if (message.kind === 'info') return resolve(message.info);
+    if (message.kind === 'no-video') return reject(noVideo());
+    if (message.kind === 'failed') return reject(new Error(message.reason));
+    try {
+      const bytes = await reader.read(message.start, message.end, signal);
+      thread.postMessage({ id: message.id, bytes });
+    } catch (error) {
+      reject(error);
+    }
+  });
+  signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  if (signal.aborted) reject(signal.reason);
+  return promise;
+}
+
+function isTooLarge(error: unknown): boolean {
+  return error instanceof Error && /exceeds pixel limit/i.test(error.message);
+}
+
+function unsupported(): GatewayError {
+  const known = [...imageFormats, ...videoFormats].join(', ');
+  return new GatewayError('media_unsupported', `The source is none of the known types: ${known}`);
+}
+
+function noVideo(): GatewayError {
+  return new GatewayError('media_unsupported', 'The source is a container without a video track');
+}
+
+function tooLarge(pixels: number): GatewayError {
+  return new GatewayError('media_too_large', `The image has more than ${pixels} pixels`);
+}
+
+function corrupt(what: string, cause: unknown): GatewayError {
+  return new GatewayError('media_corrupt', `The ${what} is damaged or cut off`, { cause });
+}
