@@ -1,0 +1,232 @@
+import { createHash, randomUUID } from 'node:crypto';
+import type { BigIntStats } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { addAbortSignal } from 'node:stream';
+import { GatewayError } from '../core/errors.ts';
+import { contentTypeOf, formatOfName } from '../core/media.ts';
+import { diskFailed, errorCodeOf, rangeNotSatisfiable } from './errors.ts';
+import { checkObjectKey, encodeObjectKey } from './object-key.ts';
+import type {
+  ByteRange,
+  ByteSource,
+  ObjectStat,
+  ObjectStore,
+  OpenObject,
+  PutOptions,
+  StoredObject,
+} from './object-store.ts';
+import { readSource } from './read-source.ts';
+
+export interface DiskStoreOptions {
+  /** The folder of the objects; made when it is missing. */
+  readonly root: string;
+  /**
+   * Where clients reach the gateway, which serves objects under `/objects/`. A function, because the
+   * port may be known only after the store was opened.
+   */
+  readonly baseUrl: () => string;
+}
+
+const temporaryFolder = '.tmp';
+
+/**
+ * A temporary file that nobody has written to for so long was left by a crash. Younger ones may
+ * belong to another gateway that shares the folder.
+ */
+const abandonedAfterMs = 60 * 60_000;
+
+/**
+ * Objects as files of the same name. An object appears whole or not at all: it is written beside,
+ * on the same file system, brought to the disk, and then renamed.
+ */
+export class DiskStore implements ObjectStore {
+  readonly #root: string;
+  readonly #baseUrl: () => string;
+
+  private constructor(root: string, baseUrl: () => string) {
+    this.#root = root;
+    this.#baseUrl = baseUrl;
+  }
+
+  static async open({ root, baseUrl }: DiskStoreOptions): Promise<DiskStore> {
+    const store = new DiskStore(resolve(root), baseUrl);
+    await onDisk(async () => {
+      await mkdir(store.#temporaryRoot, { recursive: true });
+      await store.#sweep();
+    });
+    return store;
+  }
+
+  async put(key: string, source: ByteSource, options: PutOptions): Promise<StoredObject> {
+    const path = this.#pathOf(key);
+    const temporaryPath = join(this.#temporaryRoot, randomUUID());
+    options.signal.throwIfAborted();
+    try {
+      const sha256 = await write(temporaryPath, source, options);
+      await onDisk(() => this.#publish(temporaryPath, path));
+      return { key, size: source.size, sha256 };
+    } catch (error) {
+      // What cannot be removed now is swept by a later start.
+      await rm(temporaryPath, { force: true }).catch(() => {});
+      throw error;
+    }
+  }
+
+  async open(
+    key: string,
+    range: ByteRange | null,
+    signal: AbortSignal,
+  ): Promise<OpenObject | null> {
+    const path = this.#pathOf(key);
+    signal.throwIfAborted();
+    return await onDisk(async () => {
+      const file = await unlessMissing(open(path));
+      if (!file) return null;
+      try {
+        const stats = await file.stat({ bigint: true });
+        if (!stats.isFile()) {
+          await file.close();
+          return null;
+        }
+        const found = describe(key, stats);
+        if (range && range.start >= found.size) throw rangeNotSatisfiable();
+        const body = file.createReadStream(range ?? {});
+        return { ...found, body: addAbortSignal(signal, body) };
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
+    });
+  }
+
+  async stat(key: string, signal: AbortSignal): Promise<ObjectStat | null> {
+    const path = this.#pathOf(key);
+    signal.throwIfAborted();
+    const stats = await onDisk(() => unlessMissing(stat(path, { bigint: true })));
+    return stats?.isFile() ? describe(key, stats) : null;
+  }
+
+  async delete(key: string, signal: AbortSignal): Promise<void> {
+    const path = this.#pathOf(key);
+    signal.throwIfAborted();
+    await onDisk(() => unlessMissing(rm(path)));
+    await this.#removeEmptyFolders(dirname(path));
+  }
+
+  urlOf(key: string): string {
+    checkObjectKey(key);
+    return `${this.#baseUrl().replace(/\/+$/, '')}/objects/${encodeObjectKey(key)}`;
+  }
+
+  get #temporaryRoot(): string {
+    return join(this.#root, temporaryFolder);
+  }
+
+  #pathOf(key: string): string {
+    checkObjectKey(key);
+    if (key.split('/')[0] === temporaryFolder) {
+      throw new GatewayError('invalid_request', 'The object key is not valid', { detail: { key } });
+    }
+    return join(this.#root, key);
+  }
+
+  async #publish(temporaryPath: string, path: string): Promise<void> {
+    const folder = dirname(path);
+    await mkdir(folder, { recursive: true });
+    try {
+      await rename(temporaryPath, path);
+    } catch (error) {
+      // A `delete` beside us may just have removed the folder, because it was empty.
+      if (errorCodeOf(error) !== 'ENOENT') throw error;
+      await mkdir(folder, { recursive: true });
+      await rename(temporaryPath, path);
+    }
+    // The new name, and the folders made for it, reach the disk with the folders that hold them.
+    for (const holding of this.#foldersUp(folder)) await syncFolder(holding);
+    await syncFolder(this.#root);
+  }
+
+  async #removeEmptyFolders(folder: string): Promise<void> {
+    for (const candidate of this.#foldersUp(folder)) {
+      const removed = await rmdir(candidate).then(
+        () => true,
+        () => false,
+      );
+      if (!removed) return;
+    }
+  }
+
+  /** The folder and those above it, up to the root, but without it. */
+  *#foldersUp(folder: string): Generator<string> {
+    for (let at = folder; at !== this.#root; at = dirname(at)) yield at;
+  }
+
+  async #sweep(): Promise<void> {
+    for (const name of await readdir(this.#temporaryRoot)) {
+      const path = join(this.#temporaryRoot, name);
+      const stats = await unlessMissing(stat(path));
+      if (stats && Date.now() - stats.mtimeMs > abandonedAfterMs) await rm(path, { force: true });
+    }
+  }
+}
+
+/** Copies the source to a new file that survives a loss of power; answers its SHA-256. */
+async function write(path: string, source: ByteSource, options: PutOptions): Promise<string> {
+  const { onProgress, signal } = options;
+  const sha256 = createHash('sha256');
+  let storedBytes = 0;
+  const file = await onDisk(() => open(path, 'wx'));
+  try {
+    for await (const chunk of readSource(source, null, signal)) {
+      sha256.update(chunk);
+      await onDisk(() => file.appendFile(chunk));
+      storedBytes += chunk.length;
+      onProgress?.(storedBytes);
+    }
+    await onDisk(() => file.sync());
+  } finally {
+    await file.close();
+  }
+  signal.throwIfAborted();
+  return sha256.digest('hex');
+}
+
+function describe(key: string, stats: BigIntStats): ObjectStat {
+  const format = formatOfName(key);
+  const fingerprint = [stats.size, stats.mtimeNs, stats.ino].map((part) => part.toString(36));
+  return {
+    size: Number(stats.size),
+    contentType: format ? contentTypeOf(format) : 'application/octet-stream',
+    modifiedAt: stats.mtime,
+    etag: `"${fingerprint.join('-')}"`,
+  };
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder: FileHandle = await open(path);
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/** A name that does not exist, or that names a folder, is no object. */
+async function unlessMissing<T>(looking: Promise<T>): Promise<T | null> {
+  try {
+    return await looking;
+  } catch (error) {
+    const missing = ['ENOENT', 'ENOTDIR', 'EISDIR', 'ERR_FS_EISDIR'];
+    if (missing.includes(errorCodeOf(error))) return null;
+    throw error;
+  }
+}
+
+async function onDisk<T>(operation: () => Promise<T>): Promise<T> {
+  try {
+    return await operation();
+  } catch (error) {
+    throw error instanceof GatewayError ? error : diskFailed(error);
+  }
+}

@@ -1,0 +1,70 @@
+import type { Readable } from 'node:stream';
+
+/**
+ * Where results are kept. Drivers: `disk` and `oss`; both pass `test/suites/object-store.suite.ts`.
+ * A key is a relative path of segments joined by `/`, none of them empty, `.` or `..`.
+ */
+export interface ObjectStore {
+  /**
+   * Stores the bytes of `source` under `key`, replacing what was there, in constant memory.
+   * A driver may open the source again, also at an offset, to repeat what failed.
+   * Nothing stays behind after a failure.
+   *
+   * @throws GatewayError `storage_failed` when the store fails for good; `output_truncated` when the
+   *   source ended short of its length; whatever `source.open` throws; the signal's reason.
+   */
+  put(key: string, source: ByteSource, options: PutOptions): Promise<StoredObject>;
+
+  /** Opens the object, or a part of it; `null` when there is none. */
+  open(key: string, range: ByteRange | null, signal: AbortSignal): Promise<OpenObject | null>;
+
+  /** Size and type, or `null` when there is no such object. */
+  stat(key: string, signal: AbortSignal): Promise<ObjectStat | null>;
+
+  /** Removes the object; it is no error when there is none. */
+  delete(key: string, signal: AbortSignal): Promise<void>;
+
+  /** The address at which a client may fetch the object. */
+  urlOf(key: string): string;
+}
+
+/** Bytes that can be read more than once: a file, or a file behind HTTP with Range. */
+export interface ByteSource {
+  /** Length in bytes. */
+  readonly size: number;
+  /** A fresh stream of the range, or of everything. */
+  open(range: ByteRange | null, signal: AbortSignal): Promise<Readable>;
+}
+
+/** Offsets in bytes, both inclusive, as in an HTTP Range. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface PutOptions {
+  readonly contentType: string;
+  /** Called as bytes are stored, with their sum so far. May fall back when a part is repeated. */
+  readonly onProgress?: (storedBytes: number) => void;
+  readonly signal: AbortSignal;
+}
+
+export interface StoredObject {
+  readonly key: string;
+  readonly size: number;
+  /** Hex digest of the bytes that were stored. */
+  readonly sha256: string;
+}
+
+export interface ObjectStat {
+  readonly size: number;
+  readonly contentType: string;
+  readonly modifiedAt: Date;
+  /** A strong validator, quoted as in an ETag header. */
+  readonly etag: string;
+}
+
+export interface OpenObject extends ObjectStat {
+  /** The bytes of the range that was asked for. */
+  readonly body: Readable;
+}
