@@ -1,0 +1,15 @@
+import type { StageProgress } from '../core/stage.ts';
+
+/** `12.3MB / 45.6MB`, and how much of the whole that is. */
+export function transferProgress(bytes: number, total: number | null): StageProgress {
+  if (!total) return { progress: 0, detail: megabytes(bytes) };
+  return {
+    progress: Math.min(99, Math.floor((bytes / total) * 100)),
+    detail: `${megabytes(bytes)} / ${megabytes(total)}`,
+  };
+}
+
+export function megabytes(bytes: number): string {
+  const count = bytes / 1024 ** 2;
+  return `${count.toFixed(count < 1 ? 2 : 1)}MB`;
+}

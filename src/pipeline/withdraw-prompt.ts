@@ -1,0 +1,26 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ComfyClient } from '../comfyui/client.ts';
+
+const firstDelayMs = 50;
+const longestDelayMs = 2_000;
+
+/**
+ * Takes exactly this prompt off a backend, wherever it is, and returns when the backend confirms that
+ * it is neither queued nor running. An interrupt may be lost (it is, between the moment a prompt is
+ * taken from the queue and its first node) or wait for the node's next tick, so it is repeated.
+ *
+ * @throws GatewayError `backend_unreachable` or `backend_failed`; the signal's reason.
+ */
+export async function withdrawPrompt(
+  client: ComfyClient,
+  promptId: string,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let delayMs = firstDelayMs; ; delayMs = Math.min(delayMs * 2, longestDelayMs)) {
+    await client.withdraw(promptId, signal);
+    const queue = await client.queue(signal);
+    if (!queue.running.has(promptId) && !queue.pending.has(promptId)) return;
+    if (queue.running.has(promptId)) await client.interrupt(promptId, signal);
+    await delay(delayMs, undefined, { signal });
+  }
+}
