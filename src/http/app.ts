@@ -1,0 +1,40 @@
+import { OpenAPIHono } from '@hono/zod-openapi';
+import { bodyLimit } from 'hono/body-limit';
+import { secureHeaders } from 'hono/secure-headers';
+import type { Logger } from '../telemetry/logger.ts';
+import { type TmlsrParts, tmlsrRoutes } from './dialects/tmlsr/routes.ts';
+import { bodyTooLarge, onError, onNotFound } from './errors.ts';
+import { type ObjectReader, objectRoutes } from './objects.ts';
+
+export interface AppParts extends TmlsrParts {
+  /** `null` where the store has its own address. */
+  readonly objects: ObjectReader | null;
+  readonly version: string;
+  readonly logger: Logger;
+}
+
+/** Requests are small JSON; it may be held in memory. */
+const maxBodyBytes = 1024 * 1024;
+
+export function createApp({ objects, version, logger, ...parts }: AppParts): OpenAPIHono {
+  const app = new OpenAPIHono();
+  app.onError(onError(logger));
+  app.notFound(onNotFound);
+  // Web pages of other origins may show results.
+  app.use(secureHeaders({ crossOriginResourcePolicy: false }));
+  app.use(
+    bodyLimit({
+      maxSize: maxBodyBytes,
+      onError: () => {
+        throw bodyTooLarge();
+      },
+    }),
+  );
+  app.route('/', tmlsrRoutes(parts));
+  if (objects) app.route('/', objectRoutes(objects));
+  app.doc31('/openapi.json', { openapi: '3.1.0', info: { title: 'TMLSR', version } });
+  app.get('/', (context) =>
+    context.json({ service: 'tmlsr', version, stats: '/monitor/stats', api: '/openapi.json' }),
+  );
+  return app;
+}

@@ -1,0 +1,136 @@
+import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
+import { GatewayError } from '../../../core/errors.ts';
+import type { Workflow } from '../../../core/workflow.ts';
+import type { TaskService } from '../../../tasks/task-service.ts';
+import { invalidRequest } from '../../errors.ts';
+import { dialect, parseNewTask, parseTaskId, presentTaskId } from './parse.ts';
+import { presentTask } from './present.ts';
+import * as schema from './schema.ts';
+
+export interface TmlsrParts {
+  readonly tasks: TaskService;
+  readonly workflows: { find(name: string): Workflow | null };
+  readonly pool: {
+    view(): {
+      readonly address: string;
+      readonly state: string;
+      readonly lastActiveAt: Date | null;
+      readonly version: string | null;
+    }[];
+  };
+}
+
+/** `/monitor/stats` lists this many tasks. */
+const newestTasks = 50;
+
+/** TMLSR's own API, versions 1 and 2 as a union. */
+export function tmlsrRoutes({ tasks, workflows, pool }: TmlsrParts): OpenAPIHono {
+  const app = new OpenAPIHono({
+    defaultHook: (result) => {
+      if (!result.success) throw invalidRequest(result.error);
+    },
+  });
+
+  app.openapi(createTaskRoute, async (context) => {
+    const body = context.req.valid('json');
+    const task = await tasks.submit(parseNewTask(body, (name) => workflows.find(name)));
+    return context.json({ status: 'ok' as const, task_id: presentTaskId(task.id) }, 200);
+  });
+
+  app.openapi(getTaskRoute, async (context) => {
+    const task = await tasks.find(taskId(context.req.valid('param').task_id), dialect);
+    return context.json(presentTask(task, new Date()), 200);
+  });
+
+  app.openapi(cancelTaskRoute, async (context) => {
+    await tasks.cancel(taskId(context.req.valid('param').task_id), dialect);
+    return context.json({ status: 'canceled' as const }, 200);
+  });
+
+  app.openapi(statsRoute, async (context) => {
+    const [counts, newest] = await Promise.all([tasks.countByState(), tasks.newest(newestTasks)]);
+    const backends = pool.view();
+    const now = new Date();
+    return context.json(
+      {
+        system: {
+          max_workers: backends.length,
+          active_workers: backends.filter(({ state }) => state === 'busy').length,
+          queue_size: counts.pending,
+        },
+        pool_status: backends.map(({ address, state, lastActiveAt, version }) => ({
+          address,
+          status: state,
+          last_active: lastActiveAt && lastActiveAt.getTime() / 1000,
+          version,
+        })),
+        stats: counts,
+        tasks: newest.map((task) => presentTask(task, now)),
+      },
+      200,
+    );
+  });
+
+  app.openapi(healthRoute, (context) => context.json({ status: 'ok' as const }, 200));
+
+  return app;
+}
+
+function taskId(text: string): string {
+  const id = parseTaskId(text);
+  if (!id) throw new GatewayError('task_not_found', 'There is no such task');
+  return id;
+}
+
+const json = <T extends z.ZodType>(shape: T, description: string) => ({
+  description,
+  content: { 'application/json': { schema: shape } },
+});
+
+const taskIdParam = z.object({
+  task_id: z.string().openapi({ example: 'f692edeb41cb4a3eaebd2db0044c0778' }),
+});
+
+const invalid = { 400: json(schema.error, 'The request is wrong; `field` says where.') };
+const unknown = { 404: json(schema.error, 'There is no such task.') };
+const ended = { 409: json(schema.error, 'The task has completed or failed already.') };
+
+const createTaskRoute = createRoute({
+  method: 'post',
+  path: '/tasks',
+  summary: 'Submit a task',
+  request: {
+    body: { ...json(schema.createTask, 'The source and what to do with it.'), required: true },
+  },
+  responses: { 200: json(schema.taskCreated, 'The task is taken on.'), ...invalid },
+});
+
+const getTaskRoute = createRoute({
+  method: 'get',
+  path: '/tasks/{task_id}',
+  summary: 'State, progress and result of a task',
+  request: { params: taskIdParam },
+  responses: { 200: json(schema.task, 'The task.'), ...unknown },
+});
+
+const cancelTaskRoute = createRoute({
+  method: 'delete',
+  path: '/tasks/{task_id}',
+  summary: 'Cancel a task that waits or runs',
+  request: { params: taskIdParam },
+  responses: { 200: json(schema.taskCanceled, 'The task is canceled.'), ...unknown, ...ended },
+});
+
+const statsRoute = createRoute({
+  method: 'get',
+  path: '/monitor/stats',
+  summary: 'The pool, the queue and the newest tasks',
+  responses: { 200: json(schema.stats, 'The state of the whole.') },
+});
+
+const healthRoute = createRoute({
+  method: 'get',
+  path: '/health',
+  summary: 'Whether the gateway runs',
+  responses: { 200: json(schema.health, 'It runs.') },
+});

@@ -1,0 +1,56 @@
+import type { ErrorHandler, NotFoundHandler } from 'hono';
+import { HTTPException } from 'hono/http-exception';
+import type { z } from 'zod';
+import { GatewayError, toGatewayError } from '../core/errors.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { statusOf } from './status.ts';
+
+/** The body of every error that a dialect does not shape itself. */
+export interface ErrorBody {
+  readonly status: 'error';
+  readonly code: string;
+  readonly message: string;
+  /** The field of the request that is wrong. */
+  readonly field?: string;
+}
+
+export function errorBody({ code, message, field }: GatewayError): ErrorBody {
+  return { status: 'error', code, message, ...(field ? { field } : {}) };
+}
+
+/** What was thrown becomes a code and a sentence; what is ours to mend goes to the log whole. */
+export function onError(logger: Logger): ErrorHandler {
+  return (thrown, context) => {
+    const error = toGatewayError(translateHttpException(thrown));
+    const status = statusOf(error);
+    if (status >= 500) {
+      logger.error({ err: thrown, path: context.req.path, code: error.code }, 'request.failed');
+    }
+    if (status === 503) context.header('Retry-After', '2');
+    // The rest of the body is not read: the connection is of no more use.
+    if (status === 413) context.header('Connection', 'close');
+    return context.json(errorBody(error), status);
+  };
+}
+
+export const onNotFound: NotFoundHandler = (context) =>
+  context.json(errorBody(new GatewayError('not_found', 'There is nothing at this address')), 404);
+
+/** Hono's own: a body that is not JSON, or too large. */
+function translateHttpException(thrown: unknown): unknown {
+  if (!(thrown instanceof HTTPException)) return thrown;
+  if (thrown.status === 413) return bodyTooLarge();
+  return new GatewayError('invalid_request', thrown.message || 'The request is malformed');
+}
+
+export function bodyTooLarge(): GatewayError {
+  return new GatewayError('body_too_large', 'The body is larger than 1 MB');
+}
+
+/** The first problem that a schema found, with the field as the client wrote it. */
+export function invalidRequest(error: z.ZodError): GatewayError {
+  const [issue] = error.issues;
+  const field = issue?.path.map(String).join('.') ?? '';
+  const message = `${field ? `${field}: ` : ''}${issue?.message ?? 'invalid'}`;
+  return new GatewayError('invalid_request', message, field ? { field } : {});
+}

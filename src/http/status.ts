@@ -1,0 +1,24 @@
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import type { ErrorCode, Fault, GatewayError } from '../core/errors.ts';
+
+const byCode: Partial<Record<ErrorCode, ContentfulStatusCode>> = {
+  not_found: 404,
+  task_not_found: 404,
+  object_not_found: 404,
+  task_already_ended: 409,
+  body_too_large: 413,
+  unavailable: 503,
+  spool_full: 507,
+};
+
+const byFault: Record<Fault, ContentfulStatusCode> = {
+  client: 400,
+  source: 400,
+  backend: 502,
+  gateway: 500,
+};
+
+/** The status of an error where a dialect has no other wish. */
+export function statusOf({ code, fault }: GatewayError): ContentfulStatusCode {
+  return byCode[code] ?? byFault[fault];
+}

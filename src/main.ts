@@ -1,0 +1,28 @@
+import { readConfig, unknownSettings } from './config/config.ts';
+import { readEnv } from './config/env.ts';
+import { backendsOrEmulator } from './emulator-process.ts';
+import { Gateway } from './gateway.ts';
+import { run, stopSignal } from './run.ts';
+import { createLogger } from './telemetry/logger.ts';
+
+/** The service: `npm start`. */
+await run(async () => {
+  const env = readEnv();
+  const config = readConfig(env);
+  const logger = createLogger(config.logLevel);
+  for (const name of unknownSettings(env)) logger.warn({ name }, 'setting.unknown');
+  if (!isLoopback(config.host)) {
+    const reason = 'it listens beyond this machine and asks no one for a key';
+    logger.warn({ host: config.host, reason }, 'gateway.open');
+  }
+
+  await using parts = new AsyncDisposableStack();
+  const stopped = stopSignal();
+  const backends = await backendsOrEmulator(config, parts, logger);
+  parts.use(await Gateway.start({ ...config, backends }, logger));
+  logger.info({ signal: await stopped }, 'gateway.stopping');
+});
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.');
+}
