@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { DiskStore } from '../src/storage/disk-store.ts';
+import { diskFailed } from '../src/storage/errors.ts';
+import { describeObjectStore, type StoreUnderTest } from './suites/object-store.suite.ts';
+import { bufferSource } from './support/byte-source.ts';
+
+describeObjectStore('DiskStore', makeStore);
+
+test('links to the gateway, which serves the objects', async () => {
+  await using folder = await makeFolder();
+  const store = await DiskStore.open({ root: folder.path, baseUrl: () => 'https://x.test/g/' });
+  assert.equal(store.urlOf('a b/c.png'), 'https://x.test/g/objects/a%20b/c.png');
+});
+
+test('tells the type from the name', async () => {
+  await using tested = await makeStore();
+  const { store } = tested;
+  for (const [key, contentType] of [
+    ['x.JPEG', 'image/jpeg'],
+    ['x.webm', 'video/webm'],
+    ['x.exe', 'application/octet-stream'],
+    ['x', 'application/octet-stream'],
+  ] as const) {
+    await store.put(key, bufferSource('x'), { contentType: 'text/html', signal: never() });
+    assert.equal((await store.stat(key, never()))?.contentType, contentType);
+  }
+});
+
+test('sweeps what a crash left, and spares what another gateway is writing', async () => {
+  await using folder = await makeFolder();
+  const temporary = join(folder.path, '.tmp');
+  await mkdir(temporary);
+  await writeFile(join(temporary, 'left'), 'x');
+  await writeFile(join(temporary, 'young'), 'x');
+  const longAgo = new Date(Date.now() - 2 * 60 * 60_000);
+  await utimes(join(temporary, 'left'), longAgo, longAgo);
+  await DiskStore.open({ root: folder.path, baseUrl: () => '' });
+  assert.deepEqual(await readdir(temporary), ['young']);
+});
+
+test('keeps its temporary files out of reach of keys', async () => {
+  await using tested = await makeStore();
+  const key = '.tmp/x';
+  const source = bufferSource('x');
+  const put = tested.store.put(key, source, { contentType: 'image/png', signal: never() });
+  await assert.rejects(put, { code: 'invalid_request' });
+});
+
+test('says so when the disk is full, and keeps the path to itself', () => {
+  const error = Object.assign(new Error("ENOSPC: no space left on device, write '/secret'"), {
+    code: 'ENOSPC',
+  });
+  const failure = diskFailed(error);
+  assert.equal(failure.code, 'storage_failed');
+  assert.equal(failure.message, 'The disk that keeps the results is full');
+});
+
+test('fails clearly where a name stands in the way of a folder', async () => {
+  await using tested = await makeStore();
+  const { store } = tested;
+  const options = { contentType: 'image/png', signal: never() };
+  await store.put('a', bufferSource('x'), options);
+  await assert.rejects(store.put('a/b', bufferSource('x'), options), { code: 'storage_failed' });
+  assert.deepEqual(await tested.contents(), ['a']);
+});
+
+async function makeStore(): Promise<StoreUnderTest> {
+  const folder = await makeFolder();
+  const store = await DiskStore.open({ root: folder.path, baseUrl: () => 'http://gateway.test' });
+  return {
+    store,
+    async contents() {
+      const entries = await readdir(folder.path, { recursive: true, withFileTypes: true });
+      // Folders count as well, but for the one of the temporary files.
+      return entries
+        .filter((entry) => entry.isFile() || (entry.name !== '.tmp' && isEmptyOf(entries, entry)))
+        .map((entry) => join(entry.parentPath, entry.name).slice(folder.path.length + 1));
+    },
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  };
+}
+
+interface Entry {
+  readonly name: string;
+  readonly parentPath: string;
+}
+
+function isEmptyOf(entries: readonly Entry[], { name, parentPath }: Entry): boolean {
+  return !entries.some((entry) => entry.parentPath === join(parentPath, name));
+}
+
+async function makeFolder(): Promise<AsyncDisposable & { path: string }> {
+  const path = await mkdtemp(join(tmpdir(), 'disk-store-'));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
+function never(): AbortSignal {
+  return new AbortController().signal;
+}
