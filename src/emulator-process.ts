@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { parseBackendAddress } from './comfyui/address.ts';
+import { type BackendEntry, parseBackendEntry } from './comfyui/address.ts';
 import { type Config, ConfigError } from './config/config.ts';
 import type { Logger } from './telemetry/logger.ts';
 
@@ -18,12 +18,12 @@ export async function backendsOrEmulator(
   { backends }: Config,
   parts: AsyncDisposableStack,
   logger: Logger,
-): Promise<Config['backends']> {
-  if (backends.length > 0) return backends;
+): Promise<readonly BackendEntry[]> {
+  if (backends) return backends;
   if (!emulatorIsInstalled()) throw new ConfigError([noBackends]);
   const { url } = parts.use(await EmulatorProcess.start());
   logger.warn({ url, reason: 'COMFYUI_BACKENDS is not set' }, 'emulator.started');
-  return [parseBackendAddress(url)];
+  return [parseBackendEntry(url)];
 }
 
 const noBackends =

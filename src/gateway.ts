@@ -5,34 +5,47 @@ import type { AddressInfo } from 'node:net';
 import { createAdaptorServer } from '@hono/node-server';
 import PQueue from 'p-queue';
 import packageJson from '../package.json' with { type: 'json' };
-import { Pool } from './comfyui/pool.ts';
+import type { BackendEntry } from './comfyui/address.ts';
 import { type Config, dataFolders } from './config/config.ts';
+import { defaultRetryPolicy } from './core/next-step.ts';
 import { connectDatabase } from './db/connect.ts';
 import { lockFile } from './db/file-lock.ts';
+import { Notices } from './db/notices.ts';
 import { createApp } from './http/app.ts';
 import { SourceFetcher } from './media/fetch-source.ts';
 import { MediaProbe } from './media/probe.ts';
 import { validateSourceUrl } from './media/source-url.ts';
 import { Spool } from './media/spool.ts';
 import { Dispatcher } from './pipeline/dispatcher.ts';
-import { leaseMs, Recovery } from './pipeline/recovery.ts';
+import { Recovery } from './pipeline/recovery.ts';
+import { RunningAttempts } from './pipeline/running-attempts.ts';
+import { BackendStore } from './pool/backend-store.ts';
+import { LeaseClock } from './pool/lease-clock.ts';
+import { Membership } from './pool/membership.ts';
+import { Pool } from './pool/pool.ts';
+import { PoolService } from './pool/pool-service.ts';
 import { DiskStore } from './storage/disk-store.ts';
 import type { ObjectStore } from './storage/object-store.ts';
 import { OssStore } from './storage/oss-store.ts';
+import { AttemptStore } from './tasks/attempt-store.ts';
 import { ClaimStore } from './tasks/claim-store.ts';
-import { TaskEvents } from './tasks/task-events.ts';
+import { QueueStats } from './tasks/queue-stats.ts';
 import { TaskService } from './tasks/task-service.ts';
 import { TaskStore } from './tasks/task-store.ts';
 import type { Logger } from './telemetry/logger.ts';
+import { PoolLog } from './telemetry/pool-log.ts';
 import { TaskLog } from './telemetry/task-log.ts';
 import { WorkflowRegistry } from './workflows/registry.ts';
 
-/** How many transfers of a kind run at once. */
-const downloadsAtOnce = 8;
-const uploadsAtOnce = 4;
+/** How long a claim on a task and a lease of a backend hold without being renewed. */
+const leaseMs = 12_000;
 const serverLimits = { requestTimeout: 300_000, headersTimeout: 30_000 };
 /** After that, requests that are still being answered are cut. */
 const closeMs = 5_000;
+
+export interface GatewayConfig extends Config {
+  readonly backends: readonly BackendEntry[];
+}
 
 /** The composition root: every part in the order of its construction, taken down in reverse. */
 export class Gateway implements AsyncDisposable {
@@ -46,7 +59,7 @@ export class Gateway implements AsyncDisposable {
   }
 
   /** Starts everything; when this returns, requests are answered. Nothing is left after a failure. */
-  static async start(config: Config, logger: Logger): Promise<Gateway> {
+  static async start(config: GatewayConfig, logger: Logger): Promise<Gateway> {
     await using parts = new AsyncDisposableStack();
     const folders = dataFolders(config.dataDir);
     const log = new TaskLog(logger);
@@ -58,9 +71,13 @@ export class Gateway implements AsyncDisposable {
           : { engine: 'pglite', dataDir: folders.database },
       ),
     );
+    const owner = randomUUID();
     const tasks = new TaskStore(database.orm);
-    const claims = new ClaimStore(database.orm, { owner: randomUUID(), leaseMs });
-    if (database.engine === 'pglite') await claims.expireOthers();
+    const claims = new ClaimStore(database.orm, { owner, leaseMs });
+    const attempts = new AttemptStore(database.orm, owner);
+    const stats = new QueueStats(database.orm);
+    const backends = new BackendStore(database.orm, { owner, leaseMs });
+    if (database.engine === 'pglite') await Promise.all([claims, backends].map(expireOthers));
 
     let url = '';
     const { store, objects } = await openStore(config, folders.objects, () => url, parts);
@@ -70,49 +87,105 @@ export class Gateway implements AsyncDisposable {
       new SourceFetcher({ allow: config.sourceAllow, maxBytes: config.maxSourceBytes }),
     );
     const probe = new MediaProbe();
-    const pool = parts.use(new Pool(config.backends, logger));
 
-    const events = new TaskEvents();
-    const downloads = new PQueue({ concurrency: downloadsAtOnce });
-    const uploads = new PQueue({ concurrency: uploadsAtOnce });
-    const attemptParts = { workflows, fetcher, probe, spool, store, downloads, uploads };
-    const dispatcher = new Dispatcher({ ...attemptParts, claims, pool, events, log });
-    const recovery = new Recovery({ claims, tasks, pool, dispatcher, log });
+    const notices = new Notices();
+    const lease = new LeaseClock(leaseMs);
+    const pool = parts.use(new Pool(logger));
+    const membership = new Membership({
+      owner,
+      store: backends,
+      pool,
+      lease,
+      notices,
+      entries: config.backends,
+      workflows,
+      log: new PoolLog(logger),
+    });
+    const running = new RunningAttempts({
+      workflows,
+      fetcher,
+      probe,
+      spool,
+      store,
+      stats,
+      lease,
+      attempts,
+      pool,
+      log,
+      downloads: new PQueue({ concurrency: config.transfers.downloads }),
+      uploads: new PQueue({ concurrency: config.transfers.uploads }),
+      retryPolicy: { ...defaultRetryPolicy, maxAttempts: config.maxAttempts },
+    });
+    const dispatcher = new Dispatcher({
+      claims,
+      pool,
+      workflows,
+      running,
+      notices,
+      log,
+      patienceMs: config.warmPatienceMs,
+      graceMs: config.shutdownGraceMs,
+    });
+    const recovery = new Recovery({
+      claims,
+      attempts,
+      tasks,
+      pool,
+      running,
+      dispatcher,
+      lease,
+      log,
+    });
+    const poolService = new PoolService({ store: backends, pool, membership, workflows });
     const service = new TaskService({
       tasks,
+      stats,
       store,
       workflows,
+      pool: poolService,
+      notices,
+      timeouts: config.timeouts,
       checkSource: (source) => validateSourceUrl(source, config.sourceAllow),
       log,
     });
     const app = createApp({
       tasks: service,
       workflows,
-      pool,
+      pool: poolService,
       objects,
       version: packageJson.version,
       logger,
     });
 
-    await events.listen(database);
+    pool.listen(dispatcher.wake, membership.changed);
+    await notices.listen(database);
+    // Leases are given up last: until then what runs is ours.
+    parts.defer(() => membership.stop());
+    await membership.start();
+    parts.defer(() => recovery.stop());
     parts.defer(() => dispatcher.stop());
+    parts.defer(() => recovery.stopSweeping());
+    await recovery.renew();
     // What was left behind comes before what waits: its prompts are on the backends already.
     await recovery.sweep();
-    dispatcher.start();
     recovery.start();
-    parts.defer(() => recovery.stop());
+    dispatcher.start();
     // The last to start and the first to stop: nobody is answered by half a gateway.
     const server = createAdaptorServer({ fetch: app.fetch, serverOptions: serverLimits }) as Server;
     url = await listen(server, config.host, config.port);
     parts.defer(() => close(server));
 
-    logger.info({ url, database: database.engine, backends: pool.ids }, 'gateway.started');
+    logger.info({ url, database: database.engine, backends: pool.labels }, 'gateway.started');
     return new Gateway(url, parts.move());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#parts.disposeAsync();
   }
+}
+
+async function expireOthers(store: { expireOthers(): Promise<void> }): Promise<void> {
+  await store.expireOthers();
 }
 
 async function openStore(

@@ -1,29 +1,98 @@
+import { createHash } from 'node:crypto';
+
 /** Where a ComfyUI server is: `http(s)://user:pass@host:port/prefix`. */
 export interface BackendAddress {
+  /** Twelve hex digits that follow from the label: the server's name where a URL does not fit. */
+  readonly id: string;
   /** Without credentials and without a slash at the end: the server's name in records and logs. */
   readonly label: string;
+  /** With the credentials, so that the same address can be read from it again. Not for logs. */
+  readonly url: string;
   readonly origin: string;
   /** `''` or `/prefix`. */
   readonly prefix: string;
   /** For HTTP and for the WebSocket. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Whose certificate a server shows that is reached by its IP address. */
+  readonly serverName?: string;
+}
+
+/** A name that stands for as many servers as it has IP addresses: `dns+http(s)://name:port`. */
+export interface DnsName {
+  /** Without credentials: its name in records and logs. */
+  readonly label: string;
+  /** What is looked up. */
+  readonly hostname: string;
+  /** The server at one of the name's IP addresses. */
+  at(ip: string): BackendAddress;
+}
+
+/** One entry of `COMFYUI_BACKENDS`. */
+export type BackendEntry =
+  | { readonly kind: 'fixed'; readonly address: BackendAddress }
+  | ({ readonly kind: 'dns' } & DnsName);
+
+const dnsPrefix = 'dns+';
+const fixedForm = 'http(s)://[user:password@]host[:port][/prefix]';
+const entryForm = `${fixedForm} or, for every address of a name, as ${dnsPrefix}${fixedForm}`;
+
+/** @throws Error naming what is wrong with the entry, without repeating its password. */
+export function parseBackendEntry(text: string): BackendEntry {
+  const entry = text.trim();
+  if (!entry.startsWith(dnsPrefix))
+    return { kind: 'fixed', address: addressOf(parse(entry, entryForm)) };
+  const url = parse(entry.slice(dnsPrefix.length), entryForm);
+  return {
+    kind: 'dns',
+    label: `${dnsPrefix}${labelOf(url)}`,
+    hostname: url.hostname.replace(/^\[|\]$/g, ''),
+    at: (ip) => addressAt(url, ip),
+  };
 }
 
 /** @throws Error naming what is wrong with the URL, without repeating its password. */
 export function parseBackendAddress(text: string): BackendAddress {
+  return addressOf(parse(text, fixedForm));
+}
+
+function parse(text: string, form: string): URL {
   const url = URL.parse(text.trim());
   if (!url || (url.protocol !== 'http:' && url.protocol !== 'https:') || url.search || url.hash) {
-    throw new Error('a backend is given as http(s)://[user:password@]host[:port][/prefix]');
+    throw new Error(`a backend is given as ${form}`);
   }
-  const prefix = url.pathname.replace(/\/+$/, '');
+  return url;
+}
+
+function addressOf(url: URL): BackendAddress {
+  const label = labelOf(url);
   const credentials = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
   return {
-    label: `${url.origin}${prefix}`,
+    id: createHash('sha256').update(label).digest('hex').slice(0, 12),
+    label,
+    url: url.href.replace(/\/+$/, ''),
     origin: url.origin,
-    prefix,
+    prefix: prefixOf(url),
     headers:
       credentials === ':'
         ? {}
         : { authorization: `Basic ${Buffer.from(credentials).toString('base64')}` },
   };
+}
+
+function addressAt(named: URL, ip: string): BackendAddress {
+  const url = new URL(named);
+  url.hostname = ip.includes(':') ? `[${ip}]` : ip;
+  const address = addressOf(url);
+  if (url.protocol === 'http:') return address;
+  // TLS and the sites behind it know the server by its name.
+  const headers = { ...address.headers, host: named.host };
+  return { ...address, headers, serverName: named.hostname };
+}
+
+function labelOf(url: URL): string {
+  return `${url.origin}${prefixOf(url)}`;
+}
+
+function prefixOf({ pathname }: URL): string {
+  return pathname.replace(/\/+$/, '');
 }

@@ -1,25 +1,40 @@
 import { EventEmitter } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { BackendReport, BackendState, Device } from '../core/backend.ts';
+import { type NodeCatalogue, shortcomings } from '../core/capabilities.ts';
+import type { Workflow } from '../core/workflow.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { BackendAddress } from './address.ts';
+import { BusyMeter } from './busy-meter.ts';
+import { CircuitBreaker } from './circuit-breaker.ts';
 import { ComfyClient } from './client.ts';
 import type { ComfyMessage } from './messages.ts';
+import { RunTimes } from './run-times.ts';
 import { ComfySocket } from './socket.ts';
 
-/**
- * `offline`: no WebSocket, so nothing new is given to it (a prompt that runs there is followed over
- * HTTP all the same). `idle`: it may take a task. `busy`: one of our tasks has its slot.
- */
-export const backendStates = ['offline', 'idle', 'busy'] as const;
-export type BackendState = (typeof backendStates)[number];
+/** What stays the same for hours, and what people watch: both are read again now and then. */
+const catalogueEveryMs = 120_000;
+const describeEveryMs = 10_000;
+const identifyAgainMs = 1_000;
 
 interface BackendEventMap {
   /** Its GPU fell idle. */
   idle: [];
   /** A task may be made ready for it. */
   room: [];
+  /** Nothing that waits in front of it will have its GPU for now. */
+  unavailable: [];
   message: [message: ComfyMessage];
   /** The WebSocket was lost or came back: what it said may be incomplete. */
   reconnected: [];
+  /** Something that its report tells has changed. */
+  changed: [];
+}
+
+/** Who is on a backend, or next. */
+export interface Occupant {
+  readonly taskId: string;
+  readonly workflow: string;
 }
 
 /** The right to run one prompt on a backend. */
@@ -36,13 +51,32 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   readonly #socket: ComfySocket;
   readonly #logger: Logger;
   readonly #stop = new AbortController();
-  #running: Promise<void> | null = null;
-  /** How many of our tasks have a prompt here: one, or more while prompts are adopted. */
-  #occupants = 0;
-  #isPlaceTaken = false;
+  readonly #running: Promise<void>[] = [];
+
   #state: BackendState = 'offline';
+  #reason = 'not reached yet';
+  #since = new Date();
+  /** The server has told what it is and what it can do, over the present connection. */
+  #isIdentified = false;
+  #isDraining = false;
+  readonly #breaker = new CircuitBreaker();
+  /** Those of our tasks that have a prompt here: one, or more while prompts are adopted. */
+  readonly #occupants = new Set<Occupant>();
+  #next: Occupant | null = null;
+  #idleSince = 0;
+
   #lastActiveAt: Date | null = null;
   #version: string | null = null;
+  #devices: readonly Device[] = [];
+  #hasJobs = false;
+  #catalogue: NodeCatalogue | null = null;
+  /** By hash of a workflow, why it cannot run here: found out beforehand, or by trying. */
+  #shortcomings = new Map<string, readonly string[]>();
+  #promptCount = -1;
+  #warm: string | null = null;
+  readonly #busy = new BusyMeter(performance.now());
+  readonly #runTimes = new RunTimes();
+  #ranSince = 0;
 
   constructor(address: BackendAddress, logger: Logger) {
     super();
@@ -52,8 +86,8 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     this.client = new ComfyClient(address);
     this.#logger = logger.child({ backend: address.label });
     this.#socket = new ComfySocket(address);
-    this.#socket.on('open', () => this.#opened());
-    this.#socket.on('close', (reason) => this.#settle(`WebSocket lost: ${reason}`));
+    this.#socket.on('open', () => void this.#opened());
+    this.#socket.on('close', (reason) => this.#closed(reason));
     this.#socket.on('message', (message) => {
       this.#lastActiveAt = new Date();
       this.emit('message', message);
@@ -61,7 +95,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   }
 
   /** Its address without credentials: the same in the database, the log and the API. */
-  get id(): string {
+  get label(): string {
     return this.address.label;
   }
 
@@ -69,13 +103,25 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     return this.#state;
   }
 
-  /** When it was last heard of. */
-  get lastActiveAt(): Date | null {
-    return this.#lastActiveAt;
+  /** Whether prompts are known to it as jobs, which it can cancel in one step. */
+  get hasJobs(): boolean {
+    return this.#hasJobs;
   }
 
-  get version(): string | null {
-    return this.#version;
+  /** The workflow of its last prompt, whose models it holds; `null` after a restart. */
+  get warm(): string | null {
+    return this.#warm;
+  }
+
+  /** The workflow whose models it will hold when all is done that has a seat here. */
+  get holds(): string | null {
+    const [running] = this.#occupants;
+    return this.#next?.workflow ?? running?.workflow ?? this.#warm;
+  }
+
+  /** Whether it takes tasks, now or when it has done what it does. */
+  get isInService(): boolean {
+    return this.#state === 'idle' || this.#state === 'busy';
   }
 
   /**
@@ -87,80 +133,281 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   }
 
   start(): void {
-    this.#running ??= this.#socket.run(this.#stop.signal);
+    if (this.#running.length > 0) return;
+    this.#running.push(this.#socket.run(this.#stop.signal), this.#keepDescribed());
   }
 
-  /** Whether another task may be made ready for it: one at a time, and only while it is there. */
+  /** Stops giving it work, or gives it work again. What it has, it ends. */
+  drain(isDraining: boolean): void {
+    if (isDraining === this.#isDraining) return;
+    this.#isDraining = isDraining;
+    this.#settle(isDraining ? 'drained by an operator' : 'resumed by an operator');
+  }
+
+  /** Whether nothing of ours is on it or in front of it. */
+  get isVacant(): boolean {
+    return this.#occupants.size === 0 && this.#next === null;
+  }
+
+  /** Whether another task may be made ready for it: one at a time, and only while it takes any. */
   get hasRoom(): boolean {
-    return this.#state !== 'offline' && !this.#isPlaceTaken;
+    // What decides whether it is well again is one task, alone.
+    const isOnTrial = this.#breaker.isHalfOpen && !this.isVacant;
+    return this.isInService && this.#isIdentified && this.#next === null && !isOnTrial;
+  }
+
+  /** How long its GPU has been idle, milliseconds. */
+  get idleMs(): number {
+    return this.#state === 'idle' ? performance.now() - this.#idleSince : 0;
   }
 
   /** Takes the place in front of the GPU, or `null` when there is none. */
-  reservePlace(): Disposable | null {
+  reservePlace(occupant: Occupant): Disposable | null {
     if (!this.hasRoom) return null;
-    this.#isPlaceTaken = true;
+    this.#next = occupant;
+    this.emit('changed');
     return {
       [Symbol.dispose]: () => {
-        this.#isPlaceTaken = false;
+        if (this.#next !== occupant) return;
+        this.#next = null;
+        this.emit('changed');
         this.emit('room');
       },
     };
   }
 
   /** Takes the slot, or `null` when the backend is not idle. */
-  take(): BackendSlot | null {
-    return this.#state === 'idle' ? this.#occupy('taken') : null;
+  take(occupant: Occupant): BackendSlot | null {
+    return this.#state === 'idle' ? this.#occupy(occupant, 'it has a task') : null;
   }
 
   /** Takes a slot for a prompt that is there already, whatever else is, reachable or not. */
-  takeForAdoption(): BackendSlot {
-    return this.#occupy('a prompt is adopted');
+  takeForAdoption(occupant: Occupant): BackendSlot {
+    return this.#occupy(occupant, 'a prompt is adopted');
   }
 
-  #occupy(reason: string): BackendSlot {
-    this.#occupants += 1;
+  #occupy(occupant: Occupant, reason: string): BackendSlot {
+    if (this.#occupants.size === 0) this.#ranSince = performance.now();
+    this.#occupants.add(occupant);
+    this.#busy.begin(performance.now());
     this.#settle(reason);
-    let held = true;
     const release = () => {
-      if (!held) return;
-      held = false;
-      this.#occupants -= 1;
-      this.#settle('released');
+      if (!this.#occupants.delete(occupant)) return;
+      this.#busy.end(performance.now());
+      this.#settle('its GPU is free');
     };
     return { backend: this, release, [Symbol.dispose]: release };
   }
 
-  #opened(): void {
-    this.#lastActiveAt = new Date();
-    this.#settle('WebSocket open');
-    this.emit('reconnected');
-    void this.#readVersion();
+  /** Why it cannot run the workflow; nothing when it can, or while nothing is known. */
+  whyNot(workflow: Workflow): readonly string[] {
+    let reasons = this.#shortcomings.get(workflow.hash);
+    if (!reasons) {
+      reasons = this.#catalogue ? shortcomings(workflow, this.#catalogue) : [];
+      this.#shortcomings.set(workflow.hash, reasons);
+    }
+    return reasons;
   }
 
-  async #readVersion(): Promise<void> {
-    try {
-      this.#version = await this.client.version(this.#stop.signal);
-      this.#logger.info({ version: this.#version }, 'backend.identified');
-    } catch (error) {
-      this.#logger.debug({ err: error }, 'backend.unidentified');
+  canRun(workflow: Workflow): boolean {
+    return this.whyNot(workflow).length === 0;
+  }
+
+  /** It refused the workflow for want of something: it is not asked again until it has changed. */
+  markUnable(workflow: Workflow, reason: string): void {
+    this.#shortcomings.set(workflow.hash, [reason]);
+    this.#logger.warn({ workflow: workflow.name, reason }, 'backend.unable');
+    this.emit('changed');
+  }
+
+  /**
+   * A prompt was posted: from now on the models of its workflow are the loaded ones. `count` is the
+   * server's number of prompts; where it goes back, the server has restarted unnoticed.
+   */
+  posted(workflow: string, count: number): void {
+    if (count < this.#promptCount) this.#logger.info({ count }, 'backend.restarted');
+    this.#promptCount = count;
+    this.#warm = workflow;
+  }
+
+  /** What is known of how long it takes, here and now. */
+  get runTimes(): RunTimes {
+    return this.#runTimes;
+  }
+
+  /** How long it has worked on what it has, milliseconds; `null` while it has nothing. */
+  get runningMs(): number | null {
+    return this.#occupants.size === 0 ? null : performance.now() - this.#ranSince;
+  }
+
+  /** A task came to its end here. */
+  succeeded(): void {
+    const wasOnTrial = this.#breaker.isHalfOpen;
+    this.#breaker.succeed();
+    if (wasOnTrial) this.#settle('its trial went well');
+  }
+
+  /** A task failed for a reason that may lie here; a few in a row end its service. */
+  failed(reason: string): void {
+    if (this.#breaker.fail()) this.#rest(reason);
+  }
+
+  /** It does not do its work: it gets none until it has rested. */
+  quarantine(reason: string): void {
+    if (this.#breaker.isOpen) return;
+    this.#breaker.trip();
+    this.#rest(reason);
+  }
+
+  /** Its WebSocket is open and says nothing: a new one is opened. */
+  socketIsDeaf(): void {
+    this.#logger.warn({}, 'backend.deaf');
+    this.#socket.renew('it said nothing of a prompt that ran');
+  }
+
+  report(workflows: Iterable<Workflow>): BackendReport {
+    const cannotRun: Record<string, readonly string[]> = {};
+    if (this.#catalogue) {
+      for (const workflow of workflows) {
+        const reasons = this.whyNot(workflow);
+        if (reasons.length > 0) cannotRun[workflow.name] = reasons;
+      }
+    }
+    const [occupant] = this.#occupants;
+    return {
+      state: this.#state,
+      reason: this.#reason,
+      since: this.#since.toISOString(),
+      lastActiveAt: this.#lastActiveAt?.toISOString() ?? null,
+      version: this.#version,
+      devices: this.#devices,
+      task: occupant?.taskId ?? null,
+      nextTask: this.#next?.taskId ?? null,
+      warm: this.#warm,
+      busyShare: Math.round(this.#busy.share(performance.now()) * 1_000) / 1_000,
+      cannotRun,
+      isKnown: this.#catalogue !== null,
+    };
+  }
+
+  /** It is well known what it is before it gets any work; a server that starts may need a while. */
+  async #opened(): Promise<void> {
+    const { clientId } = this.#socket;
+    this.#lastActiveAt = new Date();
+    this.emit('reconnected');
+    while (this.#socket.clientId === clientId && !this.#stop.signal.aborted) {
+      try {
+        await this.#identify();
+        this.#isIdentified = true;
+        return this.#settle('connected');
+      } catch (error) {
+        this.#logger.debug({ err: error }, 'backend.unidentified');
+      }
+      await this.#pause(identifyAgainMs);
     }
   }
 
-  /** The one place where the state changes: it follows from the slot and the socket. */
+  #closed(reason: string): void {
+    this.#isIdentified = false;
+    // Whether it restarted shows later; that it may have is enough not to count on its memory.
+    this.#warm = null;
+    this.#settle(`connection lost: ${reason}`);
+    this.emit('reconnected');
+  }
+
+  async #identify(): Promise<void> {
+    const { signal } = this.#stop;
+    const [description, catalogue, hasJobs] = await Promise.all([
+      this.client.describe(signal),
+      this.client.nodeCatalogue(signal),
+      this.client.hasJobs(signal),
+    ]);
+    this.#version = description.version;
+    this.#devices = description.devices;
+    this.#hasJobs = hasJobs;
+    this.#learn(catalogue);
+    const { version } = description;
+    this.#logger.info({ version, hasJobs, nodes: catalogue.size }, 'backend.identified');
+  }
+
+  #learn(catalogue: NodeCatalogue): void {
+    this.#catalogue = catalogue;
+    this.#shortcomings = new Map();
+  }
+
+  async #keepDescribed(): Promise<void> {
+    let learntAt = performance.now();
+    while (!this.#stop.signal.aborted) {
+      await this.#pause(describeEveryMs);
+      if (!this.#isIdentified) continue;
+      try {
+        this.#devices = (await this.client.describe(this.#stop.signal)).devices;
+        if (performance.now() - learntAt < catalogueEveryMs) continue;
+        // A model that was added since.
+        this.#learn(await this.client.nodeCatalogue(this.#stop.signal));
+        learntAt = performance.now();
+        this.emit('room');
+      } catch (error) {
+        // Whether it is gone is the WebSocket's to say.
+        this.#logger.debug({ err: error }, 'backend.undescribed');
+      }
+    }
+  }
+
+  #rest(reason: string): void {
+    this.#settle(reason);
+    this.#running.push(this.#tryLater());
+  }
+
+  /** Waits until it has rested and answers with an empty queue, then lets one task try it. */
+  async #tryLater(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      await this.#pause(this.#breaker.restMs);
+      try {
+        const { running, pending } = await this.client.queue(this.#stop.signal);
+        if (running.size + pending.size > 0) continue;
+        this.#breaker.tryOut();
+        return this.#settle('on trial: the next task decides');
+      } catch (error) {
+        this.#logger.debug({ err: error }, 'backend.untried');
+      }
+    }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await delay(ms, undefined, { signal: this.#stop.signal }).catch(() => {});
+  }
+
+  /** The one place where the state changes: it follows from everything that is known. */
   #settle(reason: string): void {
-    const connected = this.#socket.clientId !== null;
-    const next = this.#occupants > 0 ? 'busy' : connected ? 'idle' : 'offline';
-    if (next === this.#state) return;
-    const previous = this.#state;
-    this.#state = next;
-    const level = next === 'offline' || previous === 'offline' ? 'info' : 'debug';
-    this.#logger[level]({ from: previous, to: next, reason }, 'backend.state');
-    if (next === 'idle') this.emit('idle');
+    const from = this.#state;
+    const to = this.#derived();
+    if (to === from && reason === this.#reason) return;
+    if (to !== from) this.#since = new Date();
+    this.#state = to;
+    this.#reason = reason;
+    this.emit('changed');
+    if (to === from) return;
+    const isRoutine = (state: BackendState) => state === 'idle' || state === 'busy';
+    const level = isRoutine(from) && isRoutine(to) ? 'debug' : 'info';
+    this.#logger[level]({ from, to, reason }, 'backend.state');
+    if (!isRoutine(to)) return void this.emit('unavailable');
+    if (to === 'idle') {
+      this.#idleSince = performance.now();
+      this.emit('idle');
+    }
+  }
+
+  #derived(): BackendState {
+    if (this.#breaker.isOpen) return 'quarantined';
+    if (this.#isDraining) return 'draining';
+    if (this.#occupants.size > 0) return 'busy';
+    return this.#isIdentified ? 'idle' : 'offline';
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
-    await this.#running;
+    await Promise.all(this.#running);
     await this.client[Symbol.asyncDispose]();
   }
 }

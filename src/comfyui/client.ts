@@ -2,14 +2,21 @@ import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import { Agent, type Dispatcher, request } from 'undici';
 import type { z } from 'zod';
+import type { Device } from '../core/backend.ts';
+import type { NodeCatalogue } from '../core/capabilities.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Prompt } from '../core/workflow.ts';
 import type { BackendAddress } from './address.ts';
 import { backendFailed, backendUnreachable, promptRejected } from './errors.ts';
 import { parsePythonJson } from './json.ts';
 import {
+  features,
   history,
+  jobCanceled,
+  jobList,
+  nodeCatalogue,
   type OutputFile,
+  objectInfo,
   type PromptEnd,
   promptAccepted,
   promptEnd,
@@ -24,13 +31,21 @@ import { multipartFile } from './multipart.ts';
 const answerMs = 15_000;
 /** Bytes of one file move, or the transfer is dead. */
 const idleMs = 60_000;
-/** A queue lists whole graphs; nothing that we read is larger. */
+/** A queue lists whole graphs. */
 const maxJsonBytes = 64 * 1024 * 1024;
+/** The node classes of a server with many custom nodes are tens of megabytes, slow to put together. */
+const maxCatalogueBytes = 256 * 1024 * 1024;
+const catalogueMs = 60_000;
 
 /** Which of the ids asked about the server still has. */
 export interface QueueState {
   readonly running: ReadonlySet<string>;
   readonly pending: ReadonlySet<string>;
+}
+
+export interface ServerDescription {
+  readonly version: string | null;
+  readonly devices: readonly Device[];
 }
 
 export interface InputFile {
@@ -52,32 +67,36 @@ export class ComfyClient implements AsyncDisposable {
   readonly #agent: Agent;
 
   constructor(address: BackendAddress) {
+    const { serverName } = address;
     this.#address = address;
     this.#agent = new Agent({
-      connect: { timeout: 5_000 },
+      connect: { timeout: 5_000, ...(serverName ? { servername: serverName } : {}) },
       headersTimeout: answerMs,
       bodyTimeout: idleMs,
-      // A server that restarted has closed its sockets; an old one is not worth a failed request.
-      keepAliveTimeout: 4_000,
+      // Less than the 75 s of ComfyUI's HTTP server (an hour since aiohttp 3.11) and of nginx, so that
+      // it is we who close an idle connection: a prompt posted just when the server does that is lost.
+      keepAliveTimeout: 60_000,
     });
   }
 
   /**
-   * Queues the prompt under the id that the caller chose. Not idempotent: after an error look for
-   * the id in the queue and the history before trying again.
+   * Queues the prompt under the id that the caller chose, and returns the server's count of prompts,
+   * which begins again when the server does. Not idempotent: after an error look for the id in the
+   * queue and the history before trying again.
    *
-   * @throws GatewayError `prompt_rejected` when the graph, or a part of it, is not accepted.
+   * @throws GatewayError when the graph, or a part of it, is not accepted: `workflow_unsupported` for
+   *   want of a node or a file on this server, else `prompt_rejected`.
    */
   async submit(
     promptId: string,
     prompt: Prompt,
     clientId: string,
     signal: AbortSignal,
-  ): Promise<void> {
-    const body = { prompt, prompt_id: promptId, client_id: clientId };
-    const { statusCode, text } = await this.#call('POST', '/prompt', signal, body);
+  ): Promise<number> {
+    const json = { prompt, prompt_id: promptId, client_id: clientId };
+    const { statusCode, text } = await this.#call('POST', '/prompt', signal, { json });
     if (statusCode === 400) {
-      const refused = promptRefused.safeParse(parsePythonJson(text)).data;
+      const refused = promptRefused.safeParse(parsed(text)).data;
       if (refused) throw promptRejected(prompt, refused);
     }
     const accepted = read(statusCode, text, promptAccepted, 'take the prompt');
@@ -86,6 +105,7 @@ export class ComfyClient implements AsyncDisposable {
       const error = { type: 'partly_accepted', message: 'only a part of it can run' };
       throw promptRejected(prompt, promptRefused.parse({ ...accepted, error }));
     }
+    return accepted.number;
   }
 
   async queue(signal: AbortSignal): Promise<QueueState> {
@@ -118,9 +138,63 @@ export class ComfyClient implements AsyncDisposable {
     await this.#command('/interrupt', { prompt_id: promptId }, signal);
   }
 
-  async version(signal: AbortSignal): Promise<string | null> {
+  /**
+   * Cancels the prompt in one step, pending or running; `false` when it is neither. Only for servers
+   * that have jobs.
+   */
+  async cancelJob(promptId: string, signal: AbortSignal): Promise<boolean> {
+    const path = `/api/jobs/${promptId}/cancel`;
+    const { statusCode, text } = await this.#call('POST', path, signal, { json: {} });
+    if (isUnknownRoute(statusCode)) return false;
+    return read(statusCode, text, jobCanceled, 'cancel the prompt').cancelled;
+  }
+
+  /** Whether the server is new enough to know prompts as jobs. */
+  async hasJobs(signal: AbortSignal): Promise<boolean> {
+    const { statusCode, text } = await this.#call('GET', '/api/jobs?limit=1', signal);
+    if (statusCode >= 500) throw backendFailed('list its jobs', { statusCode, text });
+    // Some put their web page in place of what they do not know.
+    return statusCode === 200 && jobList.safeParse(parsed(text)).success;
+  }
+
+  /** Lets go of models and of what is kept of the last prompt, as soon as no prompt runs. */
+  async freeMemory(signal: AbortSignal): Promise<void> {
+    await this.#command('/free', { unload_models: true, free_memory: true }, signal);
+  }
+
+  async describe(signal: AbortSignal): Promise<ServerDescription> {
     const { statusCode, text } = await this.#call('GET', '/system_stats', signal);
-    return read(statusCode, text, systemStats, 'describe itself').system.comfyui_version ?? null;
+    const { system, devices } = read(statusCode, text, systemStats, 'describe itself');
+    return {
+      version: system.comfyui_version ?? null,
+      devices: devices.map(({ name, vram_total, vram_free }) => ({
+        name,
+        memoryTotal: vram_total,
+        memoryFree: vram_free,
+      })),
+    };
+  }
+
+  async version(signal: AbortSignal): Promise<string | null> {
+    return (await this.describe(signal)).version;
+  }
+
+  /** The node classes that it has, and the files that their inputs may name. */
+  async nodeCatalogue(signal: AbortSignal): Promise<NodeCatalogue> {
+    const limits = { deadlineMs: catalogueMs, maxBytes: maxCatalogueBytes };
+    const { statusCode, text } = await this.#call('GET', '/object_info', signal, limits);
+    const catalogue = nodeCatalogue(read(statusCode, text, objectInfo, 'list its nodes'));
+    // No server is without nodes; something else has answered.
+    if (catalogue.size === 0) throw backendFailed('list its nodes', { text: text.slice(0, 1_000) });
+    return catalogue;
+  }
+
+  /** The largest request that it takes, an upload with what is around the file; `null`: unknown. */
+  async maxUploadBytes(signal: AbortSignal): Promise<number | null> {
+    const { statusCode, text } = await this.#call('GET', '/features', signal);
+    if (isUnknownRoute(statusCode)) return null;
+    const { max_upload_size } = read(statusCode, text, features, 'tell its limits');
+    return max_upload_size === undefined ? null : Math.floor(max_upload_size);
   }
 
   /** Puts the file into the server's input folder and returns the name by which nodes find it. */
@@ -188,8 +262,8 @@ export class ComfyClient implements AsyncDisposable {
     return `/view?${new URLSearchParams({ filename, subfolder, type })}`;
   }
 
-  async #command(path: string, body: unknown, signal: AbortSignal): Promise<void> {
-    const { statusCode, text } = await this.#call('POST', path, signal, body);
+  async #command(path: string, json: unknown, signal: AbortSignal): Promise<void> {
+    const { statusCode, text } = await this.#call('POST', path, signal, { json });
     if (statusCode !== 200) throw backendFailed(`do ${path}`, { statusCode, text });
   }
 
@@ -197,15 +271,16 @@ export class ComfyClient implements AsyncDisposable {
     method: 'GET' | 'POST',
     path: string,
     signal: AbortSignal,
-    json?: unknown,
-  ): Promise<{ statusCode: number; text: string }> {
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(answerMs)]);
-    const body = json === undefined ? {} : { body: JSON.stringify(json) };
-    return await this.#send(path, deadline, {
+    { json, deadlineMs = answerMs, maxBytes = maxJsonBytes }: CallOptions = {},
+  ): Promise<Answer> {
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]);
+    const options = {
       method,
       headers: { 'content-type': 'application/json' },
-      ...body,
-    }).catch((error) => {
+      headersTimeout: deadlineMs,
+      ...(json === undefined ? {} : { body: JSON.stringify(json) }),
+    };
+    return await this.#send(path, deadline, options, maxBytes).catch((error) => {
       // Our own deadline is the server's fault, the caller's abort is not.
       signal.throwIfAborted();
       throw error instanceof GatewayError ? error : backendUnreachable(error);
@@ -216,10 +291,11 @@ export class ComfyClient implements AsyncDisposable {
     path: string,
     signal: AbortSignal,
     options: RequestOptions & { method: 'GET' | 'POST' },
-  ): Promise<{ statusCode: number; text: string }> {
+    maxBytes = maxJsonBytes,
+  ): Promise<Answer> {
     const response = await this.#open(options.method, path, signal, options);
     try {
-      return { statusCode: response.statusCode, text: await readText(response.body) };
+      return { statusCode: response.statusCode, text: await readText(response.body, maxBytes) };
     } catch (error) {
       signal.throwIfAborted();
       throw error instanceof GatewayError ? error : backendUnreachable(error);
@@ -247,21 +323,37 @@ export class ComfyClient implements AsyncDisposable {
   }
 }
 
+interface Answer {
+  readonly statusCode: number;
+  readonly text: string;
+}
+
+interface CallOptions {
+  readonly json?: unknown;
+  readonly deadlineMs?: number;
+  readonly maxBytes?: number;
+}
+
 interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Readable;
   readonly headersTimeout?: number;
 }
 
-async function readText(body: Readable): Promise<string> {
+async function readText(body: Readable, maxBytes: number): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of body as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > maxJsonBytes) throw backendFailed('keep its answer short', { bytes });
+    if (bytes > maxBytes) throw backendFailed('keep its answer short', { bytes });
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
+}
+
+/** What a server answers that does not have the route, or not for this method. */
+function isUnknownRoute(statusCode: number): boolean {
+  return statusCode === 404 || statusCode === 405;
 }
 
 function read<T extends z.ZodType>(
@@ -270,15 +362,16 @@ function read<T extends z.ZodType>(
   shape: T,
   what: string,
 ): z.output<T> {
-  const unusable = () => backendFailed(what, { statusCode, text: text.slice(0, 1_000) });
-  if (statusCode !== 200) throw unusable();
-  let value: unknown;
+  const { data } = statusCode === 200 ? shape.safeParse(parsed(text)) : {};
+  if (data === undefined) throw backendFailed(what, { statusCode, text: text.slice(0, 1_000) });
+  return data;
+}
+
+/** `undefined` for what is not JSON. */
+function parsed(text: string): unknown {
   try {
-    value = parsePythonJson(text);
+    return parsePythonJson(text);
   } catch {
-    throw unusable();
+    return undefined;
   }
-  const parsed = shape.safeParse(value);
-  if (!parsed.success) throw unusable();
-  return parsed.data;
 }

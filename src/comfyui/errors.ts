@@ -7,11 +7,24 @@ export function backendUnreachable(cause: unknown): GatewayError {
   return new GatewayError('backend_unreachable', 'The ComfyUI server does not answer', { cause });
 }
 
+/** Whether nobody listens where the server should be. */
+export function isRefused(error: unknown): boolean {
+  const { cause } = error as GatewayError;
+  const causes = cause instanceof AggregateError ? cause.errors : [cause];
+  return causes.some(
+    (each) => each instanceof Error && 'code' in each && each.code === 'ECONNREFUSED',
+  );
+}
+
 export function backendFailed(what: string, detail: unknown): GatewayError {
   return new GatewayError('backend_failed', `The ComfyUI server could not ${what}`, { detail });
 }
 
-/** Names what is wrong by node; the details of the server (lists of its files, tracebacks) stay here. */
+/**
+ * `workflow_unsupported` when the server lacks a node or a file that the graph names, so that another
+ * may run it; else `prompt_rejected`. Names what is wrong by node; the details of the server (lists of
+ * its files, tracebacks) stay here.
+ */
 export function promptRejected(
   prompt: Prompt,
   refused: z.infer<typeof promptRefused>,
@@ -20,28 +33,52 @@ export function promptRejected(
     errors.map((error) => `${titleOf(prompt, id)}: ${error.message} (${error.type})`),
   );
   const reason = reasons.length > 0 ? reasons.join('; ') : refused.error.message;
-  return new GatewayError('prompt_rejected', `ComfyUI refused the workflow: ${reason}`, {
-    detail: refused,
-  });
+  const code = isShortcoming(refused) ? 'workflow_unsupported' : 'prompt_rejected';
+  return new GatewayError(code, `ComfyUI refused the workflow: ${reason}`, { detail: refused });
 }
 
-/** A node's exception, without the traceback and the server's paths that come with it. */
-export function executionFailed(error: ExecutionError): GatewayError {
-  const where = error.node_type ?? 'A node';
+function isShortcoming({ error, node_errors }: z.infer<typeof promptRefused>): boolean {
+  if (error.type === 'missing_node_type') return true;
+  // Older servers say by the same type that the graph is malformed.
+  if (error.type === 'invalid_prompt') return error.message.endsWith('does not exist.');
+  return Object.values(node_errors).some(({ errors }) =>
+    errors.some(({ type }) => type === 'value_not_in_list'),
+  );
+}
+
+/**
+ * A node's exception, without the traceback and the server's paths that come with it. The node goes by
+ * its title where the prompt is known.
+ */
+export function executionFailed(error: ExecutionError, prompt: Prompt | null = null): GatewayError {
+  const where = nodeOf(error, prompt);
   if (isOutOfMemory(error)) {
+    const which = error.exception_type === 'MemoryError' ? 'memory' : 'GPU memory';
     return new GatewayError(
       'out_of_memory',
-      `${where} ran out of GPU memory; a smaller input or output may fit`,
+      `${where} ran out of ${which}; a smaller input or output may fit`,
       { detail: error },
     );
   }
-  const message = withoutPaths(firstLine(error.exception_message ?? '')) || 'no message';
+  const message =
+    withoutPaths(lineOf(error.exception_message ?? '')).slice(0, 300) ||
+    error.exception_type ||
+    'no message';
   return new GatewayError('execution_failed', `${where} failed: ${message}`, { detail: error });
+}
+
+function nodeOf({ node_id, node_type }: ExecutionError, prompt: Prompt | null): string {
+  // A node that expands into others reports ids which are not in the prompt.
+  if (prompt && node_id !== undefined && prompt[node_id]) return titleOf(prompt, node_id);
+  return node_type ?? 'A node';
 }
 
 function isOutOfMemory({ exception_type = '', exception_message = '' }: ExecutionError): boolean {
   return (
-    /OutOfMemoryError|MemoryError/.test(exception_type) || /out of memory/i.test(exception_message)
+    /OutOfMemoryError|MemoryError/.test(exception_type) ||
+    /out of memory|not enough memory|exceed allowed memory|CUBLAS_STATUS_ALLOC_FAILED/i.test(
+      exception_message,
+    )
   );
 }
 
@@ -51,10 +88,16 @@ export function titleOf(prompt: Prompt, id: string): string {
   return node._meta?.title ?? node.class_type;
 }
 
-function firstLine(text: string): string {
-  return text.trim().split('\n', 1)[0]?.slice(0, 300) ?? '';
+/** The line that says what happened: the first one, or the last one of a traceback. */
+function lineOf(text: string): string {
+  const lines = text.trim().split(/\s*\n/);
+  const line = lines[0]?.startsWith('Traceback') ? lines.at(-1) : lines[0];
+  return line?.slice(0, 3_000) ?? '';
 }
 
+/** Absolute ones, of Linux and of Windows; in quotation marks they may hold blanks. */
 function withoutPaths(text: string): string {
-  return text.replace(/(?:[A-Za-z]:\\|\/)[^\s'"]*[\\/][^\s'":,]*/g, '…');
+  return text
+    .replace(/(['"])(?:[A-Za-z]:[\\/]|[\\/]).*?\1/g, '$1…$1')
+    .replace(/(?<![\w.])(?:[A-Za-z]:[\\/]|[\\/])[^\s'",:;]*[\\/][^\s'",:;)]*/g, '…');
 }

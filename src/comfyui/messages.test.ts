@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { executionFailed, promptRejected } from './errors.ts';
 import { parsePythonJson } from './json.ts';
-import { history, parseMessage, promptEnd, promptRefused } from './messages.ts';
+import {
+  history,
+  nodeCatalogue,
+  parseMessage,
+  promptEnd,
+  promptRefused,
+  systemStats,
+} from './messages.ts';
 
 describe('parsePythonJson', () => {
   it('reads the numbers that JSON does not have as null', () => {
@@ -72,22 +79,126 @@ describe('promptEnd', () => {
   });
 });
 
-describe('what clients are told of a backend’s errors', () => {
-  it('names the node and the reason, but no path of the server', () => {
-    const error = executionFailed({
-      node_type: 'LoadImage',
-      exception_type: 'OSError',
-      exception_message: "cannot open '/srv/comfy/input/a.png': bad\nTraceback …",
+describe('nodeCatalogue', () => {
+  /** The lists of a class whose input `a` is described so. */
+  const listsOf = (spec: unknown, section = 'required') =>
+    Object.fromEntries(
+      nodeCatalogue({ X: { input: { [section]: { a: spec } } } }).get('X')?.options ?? [],
+    );
+
+  it('reads the lists of both ways to describe a node, required or not', () => {
+    assert.deepEqual(listsOf([['x', 'y'], { default: 'x' }]), { a: ['x', 'y'] });
+    assert.deepEqual(listsOf([['x']], 'optional'), { a: ['x'] });
+    assert.deepEqual(listsOf(['COMBO', { options: ['x', 'y'], multiselect: false }]), {
+      a: ['x', 'y'],
     });
-    assert.equal(error.code, 'execution_failed');
-    assert.match(error.message, /^LoadImage failed: cannot open/);
-    assert.doesNotMatch(error.message, /srv|Traceback/);
+    assert.deepEqual(listsOf(['COMBO', { options: [] }]), { a: [] });
   });
 
-  it('knows when memory ran out', () => {
-    const torch = executionFailed({ exception_type: 'torch.OutOfMemoryError' });
-    const python = executionFailed({ exception_type: 'MemoryError', exception_message: '\n' });
-    assert.deepEqual([torch.code, python.code], ['out_of_memory', 'out_of_memory']);
+  const unlisted: readonly [string, unknown][] = [
+    ['another type', ['FLOAT', { min: 0 }]],
+    ['files that are uploaded', [['a.png'], { image_upload: true }]],
+    ['files that are uploaded, described newly', ['COMBO', { options: [], video_upload: true }]],
+    ['options that the browser fetches', ['COMBO', { options: [], remote: { route: '/x' } }]],
+    ['a list that is not told', ['COMBO', {}]],
+    ['options that are no strings', [['x', 2], {}]],
+    ['options that bring inputs along', ['COMFY_DYNAMICCOMBO_V3', { options: [{ key: 'x' }] }]],
+    ['nothing', null],
+    ['no settings', ['COMBO']],
+  ];
+  for (const [what, spec] of unlisted) {
+    it(`has no list for ${what}`, () => assert.deepEqual(listsOf(spec), {}));
+  }
+
+  it('knows the loaders that list the input folder without saying so', () => {
+    const described = { input: { required: { video: [['a.mp4']] } } };
+    const catalogue = nodeCatalogue({ VHS_LoadVideo: described });
+    assert.deepEqual(catalogue.get('VHS_LoadVideo'), { options: new Map() });
+  });
+
+  it('keeps a class that is described strangely', () => {
+    const strange = { A: null, B: {}, C: { input: [] }, D: { input: { required: 'x' } } };
+    assert.deepEqual([...nodeCatalogue(strange).keys()], ['A', 'B', 'C', 'D']);
+    assert.deepEqual([...nodeCatalogue('<html>')], []);
+  });
+
+  it('keeps one copy of a list that many nodes have', () => {
+    const described = () => ({ input: { required: { lora: [['a', 'b']] } } });
+    const catalogue = nodeCatalogue({ A: described(), B: described() });
+    const [a, b] = ['A', 'B'].map((name) => catalogue.get(name)?.options.get('lora'));
+    assert.ok(a);
+    assert.equal(a, b);
+  });
+});
+
+describe('systemStats', () => {
+  it('reads what it can of a server’s devices', () => {
+    const cuda = { name: 'cuda:0 NVIDIA', type: 'cuda', vram_total: 8e9, vram_free: null };
+    assert.deepEqual(systemStats.parse({ system: { os: 'posix' }, devices: [cuda] }).devices, [
+      { name: 'cuda:0 NVIDIA', vram_total: 8e9, vram_free: 0 },
+    ]);
+    assert.deepEqual(systemStats.parse({ system: {} }).devices, []);
+  });
+});
+
+describe('what clients are told of a backend’s errors', () => {
+  const prompt = {
+    '2': { class_type: 'LoadImage', inputs: {}, _meta: { title: 'my picture' } },
+  };
+
+  it('names the node and the reason, but no path of the server', () => {
+    const error = executionFailed(
+      {
+        node_id: '2',
+        node_type: 'LoadImage',
+        exception_type: 'OSError',
+        exception_message: "cannot open '/srv/comfy/input/a.png': bad\nTraceback …",
+      },
+      prompt,
+    );
+    assert.equal(error.code, 'execution_failed');
+    assert.equal(error.message, "my picture failed: cannot open '…': bad");
+  });
+
+  it('names the class of a node whose title is not known', () => {
+    const [adopted, expanded] = [null, prompt].map((known) =>
+      executionFailed({ node_id: '2.0.1', node_type: 'KSampler', exception_message: 'x' }, known),
+    );
+    assert.equal(adopted?.message, 'KSampler failed: x');
+    assert.equal(expanded?.message, 'KSampler failed: x');
+  });
+
+  const said: readonly [string, string][] = [
+    ["[Errno 2] No such file: 'C:\\Users\\J S\\x.pth'; gone", "[Errno 2] No such file: '…'; gone"],
+    ['File D:/Comfy/models/x.pth not found', 'File … not found'],
+    ['bad file (/srv/comfy/x.pth), see log', 'bad file (…), see log'],
+    ['expected 3/4 of tmlsr/a/input.png, got N/A', 'expected 3/4 of tmlsr/a/input.png, got N/A'],
+    [
+      'Traceback (most recent call last):\n  File "/srv/x.py", line 1\nValueError: too small\n',
+      'ValueError: too small',
+    ],
+    ['\n', 'ValueError'],
+  ];
+  for (const [exception_message, message] of said) {
+    it(`makes ${JSON.stringify(message)} of ${JSON.stringify(exception_message)}`, () => {
+      const error = executionFailed({ exception_type: 'ValueError', exception_message }, null);
+      assert.equal(error.message, `A node failed: ${message}`);
+    });
+  }
+
+  it('knows when memory ran out, and what may help', () => {
+    const torch = executionFailed({ exception_type: 'torch.OutOfMemoryError' }, null);
+    const python = executionFailed(
+      { exception_type: 'MemoryError', exception_message: '\n' },
+      null,
+    );
+    const device = executionFailed(
+      { exception_message: 'Allocation on device 0 would exceed allowed memory. (out of memory)' },
+      null,
+    );
+    for (const { code } of [torch, python, device]) assert.equal(code, 'out_of_memory');
+    assert.match(torch.message, /ran out of GPU memory; a smaller input or output may fit/);
+    assert.match(python.message, /ran out of memory; a smaller/);
   });
 
   it('names each node of a refused prompt by its title', () => {
@@ -99,10 +210,27 @@ describe('what clients are told of a backend’s errors', () => {
         },
       },
     });
-    const prompt = { '2': { class_type: 'X', inputs: {}, _meta: { title: 'my model' } } };
+    const mine = { '2': { class_type: 'X', inputs: {}, _meta: { title: 'my model' } } };
+    const error = promptRejected(mine, refused);
+    assert.equal(error.code, 'workflow_unsupported');
     assert.equal(
-      promptRejected(prompt, refused).message,
+      error.message,
       'ComfyUI refused the workflow: my model: Value not in list (value_not_in_list)',
     );
+  });
+
+  it('tells what another server may have from what is wrong everywhere', () => {
+    const codeOf = (type: string, message: string) =>
+      promptRejected({}, promptRefused.parse({ error: { type, message }, node_errors: [] })).code;
+    assert.equal(
+      codeOf('invalid_prompt', 'Cannot execute because node X does not exist.'),
+      'workflow_unsupported',
+    );
+    assert.equal(codeOf('missing_node_type', "Node 'X' not found."), 'workflow_unsupported');
+    assert.equal(
+      codeOf('invalid_prompt', 'Cannot execute because a node is missing the class_type property.'),
+      'prompt_rejected',
+    );
+    assert.equal(codeOf('prompt_no_outputs', 'Prompt has no outputs'), 'prompt_rejected');
   });
 });

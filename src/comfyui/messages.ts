@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { NodeCatalogue } from '../core/capabilities.ts';
 import { parsePythonJson } from './json.ts';
 
 /**
@@ -47,6 +48,7 @@ export function parseMessage(text: string): ComfyMessage | null {
 
 export const promptAccepted = z.object({
   prompt_id: z.string(),
+  number: z.number(),
   node_errors: z.record(z.string(), z.unknown()).default({}),
 });
 
@@ -124,6 +126,75 @@ function outputFiles(outputs: Record<string, Record<string, unknown>>): OutputFi
 
 export const uploadedFile = z.object({ name: z.string(), subfolder: z.string() });
 
+/** Bytes; a number that a driver does not tell is `NaN` on the wire, and `null` by now. */
+const bytes = z.number().catch(0);
+
 export const systemStats = z.object({
   system: z.object({ comfyui_version: z.string().optional() }),
+  devices: z.array(z.object({ name: z.string(), vram_total: bytes, vram_free: bytes })).catch([]),
 });
+
+export const features = z.object({ max_upload_size: z.number().positive().optional() });
+
+/** Newer servers know each prompt as a job; what the list says we read from queue and history. */
+export const jobList = z.object({ jobs: z.array(z.unknown()) });
+
+export const jobCanceled = z.object({ cancelled: z.boolean() });
+
+export const objectInfo = z.record(z.string(), z.unknown());
+
+/**
+ * What `/object_info` says of the node classes, as far as servers differ in it: a class that a custom
+ * node describes in its own way is still one that the server has.
+ */
+export function nodeCatalogue(info: unknown): NodeCatalogue {
+  const lists = new Map<string, readonly string[]>();
+  /** Many loaders list the same folder: one list is kept for all. */
+  const shared = (list: readonly string[]) => {
+    const key = JSON.stringify(list);
+    const known = lists.get(key) ?? list;
+    lists.set(key, known);
+    return known;
+  };
+  const classes = Object.entries(recordOf(info)).map(([name, described]) => {
+    const { required, optional } = recordOf(recordOf(described).input);
+    const options = Object.entries({ ...recordOf(optional), ...recordOf(required) }).flatMap(
+      ([field, spec]) => {
+        const list = inputFolderLists.has(`${name}.${field}`) ? null : listOf(spec);
+        return list ? [[field, shared(list)] as const] : [];
+      },
+    );
+    return [name, { options: new Map(options) }] as const;
+  });
+  return new Map(classes);
+}
+
+/**
+ * Lists of the files in the server's input folder that bear no `…_upload` flag. They say what was there
+ * when the server was asked, and the nodes take any other file.
+ */
+const inputFolderLists: ReadonlySet<string> = new Set([
+  'LoadLatent.latent',
+  'VHS_LoadAudioUpload.audio',
+  'VHS_LoadImages.directory',
+  'VHS_LoadVideo.video',
+  'VHS_LoadVideoFFmpeg.video',
+]);
+
+/** The strings that an input may have: `[[…], {…}]` or `["COMBO", {"options": […]}]`; else `null`. */
+function listOf(spec: unknown): readonly string[] | null {
+  if (!Array.isArray(spec)) return null;
+  const [type, settings] = [spec[0], recordOf(spec[1])];
+  if (Object.keys(settings).some((key) => isFilledElsewhere.test(key) && settings[key]))
+    return null;
+  const list: unknown = type === 'COMBO' ? settings.options : type;
+  return Array.isArray(list) && list.every((option) => typeof option === 'string') ? list : null;
+}
+
+/** By an upload, or by the browser from another address. */
+const isFilledElsewhere = /^(remote|remote_combo|.*upload)$/;
+
+function recordOf(value: unknown): Readonly<Record<string, unknown>> {
+  const isRecord = typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isRecord ? (value as Record<string, unknown>) : {};
+}

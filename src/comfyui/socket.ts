@@ -24,6 +24,9 @@ const longestDelayMs = 10_000;
 export class ComfySocket extends EventEmitter<SocketEventMap> {
   readonly #address: BackendAddress;
   #clientId: string | null = null;
+  #present: WebSocket | null = null;
+  /** Why the present connection is given up, when it is we who do. */
+  #givenUp: string | null = null;
 
   constructor(address: BackendAddress) {
     super();
@@ -33,6 +36,12 @@ export class ComfySocket extends EventEmitter<SocketEventMap> {
   /** The id of the open connection, or `null` while there is none. */
   get clientId(): string | null {
     return this.#clientId;
+  }
+
+  /** Gives the present connection up for a new one. */
+  renew(reason: string): void {
+    this.#givenUp = reason;
+    this.#present?.terminate();
   }
 
   /** Keeps a connection until the signal aborts. */
@@ -49,15 +58,18 @@ export class ComfySocket extends EventEmitter<SocketEventMap> {
   /** One connection from its opening to its end; tells whether it ever opened. */
   async #connect(signal: AbortSignal): Promise<boolean> {
     const clientId = randomUUID();
-    const { origin, prefix, headers } = this.#address;
+    const { origin, prefix, headers, serverName } = this.#address;
     const socket = new WebSocket(
       `${origin.replace(/^http/, 'ws')}${prefix}/ws?clientId=${clientId}`,
       {
         headers,
+        ...(serverName ? { servername: serverName } : {}),
         handshakeTimeout: handshakeMs,
         maxPayload: 64 * 1024 * 1024,
       },
     );
+    this.#present = socket;
+    this.#givenUp = null;
     const abort = () => socket.terminate();
     signal.addEventListener('abort', abort, { once: true });
     let reason = 'closed';
@@ -81,7 +93,7 @@ export class ComfySocket extends EventEmitter<SocketEventMap> {
     clearInterval(heartbeat);
     signal.removeEventListener('abort', abort);
     this.#clientId = null;
-    if (isOpen) this.emit('close', reason);
+    if (isOpen) this.emit('close', this.#givenUp ?? reason);
     return isOpen;
   }
 }

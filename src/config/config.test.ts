@@ -12,7 +12,8 @@ describe('readConfig', () => {
     assert.equal(config.port, 6008);
     assert.equal(config.databaseUrl, null);
     assert.deepEqual(config.storage, { driver: 'disk' });
-    assert.deepEqual(config.backends, []);
+    assert.equal(config.backends, null);
+    assert.deepEqual(readConfig({ COMFYUI_BACKENDS: 'none' }).backends, []);
     assert.match(config.workflowsDir, /workflows$/);
   });
 
@@ -23,7 +24,7 @@ describe('readConfig', () => {
   it('reads backends with their credentials', () => {
     const { backends } = readConfig({ COMFYUI_BACKENDS: 'http://a:1, https://u:p@b/x,' });
     assert.deepEqual(
-      backends.map(({ label }) => label),
+      backends?.map((entry) => (entry.kind === 'fixed' ? entry.address.label : entry.label)),
       ['http://a:1', 'https://b/x'],
     );
   });

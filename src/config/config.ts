@@ -1,7 +1,8 @@
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { type BackendAddress, parseBackendAddress } from '../comfyui/address.ts';
+import { type BackendEntry, parseBackendEntry } from '../comfyui/address.ts';
+import type { Timeouts } from '../core/workflow.ts';
 import { parseSourceAllow, type SourceAllow } from '../media/source-policy.ts';
 import type { Env } from './env.ts';
 
@@ -14,12 +15,28 @@ export interface Config {
   readonly databaseUrl: string | null;
   readonly dataDir: string;
   readonly workflowsDir: string;
-  /** None: the emulator. */
-  readonly backends: readonly BackendAddress[];
+  /** `null`: the emulator. */
+  readonly backends: readonly BackendEntry[] | null;
+  readonly maxAttempts: number;
+  /** For workflows that have none of their own. */
+  readonly timeouts: Required<Timeouts>;
+  /** How long a line of tasks may stand still for the sake of models that are loaded, milliseconds. */
+  readonly warmPatienceMs: number;
+  /** What is being uploaded when the gateway is asked to stop has so long, milliseconds. */
+  readonly shutdownGraceMs: number;
+  readonly transfers: TransferLimits;
   readonly storage: { readonly driver: 'disk' } | ({ readonly driver: 'oss' } & OssConfig);
   readonly sourceAllow: SourceAllow;
   readonly maxSourceBytes: number;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+}
+
+export interface TransferLimits {
+  /** How many at once. */
+  readonly downloads: number;
+  readonly uploads: number;
+  /** Bytes of sources on disk from which on no further download begins. */
+  readonly spoolBytes: number;
 }
 
 export interface OssConfig {
@@ -58,7 +75,15 @@ const settings = z.object({
     .optional(),
   DATA_DIR: z.string().default('./data'),
   WORKFLOWS_DIR: z.string().optional(),
-  COMFYUI_BACKENDS: z.string().default('').transform(parsed(parseBackends)),
+  COMFYUI_BACKENDS: z.string().transform(parsed(parseBackends)).optional(),
+  MAX_ATTEMPTS: wholeNumber(1, 100).default(3),
+  QUEUE_TIMEOUT: seconds().default(24 * 3_600),
+  RUN_TIMEOUT: seconds().default(3_600),
+  WARM_PATIENCE: seconds().default(30),
+  SHUTDOWN_GRACE: seconds().default(10),
+  MAX_DOWNLOADS: wholeNumber(1, 1_000).default(8),
+  MAX_UPLOADS: wholeNumber(1, 1_000).default(4),
+  MAX_SPOOL_BYTES: wholeNumber(1, Number.MAX_SAFE_INTEGER).default(16 * 1024 ** 3), // 16 GiB
   STORAGE: z.enum(['disk', 'oss'], { error: 'must be disk or oss' }).default('disk'),
   OSS_REGION: z.string().optional(),
   OSS_ENDPOINT: httpUrl.optional(),
@@ -104,7 +129,19 @@ export function readConfig(env: Env): Config {
     databaseUrl: data.DATABASE_URL ?? null,
     dataDir: resolve(data.DATA_DIR),
     workflowsDir: data.WORKFLOWS_DIR ? resolve(data.WORKFLOWS_DIR) : shippedWorkflows(),
-    backends: data.COMFYUI_BACKENDS,
+    backends: data.COMFYUI_BACKENDS ?? null,
+    maxAttempts: data.MAX_ATTEMPTS,
+    timeouts: {
+      queueMs: orNone(data.QUEUE_TIMEOUT * 1_000),
+      runMs: orNone(data.RUN_TIMEOUT * 1_000),
+    },
+    warmPatienceMs: data.WARM_PATIENCE * 1_000,
+    shutdownGraceMs: data.SHUTDOWN_GRACE * 1_000,
+    transfers: {
+      downloads: data.MAX_DOWNLOADS,
+      uploads: data.MAX_UPLOADS,
+      spoolBytes: data.MAX_SPOOL_BYTES,
+    },
     storage:
       data.STORAGE === 'disk'
         ? { driver: 'disk' }
@@ -148,13 +185,26 @@ function wholeNumber(least: number, most: number) {
   return z.coerce.number({ error }).int({ error }).min(least, { error }).max(most, { error });
 }
 
-function parseBackends(text: string): BackendAddress[] {
+/** Whole seconds or parts of them. */
+function seconds() {
+  const error = 'must be a number of seconds, at least 0';
+  return z.coerce.number({ error }).min(0, { error }).max(10_000_000, { error });
+}
+
+/** 0 stands for no limit. */
+function orNone(ms: number): number | null {
+  return ms === 0 ? null : ms;
+}
+
+/** `none` stands for a pool that is filled at run time. */
+function parseBackends(text: string): BackendEntry[] {
+  if (text.trim() === 'none') return [];
   return text
     .split(',')
     .filter((part) => part.trim() !== '')
     .map((part, index) => {
       try {
-        return parseBackendAddress(part);
+        return parseBackendEntry(part);
       } catch (error) {
         throw new Error(`entry ${index + 1}: ${(error as Error).message}`);
       }

@@ -1,5 +1,5 @@
 import type { MediaInfo } from './media.ts';
-import type { Task } from './task.ts';
+import type { Task, TaskError } from './task.ts';
 
 /** One try of a task on one backend. Its number fences every write that is made for it. */
 export interface Attempt {
@@ -12,6 +12,8 @@ export interface Attempt {
   readonly backend: string;
   /** Stored before the prompt is posted; `null` while nothing can be running on the backend. */
   readonly promptId: string | null;
+  /** When the prompt was posted; `null` while it is at most made ready. */
+  readonly postedAt: Date | null;
   /** What the input turned out to be; known once there is a prompt. */
   readonly input: MediaInfo | null;
 }
@@ -20,4 +22,10 @@ export interface Attempt {
 export interface Claim {
   readonly task: Task;
   readonly attempt: Attempt;
+}
+
+/** An attempt that failed, as far as the next decision depends on it. */
+export interface PastAttempt {
+  readonly backend: string;
+  readonly error: TaskError;
 }

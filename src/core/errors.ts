@@ -17,6 +17,11 @@ const catalogue = {
   workflow_unknown: 'client',
   workflow_mismatch: 'client',
   object_not_found: 'client',
+  queue_timeout: 'client',
+  run_timeout: 'client',
+  backend_unknown: 'client',
+  backend_exists: 'client',
+  backend_fixed: 'client',
   // What the source turned out to be.
   source_invalid: 'source',
   source_refused: 'source',
@@ -35,7 +40,10 @@ const catalogue = {
   // What a ComfyUI server did.
   backend_unreachable: 'backend',
   backend_failed: 'backend',
+  backend_stalled: 'backend',
+  backend_wedged: 'backend',
   backend_upload_refused: 'backend',
+  workflow_unsupported: 'backend',
   prompt_rejected: 'backend',
   prompt_lost: 'backend',
   execution_failed: 'backend',
@@ -43,8 +51,10 @@ const catalogue = {
   out_of_memory: 'backend',
   output_missing: 'backend',
   output_truncated: 'backend',
+  task_poisonous: 'backend',
   // What is ours.
   workflow_invalid: 'gateway',
+  workflow_unavailable: 'gateway',
   storage_failed: 'gateway',
   spool_full: 'gateway',
   attempts_exhausted: 'gateway',

@@ -1,40 +1,76 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type ErrorCode, GatewayError } from './errors.ts';
-import { nextStep } from './next-step.ts';
+import { type FailedAttempt, nextStep } from './next-step.ts';
+import type { StageName } from './stage.ts';
 
 const policy = { maxAttempts: 3, baseDelayMs: 1_000, maxDelayMs: 1_500 };
 
+function failed(code: ErrorCode, change: Partial<FailedAttempt> = {}): FailedAttempt {
+  const failure = new GatewayError(code, '');
+  return { failure, stage: 'process', retries: 0, past: [], othersCanRun: true, ...change };
+}
+
+function before(code: ErrorCode, stage: StageName = 'process') {
+  return { backend: 'http://a', error: { code, message: '', stage, attempt: 1 } };
+}
+
 describe('nextStep', () => {
-  const cases: [code: ErrorCode, attempt: number, becomes: 'fail' | 'retry'][] = [
-    ['invalid_request', 1, 'fail'],
-    ['source_not_found', 1, 'fail'],
-    ['source_timeout', 1, 'fail'],
-    ['media_corrupt', 1, 'fail'],
+  const cases: [code: ErrorCode, retries: number, becomes: 'fail' | 'retry'][] = [
+    ['invalid_request', 0, 'fail'],
+    ['source_not_found', 0, 'fail'],
+    ['source_timeout', 0, 'fail'],
+    ['media_corrupt', 0, 'fail'],
+    ['run_timeout', 0, 'fail'],
+    ['backend_unreachable', 0, 'retry'],
     ['backend_unreachable', 1, 'retry'],
-    ['backend_unreachable', 2, 'retry'],
-    ['backend_unreachable', 3, 'fail'],
-    ['prompt_lost', 2, 'retry'],
-    ['execution_failed', 1, 'retry'],
-    ['execution_failed', 2, 'fail'],
-    ['out_of_memory', 2, 'fail'],
-    ['prompt_rejected', 1, 'retry'],
-    ['backend_upload_refused', 1, 'fail'],
-    ['storage_failed', 1, 'fail'],
-    ['attempts_exhausted', 4, 'fail'],
-    ['internal', 1, 'retry'],
-    ['internal', 2, 'fail'],
+    ['backend_unreachable', 2, 'fail'],
+    ['prompt_lost', 1, 'retry'],
+    ['backend_stalled', 1, 'retry'],
+    ['backend_wedged', 2, 'fail'],
+    ['execution_failed', 0, 'retry'],
+    ['execution_failed', 1, 'fail'],
+    ['out_of_memory', 0, 'retry'],
+    ['out_of_memory', 1, 'fail'],
+    ['prompt_rejected', 0, 'retry'],
+    ['prompt_rejected', 1, 'fail'],
+    ['backend_upload_refused', 0, 'retry'],
+    ['storage_failed', 0, 'fail'],
+    ['attempts_exhausted', 0, 'fail'],
+    ['internal', 0, 'retry'],
+    ['internal', 1, 'fail'],
   ];
-  for (const [code, attempt, becomes] of cases) {
-    it(`lets ${code} in attempt ${attempt} ${becomes}`, () => {
-      assert.equal(nextStep(new GatewayError(code, ''), attempt, 0, policy).kind, becomes);
+  for (const [code, retries, becomes] of cases) {
+    it(`lets ${code} after ${retries} retries ${becomes}`, () => {
+      assert.equal(nextStep(failed(code, { retries }), 0, policy).kind, becomes);
     });
   }
 
   it('waits longer each time, up to a limit, never twice the same', () => {
-    const failure = new GatewayError('prompt_lost', '');
-    assert.deepEqual(nextStep(failure, 1, 0, policy), { kind: 'retry', afterMs: 500 });
-    assert.deepEqual(nextStep(failure, 1, 0.5, policy), { kind: 'retry', afterMs: 750 });
-    assert.deepEqual(nextStep(failure, 2, 0, policy), { kind: 'retry', afterMs: 750 });
+    const afterMs = (retries: number, random: number) => {
+      const step = nextStep(failed('backend_failed', { retries }), random, policy);
+      return step.kind === 'retry' ? step.afterMs : null;
+    };
+    assert.deepEqual([afterMs(0, 0), afterMs(0, 0.5), afterMs(1, 0)], [500, 750, 750]);
+  });
+
+  it('tries every backend that might run the workflow, and no other', () => {
+    const step = nextStep(failed('workflow_unsupported', { retries: 2 }), 0, policy);
+    assert.deepEqual(step, { kind: 'retry', afterMs: 0, elsewhere: true, counts: false });
+    const nowhere = failed('workflow_unsupported', { othersCanRun: false });
+    assert.equal(nextStep(nowhere, 0, policy).kind, 'fail');
+  });
+
+  it('sets a task aside that two servers went down with', () => {
+    const second = failed('prompt_lost', { retries: 1, past: [before('prompt_lost')] });
+    assert.deepEqual(nextStep(second, 0, policy), { kind: 'fail', isPoison: true });
+    // One that was only out of reach may be well.
+    const unlucky = failed('prompt_lost', { retries: 1, past: [before('backend_unreachable')] });
+    assert.equal(nextStep(unlucky, 0, policy).kind, 'retry');
+  });
+
+  it('never tries more often than the policy allows', () => {
+    const once = { ...policy, maxAttempts: 1 };
+    for (const [code] of cases) assert.equal(nextStep(failed(code), 0, once).kind, 'fail');
   });
 });

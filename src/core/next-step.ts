@@ -1,9 +1,34 @@
+import type { PastAttempt } from './attempt.ts';
 import type { ErrorCode, GatewayError } from './errors.ts';
+import type { StageName } from './stage.ts';
 
 /** What becomes of a task whose attempt failed. */
 export type NextStep =
-  | { readonly kind: 'fail' }
-  | { readonly kind: 'retry'; readonly afterMs: number };
+  | { readonly kind: 'fail'; readonly isPoison?: boolean }
+  | {
+      readonly kind: 'retry';
+      readonly afterMs: number;
+      /** On another backend, where there is one that can. */
+      readonly elsewhere: boolean;
+      /** Whether it is one of the attempts that a task has. */
+      readonly counts: boolean;
+    };
+
+/**
+ * What a failure says of the backend. `none`: nothing. `unable`: it cannot run this workflow.
+ * `crowded`: its memory should be freed. `suspect`: a few of these in a row and it is no longer
+ * trusted. `blamed`: the same, once the task has succeeded elsewhere. `broken`: it is not trusted from
+ * now on.
+ */
+export type Verdict = 'none' | 'unable' | 'crowded' | 'suspect' | 'blamed' | 'broken';
+
+/** How one kind of failure is dealt with. */
+export interface FailureRule {
+  /** Attempts in all; `most` stands for `MAX_ATTEMPTS`, `each` for one on every backend. */
+  readonly attempts: number | 'most' | 'each';
+  readonly elsewhere: boolean;
+  readonly verdict: Verdict;
+}
 
 export interface RetryPolicy {
   readonly maxAttempts: number;
@@ -17,36 +42,74 @@ export const defaultRetryPolicy: RetryPolicy = {
   maxDelayMs: 30_000,
 };
 
-/**
- * How many attempts an error deserves in all. What the client or the source did wrong stays wrong;
- * an error inside the graph may be the fault of one backend, so it is tried once more; a lost
- * backend says nothing about the task, which then may use every attempt that the policy gives.
- */
-const attemptsFor: Partial<Record<ErrorCode, number>> = {
-  execution_failed: 2,
-  out_of_memory: 2,
-  prompt_rejected: 2,
-  output_missing: 2,
-  internal: 2,
-  backend_upload_refused: 1,
-  storage_failed: 1,
-  workflow_invalid: 1,
+/** `docs/failures.md` says why; a test compares the two. */
+export const failureRules: Partial<Record<ErrorCode, FailureRule>> = {
+  workflow_unsupported: { attempts: 'each', elsewhere: true, verdict: 'unable' },
+  prompt_rejected: { attempts: 2, elsewhere: true, verdict: 'none' },
+  backend_upload_refused: { attempts: 2, elsewhere: true, verdict: 'none' },
+  out_of_memory: { attempts: 2, elsewhere: true, verdict: 'crowded' },
+  execution_failed: { attempts: 2, elsewhere: true, verdict: 'blamed' },
+  execution_interrupted: { attempts: 'most', elsewhere: false, verdict: 'none' },
+  output_missing: { attempts: 2, elsewhere: true, verdict: 'blamed' },
+  output_truncated: { attempts: 2, elsewhere: true, verdict: 'suspect' },
+  backend_unreachable: { attempts: 'most', elsewhere: true, verdict: 'suspect' },
+  backend_failed: { attempts: 'most', elsewhere: true, verdict: 'suspect' },
+  prompt_lost: { attempts: 'most', elsewhere: true, verdict: 'suspect' },
+  backend_stalled: { attempts: 'most', elsewhere: true, verdict: 'broken' },
+  backend_wedged: { attempts: 'most', elsewhere: true, verdict: 'broken' },
+  task_poisonous: { attempts: 1, elsewhere: false, verdict: 'none' },
+  spool_full: { attempts: 'most', elsewhere: false, verdict: 'none' },
+  storage_failed: { attempts: 1, elsewhere: false, verdict: 'none' },
+  workflow_invalid: { attempts: 1, elsewhere: false, verdict: 'none' },
+  workflow_unavailable: { attempts: 1, elsewhere: false, verdict: 'none' },
+  attempts_exhausted: { attempts: 1, elsewhere: false, verdict: 'none' },
+  internal: { attempts: 2, elsewhere: false, verdict: 'none' },
 };
 
-/**
- * Decides from the failure, the attempt's number and a random number in [0, 1) alone, so that a
- * table can test it.
- */
+/** What the client or the source did wrong stays wrong. */
+const atOnce: FailureRule = { attempts: 1, elsewhere: false, verdict: 'none' };
+
+/** A task under which this many servers died is not given a third. */
+const deadlyKills = 2;
+
+export function ruleFor(failure: GatewayError): FailureRule {
+  return failureRules[failure.code] ?? atOnce;
+}
+
+export interface FailedAttempt {
+  readonly failure: GatewayError;
+  readonly stage: StageName | null;
+  /** How often the task was tried again before. */
+  readonly retries: number;
+  readonly past: readonly PastAttempt[];
+  /** Whether a backend is left that could run the workflow. */
+  readonly othersCanRun: boolean;
+}
+
+/** Decides from the failure, what came before and a random number in [0, 1) alone. */
 export function nextStep(
-  failure: GatewayError,
-  attempt: number,
+  attempt: FailedAttempt,
   random: number,
   policy: RetryPolicy = defaultRetryPolicy,
 ): NextStep {
-  if (failure.fault === 'client' || failure.fault === 'source') return { kind: 'fail' };
-  const allowed = Math.min(attemptsFor[failure.code] ?? policy.maxAttempts, policy.maxAttempts);
-  if (attempt >= allowed) return { kind: 'fail' };
-  const ceilingMs = Math.min(policy.baseDelayMs * 2 ** (attempt - 1), policy.maxDelayMs);
+  const { failure, retries } = attempt;
+  const { attempts, elsewhere } = ruleFor(failure);
+  if (attempts === 'each') {
+    return attempt.othersCanRun
+      ? { kind: 'retry', afterMs: 0, elsewhere, counts: false }
+      : { kind: 'fail' };
+  }
+  if (kills(attempt) >= deadlyKills) return { kind: 'fail', isPoison: true };
+  const allowed = attempts === 'most' ? policy.maxAttempts : Math.min(attempts, policy.maxAttempts);
+  if (retries + 1 >= allowed) return { kind: 'fail' };
+  const ceilingMs = Math.min(policy.baseDelayMs * 2 ** retries, policy.maxDelayMs);
   // Half of it fixed, half of it jitter: waiting tasks do not come back all at once.
-  return { kind: 'retry', afterMs: Math.round(ceilingMs * (0.5 + random / 2)) };
+  const afterMs = Math.round(ceilingMs * (0.5 + random / 2));
+  return { kind: 'retry', afterMs, elsewhere, counts: true };
+}
+
+/** How many servers went down with the task on them. */
+function kills({ failure, stage, past }: FailedAttempt): number {
+  const all = [...past.map(({ error }) => error), { code: failure.code, stage }];
+  return all.filter((each) => each.code === 'prompt_lost' && each.stage === 'process').length;
 }

@@ -30,14 +30,27 @@ export interface NewTask {
   readonly params: Readonly<Record<string, unknown>>;
   /** 0 to 10; the higher goes first. */
   readonly priority?: number;
+  /** On whose account: within one priority all tenants get equal shares. */
+  readonly tenant?: string;
+  /** How long it may wait for its first attempt, milliseconds; `null` for ever. */
+  readonly queueTimeoutMs?: number | null;
+  /** How long a prompt of it may take, milliseconds; `null` for ever. */
+  readonly runTimeoutMs?: number | null;
 }
 
-export interface Task extends Required<NewTask> {
+export interface Task extends Omit<NewTask, 'queueTimeoutMs'> {
   /** A UUID; dialects show it in their own way. */
   readonly id: string;
   readonly state: TaskState;
-  /** How many attempts were begun; the number of the present one. */
+  readonly priority: number;
+  readonly tenant: string;
+  readonly runTimeoutMs: number | null;
+  /** It fails unless its first attempt has begun by then. */
+  readonly queueDeadline: Date | null;
+  /** How many attempts were begun; the number of the present one, which fences its writes. */
   readonly attempt: number;
+  /** How often it was tried again after a failure; an attempt that a shutdown broke off is none. */
+  readonly retries: number;
   /** Set while the task waits before another try. */
   readonly runAfter: Date | null;
   readonly output: TaskOutput | null;

@@ -20,7 +20,7 @@ const vhs: Graph = {
 };
 
 function workflow(graph: Graph): Workflow {
-  return { name: 'w', hash: 'h', graph, ...describeGraph(graph) };
+  return { name: 'w', hash: 'h', graph, timeouts: {}, ...describeGraph(graph) };
 }
 
 const binding = { inputName: 'tmlsr/a/input.png', filenamePrefix: 'tmlsr/a/out', size: null };

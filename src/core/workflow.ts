@@ -21,6 +21,14 @@ export interface Workflow {
   readonly output: Slot;
   /** sha256 of the file, hex: which version of the graph a task ran. */
   readonly hash: string;
+  /** Its own limits, milliseconds; what is left out is as the settings say. */
+  readonly timeouts: Timeouts;
+}
+
+/** How long a task may wait for its first attempt, and a prompt may run. `null`: for ever. */
+export interface Timeouts {
+  readonly queueMs?: number | null;
+  readonly runMs?: number | null;
 }
 
 /** One input of one node. */

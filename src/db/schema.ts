@@ -12,6 +12,7 @@ import {
   uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core';
+import type { BackendReport, WantedState } from '../core/backend.ts';
 import type { MediaInfo, MediaKind } from '../core/media.ts';
 import type { SizeRequest } from '../core/size-plan.ts';
 import type { StageName, StageState } from '../core/stage.ts';
@@ -36,9 +37,17 @@ export const tasks = pgTable(
     workflow: text('workflow').notNull(),
     size: jsonb('size').$type<SizeRequest>().notNull(),
     params: jsonb('params').$type<Readonly<Record<string, unknown>>>().notNull(),
-    priority: integer('priority').notNull().default(5),
+    priority: integer('priority').notNull(),
+    tenant: text('tenant').notNull().default(''),
+    /** Its place in the order: its arrival, moved back by what its priority is worth. */
+    rank: instant('rank').notNull(),
+    queueDeadline: instant('queue_deadline'),
+    runTimeoutMs: bigint('run_timeout_ms', { mode: 'number' }),
     state: text('state').$type<TaskState>().notNull().default('pending'),
     attempt: integer('attempt').notNull().default(0),
+    retries: integer('retries').notNull().default(0),
+    /** Backends where it failed: others go first. `null` for a task that has not failed. */
+    avoid: text('avoid').array(),
     owner: uuid('owner'),
     leaseUntil: instant('lease_until'),
     /** Not before this instant; `null` as soon as the task may be claimed. */
@@ -52,16 +61,22 @@ export const tasks = pgTable(
   },
   (t) => [
     uniqueIndex('tasks_seq').on(t.seq),
-    // Led by workflow: a workflow that few tasks name is found behind a million others (0.5 ms
-    // where an index led by priority took 211 ms).
+    // Led by the line that a task stands in: the heads of all lines are found behind a million other
+    // tasks (0.5 ms where an index led by priority took 211 ms).
     index('tasks_ready')
-      .on(t.workflow, t.priority.desc().nullsFirst(), t.seq)
-      .where(sql`${t.state} = 'pending' and ${t.runAfter} is null`),
+      .on(t.workflow, t.tenant, t.rank, t.seq)
+      .where(sql`${t.state} = 'pending' and ${t.runAfter} is null and ${t.avoid} is null`),
+    // Few, and not of equal use to every backend: no head stands for those behind it.
+    index('tasks_retried')
+      .on(t.rank, t.seq)
+      .where(sql`${t.state} = 'pending' and ${t.runAfter} is null and ${t.avoid} is not null`),
     index('tasks_waiting')
       .on(t.runAfter)
       .where(sql`${t.state} = 'pending' and ${t.runAfter} is not null`),
+    index('tasks_expiring')
+      .on(t.queueDeadline)
+      .where(sql`${t.state} = 'pending' and ${t.startedAt} is null`),
     index('tasks_leased').on(t.leaseUntil).where(sql`${t.state} = 'processing'`),
-    index('tasks_state').on(t.state),
     check(
       'tasks_owned_while_processing',
       sql`(${t.state} = 'processing') = (${t.owner} is not null)`,
@@ -94,9 +109,13 @@ export const attempts = pgTable(
       .notNull()
       .references(() => tasks.id, { onDelete: 'cascade' }),
     number: integer('number').notNull(),
+    workflow: text('workflow').notNull(),
     backend: text('backend').notNull(),
     /** Written before the prompt is posted, so that a lost answer or a crash leaves a trace. */
     promptId: uuid('prompt_id'),
+    postedAt: instant('posted_at'),
+    /** How long the prompt had the GPU, milliseconds; set when it came to its end. */
+    gpuMs: integer('gpu_ms'),
     /** What the input turned out to be; kept for whoever adopts the prompt. */
     input: jsonb('input').$type<MediaInfo>(),
     /** sha256 of the workflow file that was run. */
@@ -108,6 +127,49 @@ export const attempts = pgTable(
   },
   (t) => [
     uniqueIndex('attempts_of_task').on(t.taskId, t.number),
+    index('attempts_durations').on(t.workflow, t.startedAt).where(sql`${t.gpuMs} is not null`),
     index('attempts_unfinished').on(t.startedAt).where(sql`${t.finishedAt} is null`),
   ],
 );
+
+/**
+ * How many tasks are in each state, by workflow, kept by a trigger on `tasks`: counting them would
+ * cost more with every task. Split into shards, so that connections do not wait for each other.
+ */
+export const taskCounts = pgTable(
+  'task_counts',
+  {
+    workflow: text('workflow').notNull(),
+    state: text('state').$type<TaskState>().notNull(),
+    shard: integer('shard').notNull(),
+    count: bigint('count', { mode: 'number' }).notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.workflow, t.state, t.shard] })],
+);
+
+/** The gateways that work on this database, as long as they renew their lease. */
+export const gateways = pgTable('gateways', {
+  id: uuid('id').primaryKey(),
+  startedAt: instant('started_at').notNull().defaultNow(),
+  leaseUntil: instant('lease_until').notNull(),
+});
+
+/**
+ * The ComfyUI servers that gateways know of. `owner`, `generation` and `lease_until` are the lease:
+ * one gateway at a time drives a backend.
+ */
+export const backends = pgTable('backends', {
+  /** Its address without credentials. */
+  label: text('label').primaryKey(),
+  /** With credentials, for one that was added at run time; others stand in the gateways' settings. */
+  url: text('url'),
+  wanted: text('wanted').$type<WantedState>().notNull().default('active'),
+  owner: uuid('owner'),
+  generation: bigint('generation', { mode: 'number' }).notNull().default(0),
+  leaseUntil: instant('lease_until'),
+  /** What its gateway last said of it. */
+  report: jsonb('report').$type<BackendReport>(),
+  createdAt: instant('created_at').notNull().defaultNow(),
+  /** When a gateway last had it among its backends; one that none has any more is forgotten. */
+  knownAt: instant('known_at').notNull().defaultNow(),
+});

@@ -8,10 +8,12 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Engine } from './engine.ts';
-import { Executor, type PromptRun } from './executor.ts';
+import { Executor } from './executor.ts';
 import { Faults, type InitialFaults } from './faults.ts';
 import { type Folders, openFolders } from './folders.ts';
 import { HttpServer } from './http-server.ts';
+import { Ledger, type PromptRun } from './ledger.ts';
+import { Catalog } from './object-info.ts';
 import { PromptQueue } from './prompt-queue.ts';
 import type { RouteContext } from './routes.ts';
 import { Sockets } from './sockets.ts';
@@ -24,6 +26,14 @@ export interface EmulatorOptions {
   /** Without one, a fresh folder that is removed at the end. */
   readonly dataDir?: string;
   readonly maxUploadBytes?: number;
+  /** How many times its seconds EmulatorSleep takes: 1, the default, is as fast as asked. */
+  readonly slowdown?: number;
+  /** Node classes that this server lacks. */
+  readonly withoutNodes?: readonly string[];
+  /** Model files that this server lacks. */
+  readonly withoutModels?: readonly string[];
+  /** Whether it has `/api/jobs`, as ComfyUI 0.33 has it and 0.3.64 has not. */
+  readonly hasJobs?: boolean;
   readonly faults?: InitialFaults;
 }
 
@@ -35,10 +45,13 @@ export class Emulator {
   readonly #host: string;
   readonly #dataDir: string;
   readonly #ownsDataDir: boolean;
-  readonly #maxUploadBytes: number;
+  readonly #processOptions: Omit<ProcessOptions, 'folders'>;
   readonly #http: HttpServer;
   readonly #engine = new Engine();
-  readonly #runs: PromptRun[] = [];
+  readonly #ledger = new Ledger();
+  readonly #closing = new AbortController();
+  /** One restart after the other; it never rejects. */
+  #restarts: Promise<void> = Promise.resolve();
   #process: EmulatedProcess;
   #port = 0;
 
@@ -46,17 +59,27 @@ export class Emulator {
     this.#host = options.host ?? '127.0.0.1';
     this.#dataDir = dataDir;
     this.#ownsDataDir = options.dataDir === undefined;
-    this.#maxUploadBytes = options.maxUploadBytes ?? defaultMaxUploadBytes;
     this.faults = new Faults(
       {
         dropSockets: () => this.#process.sockets.drop(),
+        deafenSockets: () => this.#process.sockets.deafen(),
+        undeafenSockets: () => this.#process.sockets.undeafen(),
         loseHistory: () => this.#process.queue.clearHistory(),
         restart: ({ refuseMs = 0 }) => this.#restart(refuseMs),
         wedge: () => this.#process.queue.wedge(),
       },
       options.faults,
     );
-    this.#process = this.#startProcess(folders);
+    this.#processOptions = {
+      engine: this.#engine,
+      faults: this.faults,
+      ledger: this.#ledger,
+      catalog: new Catalog(options),
+      slowdown: options.slowdown ?? 1,
+      hasJobs: options.hasJobs ?? false,
+      maxUploadBytes: options.maxUploadBytes ?? defaultMaxUploadBytes,
+    };
+    this.#process = new EmulatedProcess({ ...this.#processOptions, folders });
     this.#http = new HttpServer({ faults: this.faults, current: () => this.#process });
   }
 
@@ -78,10 +101,17 @@ export class Emulator {
 
   /** Every prompt that started to run, oldest first, across restarts. */
   get runs(): readonly PromptRun[] {
-    return this.#runs;
+    return this.#ledger.runs;
+  }
+
+  /** How often `POST /free` was called, across restarts. */
+  get freed(): number {
+    return this.#ledger.freed;
   }
 
   async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#restarts;
     this.#process.sockets.drop();
     await this.#http.close();
     await this.#process.stop();
@@ -93,23 +123,23 @@ export class Emulator {
     return this.close();
   }
 
-  async #restart(refuseMs: number): Promise<void> {
+  #restart(refuseMs: number): Promise<void> {
+    const restarted = this.#restarts.then(() => this.#startAnew(refuseMs));
+    this.#restarts = restarted.catch(() => {});
+    return restarted;
+  }
+
+  async #startAnew(refuseMs: number): Promise<void> {
+    const { signal } = this.#closing;
+    if (signal.aborted) return;
     this.#process.sockets.drop();
     await this.#http.close();
     await this.#process.stop();
-    await sleep(refuseMs);
-    this.#process = this.#startProcess(await openFolders(this.#dataDir));
+    await sleep(refuseMs, undefined, { signal }).catch(() => {});
+    if (signal.aborted) return;
+    const folders = await openFolders(this.#dataDir);
+    this.#process = new EmulatedProcess({ ...this.#processOptions, folders });
     await this.#http.listen(this.#port, this.#host);
-  }
-
-  #startProcess(folders: Folders): EmulatedProcess {
-    return new EmulatedProcess({
-      folders,
-      engine: this.#engine,
-      faults: this.faults,
-      runs: this.#runs,
-      maxUploadBytes: this.#maxUploadBytes,
-    });
   }
 }
 
@@ -117,7 +147,10 @@ interface ProcessOptions {
   readonly folders: Folders;
   readonly engine: Engine;
   readonly faults: Faults;
-  readonly runs: PromptRun[];
+  readonly ledger: Ledger;
+  readonly catalog: Catalog;
+  readonly slowdown: number;
+  readonly hasJobs: boolean;
   readonly maxUploadBytes: number;
 }
 
@@ -129,7 +162,8 @@ class EmulatedProcess {
   readonly #stopping = new AbortController();
   readonly #running: Promise<void>;
 
-  constructor({ folders, engine, faults, runs, maxUploadBytes }: ProcessOptions) {
+  constructor({ maxUploadBytes, hasJobs, ...parts }: ProcessOptions) {
+    const { folders, faults, ledger, catalog } = parts;
     const features = { supports_preview_metadata: true, max_upload_size: maxUploadBytes };
     this.queue = new PromptQueue(() => this.sockets.broadcastStatus());
     this.sockets = new Sockets({
@@ -138,12 +172,15 @@ class EmulatedProcess {
       queueRemaining: () => this.queue.remaining,
     });
     const { queue, sockets } = this;
-    const executor = new Executor({ queue, sockets, folders, engine, faults, runs });
+    const executor = new Executor({ ...parts, queue, sockets });
     this.context = {
       queue,
       executor,
       uploads: new Uploads(folders, maxUploadBytes),
       folders,
+      catalog,
+      ledger,
+      hasJobs,
       features,
       maxBodyBytes: maxUploadBytes,
       argv: ['tmlsr-emulator', '--cpu'],

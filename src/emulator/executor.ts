@@ -10,10 +10,13 @@ import { ExecutionOrder } from './execution-order.ts';
 import type { Faults } from './faults.ts';
 import type { Folders } from './folders.ts';
 import { Frames } from './frames.ts';
+import { Gpu } from './gpu.ts';
+import { type Ledger, type PromptRun, preciseNow } from './ledger.ts';
 import { type CachedNode, NodeCache, nodeKeys } from './node-cache.ts';
 import { nodeClasses } from './nodes/index.ts';
 import type { NodeContext } from './nodes/node.ts';
-import { classes } from './object-info.ts';
+import { modelsOf } from './nodes/sleep.ts';
+import type { Catalog } from './object-info.ts';
 import { Progress } from './progress.ts';
 import type { PromptQueue } from './prompt-queue.ts';
 import { PythonError } from './python.ts';
@@ -26,22 +29,22 @@ import {
   type StatusMessage,
 } from './wire.ts';
 
-/** A prompt that ran, for tests to count. `lost`: the emulator restarted or closed under it. */
-export interface PromptRun {
-  readonly id: string;
-  readonly startedAt: number;
-  readonly endedAt: number | null;
-  readonly status: 'running' | 'success' | 'error' | 'interrupted' | 'lost';
-}
-
 export interface ExecutorOptions {
   readonly queue: PromptQueue;
   readonly sockets: Sockets;
   readonly folders: Folders;
   readonly engine: Engine;
   readonly faults: Faults;
-  /** Every run is appended here, and replaced when it ends. */
-  readonly runs: PromptRun[];
+  readonly catalog: Catalog;
+  readonly ledger: Ledger;
+  /** How many times EmulatorSleep's seconds it takes. */
+  readonly slowdown: number;
+}
+
+/** What `POST /free` lets go of: cached nodes, and the model that the GPU holds. */
+export interface Freeing {
+  readonly cache: boolean;
+  readonly models: boolean;
 }
 
 class Interrupted extends Error {}
@@ -51,11 +54,13 @@ type Outcome = 'success' | 'error' | 'interrupted';
 export class Executor {
   readonly #options: ExecutorOptions;
   readonly #cache = new NodeCache();
+  readonly #gpu: Gpu;
   #isInterrupted = false;
-  #forgets = false;
+  #freeing: Freeing = { cache: false, models: false };
 
   constructor(options: ExecutorOptions) {
     this.#options = options;
+    this.#gpu = new Gpu(options.slowdown);
   }
 
   /** Takes effect at the next node or tick of the running prompt, and not at all without one. */
@@ -63,10 +68,10 @@ export class Executor {
     this.#isInterrupted = true;
   }
 
-  /** The cache is dropped before the next prompt, or now if none is running. */
-  async forget(): Promise<void> {
-    this.#forgets = true;
-    if (this.#options.queue.running.length === 0) await this.#forgetNow();
+  /** Before the next prompt, or now if none is running. */
+  async free({ cache, models }: Freeing): Promise<void> {
+    this.#freeing = { cache: this.#freeing.cache || cache, models: this.#freeing.models || models };
+    if (this.#options.queue.running.length === 0) await this.#freeNow();
   }
 
   /** Runs until the signal, which leaves a running prompt without an end. */
@@ -75,35 +80,43 @@ export class Executor {
       for (;;) {
         const item = await this.#options.queue.take(signal);
         await this.#runPrompt(item, signal);
-        await this.#forgetNow();
+        await this.#freeNow();
       }
     } finally {
       await this.#cache.keepOnly([]);
     }
   }
 
-  async #forgetNow(): Promise<void> {
-    if (!this.#forgets) return;
-    this.#forgets = false;
-    await this.#cache.keepOnly([]);
+  async #freeNow(): Promise<void> {
+    const { cache, models } = this.#freeing;
+    this.#freeing = { cache: false, models: false };
+    if (models) this.#gpu.unload();
+    if (cache) await this.#cache.keepOnly([]);
   }
 
   async #runPrompt(item: QueueItem, signal: AbortSignal): Promise<void> {
-    const { queue, sockets, runs } = this.#options;
+    const { queue, sockets, ledger } = this.#options;
     const [number, id, graph, extraData, outputs] = item;
-    const index = runs.push({ id, startedAt: Date.now(), endedAt: null, status: 'running' }) - 1;
-    const finish = (status: PromptRun['status']) => {
-      runs[index] = { ...(runs[index] as PromptRun), endedAt: Date.now(), status };
-    };
+    const note = ledger.begin(id, modelsOf(graph)[0] ?? '');
+    const finish = (status: PromptRun['status']) => note({ endedAt: preciseNow(), status });
     const clientId = extraData.client_id;
     sockets.clientId = typeof clientId === 'string' ? clientId : null;
     this.#isInterrupted = false;
     const messages: StatusMessage[] = [];
-    const run = new Run(this.#options, this.#cache, item, messages, signal, () => {
-      if (this.#isInterrupted) {
-        this.#isInterrupted = false;
-        throw new Interrupted();
-      }
+    const run = new Run({
+      ...this.#options,
+      cache: this.#cache,
+      gpu: this.#gpu,
+      item,
+      messages,
+      signal,
+      throwIfInterrupted: () => {
+        if (this.#isInterrupted) {
+          this.#isInterrupted = false;
+          throw new Interrupted();
+        }
+      },
+      onModelLoad: () => note({ loadedModel: true }),
     });
     let outcome: Outcome;
     try {
@@ -133,33 +146,33 @@ function withoutKeys(extraData: Record<string, unknown>): Record<string, unknown
   return rest;
 }
 
+interface RunOptions extends ExecutorOptions {
+  readonly cache: NodeCache;
+  readonly gpu: Gpu;
+  readonly item: QueueItem;
+  /** Filled with what the history keeps. */
+  readonly messages: StatusMessage[];
+  readonly signal: AbortSignal;
+  readonly throwIfInterrupted: () => void;
+  readonly onModelLoad: () => void;
+}
+
 /** One prompt. */
 class Run {
-  readonly #options: ExecutorOptions;
+  readonly #options: RunOptions;
   readonly #cache: NodeCache;
   readonly #item: QueueItem;
-  readonly #messages: StatusMessage[];
   readonly #signal: AbortSignal;
-  readonly #throwIfInterrupted: () => void;
   readonly #progress: Progress;
   readonly #executed: string[] = [];
   #keys = new Map<string, string>();
 
-  constructor(
-    options: ExecutorOptions,
-    cache: NodeCache,
-    item: QueueItem,
-    messages: StatusMessage[],
-    signal: AbortSignal,
-    throwIfInterrupted: () => void,
-  ) {
+  constructor(options: RunOptions) {
     this.#options = options;
-    this.#cache = cache;
-    this.#item = item;
-    this.#messages = messages;
-    this.#signal = signal;
-    this.#throwIfInterrupted = throwIfInterrupted;
-    this.#progress = new Progress(item[1]);
+    this.#cache = options.cache;
+    this.#item = options.item;
+    this.#signal = options.signal;
+    this.#progress = new Progress(options.item[1]);
   }
 
   async execute(): Promise<Outcome> {
@@ -167,9 +180,11 @@ class Run {
     this.#report('execution_start', {});
     this.#keys = nodeKeys(graph, await this.#fingerprints());
     await this.#cache.keepOnly(this.#keys.values());
+    this.#options.gpu.keepOnly(modelsOf(graph));
     const isCached = (id: string) => this.#cached(id) !== undefined;
     this.#report('execution_cached', { nodes: Object.keys(graph).filter(isCached) });
 
+    const { classes } = this.#options.catalog;
     const isOutput = (id: string) => classes.get(this.#node(id).class_type)?.output_node ?? false;
     const order = new ExecutionOrder(graph, outputs, isCached, isOutput);
     const victim = this.#chooseVictim(order.pending.filter((id) => !isCached(id)));
@@ -214,7 +229,7 @@ class Run {
     const inputs = this.#resolve(node);
     try {
       await this.#options.faults.whileStalled(this.#signal);
-      this.#throwIfInterrupted();
+      this.#options.throwIfInterrupted();
       const result = await this.#runNode(id, node, inputs, runsOutOfMemory);
       this.#signal.throwIfAborted();
       const ui = result.ui === undefined ? null : { output: result.ui, meta: metaOf(id) };
@@ -230,29 +245,37 @@ class Run {
     return null;
   }
 
-  #runNode(
+  async #runNode(
     id: string,
     node: PromptNode,
     inputs: Record<string, unknown>,
     runsOutOfMemory: boolean,
   ) {
-    const { faults, folders, engine, sockets } = this.#options;
+    const { faults, folders, catalog, engine, gpu, sockets } = this.#options;
+    await faults.dieOrGoOn(node.class_type, this.#signal);
     const failure = faults.takeNodeFailure(node.class_type);
     if (failure !== null) throw new PythonError('RuntimeError', failure);
     if (runsOutOfMemory) throw outOfMemory();
     const checkpoint = async () => {
       this.#signal.throwIfAborted();
       await faults.whileStalled(this.#signal);
-      this.#throwIfInterrupted();
+      this.#options.throwIfInterrupted();
     };
     const context: NodeContext = {
       inputs,
       prompt: this.#item[2],
       extraData: this.#item[3],
       folders,
+      catalog,
       engine,
+      gpu,
       signal: this.#signal,
       checkpoint,
+      loadModel: async (model, ms) => {
+        if (gpu.holds(model)) return;
+        this.#options.onModelLoad();
+        await gpu.load(model, ms, this.#signal);
+      },
       tick: async (value, max) => {
         await checkpoint();
         this.#progress.update(id, value, max);
@@ -300,7 +323,7 @@ class Run {
   #report(event: string, data: Record<string, unknown>, toAll = false): void {
     const { sockets } = this.#options;
     const full = { prompt_id: this.#item[1], ...data, timestamp: Date.now() };
-    this.#messages.push([event, full]);
+    this.#options.messages.push([event, full]);
     if (toAll) sockets.toOwnerOrAll(event, full);
     else sockets.toOwner(event, full);
   }
@@ -335,7 +358,7 @@ class Run {
 
   /** The node that an announced out-of-memory error will hit: the first that works on the GPU. */
   #chooseVictim(pending: readonly string[]): string | null {
-    if (pending.length === 0 || !this.#options.faults.takeOutOfMemory()) return null;
+    if (pending.length === 0 || !this.#options.faults.takeOutOfMemory(this.#item[2])) return null;
     const usesGpu = (id: string) => nodeClasses[this.#node(id).class_type]?.usesGpu === true;
     return pending.find(usesGpu) ?? pending[0] ?? null;
   }

@@ -1,8 +1,13 @@
 /** Ways to misbehave, all of them while running. A real server can do each of them. */
+import { once } from 'node:events';
+import type { Prompt } from './wire.ts';
 
 /** What only the server itself can do. */
 export interface FaultActions {
   dropSockets(): void;
+  /** Those that are open now, until they are undeafened. */
+  deafenSockets(): void;
+  undeafenSockets(): void;
   loseHistory(): void;
   restart(options: { refuseMs?: number }): Promise<void>;
   wedge(): void;
@@ -15,16 +20,31 @@ export interface InitialFaults {
   readonly isStalled?: boolean;
 }
 
+/** Which prompts a fault is for: all of them, where nothing is said. */
+export interface Victims {
+  /** Those with a node of this class. */
+  readonly classType?: string;
+  /** Those with this text in one of their nodes' inputs. */
+  readonly marker?: string;
+}
+
 interface NodeFailure {
   readonly classType: string;
   readonly message: string;
   times: number;
 }
 
+interface Death {
+  readonly classType: string;
+  readonly refuseMs: number;
+  times: number;
+}
+
 export class Faults {
   readonly #actions: FaultActions;
   readonly #nodeFailures: NodeFailure[] = [];
-  #outOfMemory = 0;
+  readonly #deaths: Death[] = [];
+  #outOfMemory: { times: number; readonly victims: Victims } = { times: 0, victims: {} };
   #truncations = 0;
   #slowMs: number;
   #isMuted: boolean;
@@ -42,9 +62,17 @@ export class Faults {
     this.#actions.dropSockets();
   }
 
-  /** Sockets stay open and answer pings, but say nothing; what they missed is never repeated. */
-  muteSockets(isMuted: boolean): void {
+  /**
+   * Sockets stay open and answer pings, but say nothing; what they missed is never repeated.
+   * `onlyPresent`: those that are open now; who connects later hears everything.
+   */
+  muteSockets(isMuted: boolean, { onlyPresent = false }: { onlyPresent?: boolean } = {}): void {
+    if (isMuted && onlyPresent) {
+      this.#actions.deafenSockets();
+      return;
+    }
     this.#isMuted = isMuted;
+    if (!isMuted) this.#actions.undeafenSockets();
   }
 
   /** `/history` is empty, as after 10 000 prompts of somebody else. */
@@ -60,9 +88,20 @@ export class Faults {
     return this.#actions.restart(options);
   }
 
-  /** The next `times` prompts end in a `torch.OutOfMemoryError`. */
-  runOutOfMemory(times = 1): void {
-    this.#outOfMemory = times;
+  /** The next `times` prompts end in a `torch.OutOfMemoryError`. The last call counts. */
+  runOutOfMemory(times = 1, victims: Victims = {}): void {
+    this.#outOfMemory = { times, victims };
+  }
+
+  /**
+   * The process dies, the next `times` that a node of this class would run, and comes back as after
+   * `restart`: a task that kills whatever runs it.
+   */
+  dieOn(
+    classType: string,
+    { times = 1, refuseMs = 0 }: { times?: number; refuseMs?: number } = {},
+  ): void {
+    this.#deaths.push({ classType, refuseMs, times });
   }
 
   /** The next `times` runs of a node class end in a `RuntimeError`. */
@@ -114,10 +153,23 @@ export class Faults {
     signal.removeEventListener('abort', abort);
   }
 
-  takeOutOfMemory(): boolean {
-    if (this.#outOfMemory === 0) return false;
-    this.#outOfMemory -= 1;
+  takeOutOfMemory(prompt: Prompt): boolean {
+    const { times, victims } = this.#outOfMemory;
+    if (times === 0 || !isAmong(victims, prompt)) return false;
+    this.#outOfMemory.times -= 1;
     return true;
+  }
+
+  /** Returns where nobody has to die; else the signal, which stops the process, ends the wait. */
+  async dieOrGoOn(classType: string, signal: AbortSignal): Promise<void> {
+    const death = this.#deaths.find((each) => each.classType === classType && each.times > 0);
+    if (death === undefined) return;
+    signal.throwIfAborted();
+    death.times -= 1;
+    const stopped = once(signal, 'abort');
+    void this.#actions.restart({ refuseMs: death.refuseMs });
+    await stopped;
+    signal.throwIfAborted();
   }
 
   takeNodeFailure(classType: string): string | null {
@@ -134,4 +186,11 @@ export class Faults {
     this.#truncations -= 1;
     return true;
   }
+}
+
+function isAmong({ classType, marker }: Victims, prompt: Prompt): boolean {
+  const nodes = Object.values(prompt);
+  if (classType !== undefined && !nodes.some((node) => node.class_type === classType)) return false;
+  if (marker === undefined) return true;
+  return nodes.some(({ inputs }) => JSON.stringify(inputs ?? {}).includes(marker));
 }

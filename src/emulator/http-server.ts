@@ -1,13 +1,20 @@
 /** The listening side: routes, the origin check, HTTP errors, and the upgrade to a WebSocket. */
+import { randomInt } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Faults } from './faults.ts';
 import { empty, type Reply, send, serverError, text } from './reply.ts';
-import { type RouteContext, routes, version } from './routes.ts';
+import { jobRoutes, type RouteContext, type Routes, routes, version } from './routes.ts';
 import type { Sockets } from './sockets.ts';
 import { BodyTooLarge } from './upload.ts';
+
+/**
+ * Where "any port" is looked for: below the range from which systems take the ports of outgoing
+ * connections. One of those would else take the port of a server that is down to come back.
+ */
+const anyPort = { from: 20_000, to: 32_000, tries: 100 } as const;
 
 /** How long the rest of a refused body is read, so that the sender gets to see the answer. */
 const lingerMs = 10_000;
@@ -26,7 +33,19 @@ export class HttpServer {
     this.#options = options;
   }
 
+  /** 0 takes any port that is free. */
   async listen(port: number, host: string): Promise<number> {
+    if (port !== 0) return this.#listen(port, host);
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#listen(randomInt(anyPort.from, anyPort.to), host);
+      } catch (error) {
+        if (tries === anyPort.tries || !isPortTaken(error)) throw error;
+      }
+    }
+  }
+
+  async #listen(port: number, host: string): Promise<number> {
     const server = createServer((request, response) => void this.#answer(request, response));
     // A 4 GB upload takes as long as it takes.
     server.requestTimeout = 0;
@@ -72,12 +91,15 @@ export class HttpServer {
   async #route(request: IncomingMessage): Promise<Reply> {
     if (isForeignOrigin(request)) return empty(403);
     const { pathname, searchParams: query } = new URL(request.url ?? '/', 'http://localhost');
-    const found = findRoute(pathname);
-    if (found === null) return notFound();
+    const { context } = this.#options.current();
     const method = request.method === 'HEAD' ? 'GET' : (request.method ?? 'GET');
+    const found =
+      (context.hasJobs ? findRoute(jobRoutes, pathname) : null) ??
+      findRoute(routes, withoutApi(pathname));
+    // Whatever else there is below `/` would be a file of the web page: there to be read only.
+    if (found === null) return method === 'GET' ? notFound() : wrongMethod(['GET']);
     const handler = found.methods[method];
     if (handler === undefined) return wrongMethod(Object.keys(found.methods));
-    const { context } = this.#options.current();
     try {
       return await handler(context, { message: request, query, wildcard: found.wildcard });
     } catch (error) {
@@ -101,14 +123,19 @@ function withoutApi(pathname: string): string {
   return pathname.startsWith('/api/') ? pathname.slice('/api'.length) : pathname;
 }
 
-function findRoute(pathname: string) {
-  const path = withoutApi(pathname);
-  const exact = routes[path];
+function findRoute(among: Routes, path: string) {
+  const exact = among[path];
   if (exact !== undefined) return { methods: exact, wildcard: '' };
-  const slash = path.lastIndexOf('/');
-  const methods = routes[`${path.slice(0, slash)}/*`];
-  if (methods === undefined) return null;
-  return { methods, wildcard: decodeURIComponent(path.slice(slash + 1)) };
+  const segments = path.split('/');
+  for (const [index, segment] of segments.entries()) {
+    const methods = among[segments.with(index, '*').join('/')];
+    if (methods !== undefined) return { methods, wildcard: decodeURIComponent(segment) };
+  }
+  return null;
+}
+
+function isPortTaken(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
 }
 
 function notFound(): Reply {

@@ -8,6 +8,10 @@ const { values } = parseArgs({
     host: { type: 'string', default: '127.0.0.1' },
     'data-dir': { type: 'string' },
     'max-upload-size': { type: 'string', default: '100' },
+    slowdown: { type: 'string', default: '1' },
+    'without-node': { type: 'string', multiple: true, default: [] },
+    'without-model': { type: 'string', multiple: true, default: [] },
+    jobs: { type: 'boolean', default: false },
   },
 });
 
@@ -16,6 +20,10 @@ const options: EmulatorOptions = {
   port: numberIn(values.port, '--port'),
   host: values.host,
   maxUploadBytes: numberIn(values['max-upload-size'], '--max-upload-size') * 1024 * 1024,
+  slowdown: numberIn(values.slowdown, '--slowdown'),
+  withoutNodes: values['without-node'],
+  withoutModels: values['without-model'],
+  hasJobs: values.jobs,
   ...(dataDir === undefined ? {} : { dataDir }),
 };
 

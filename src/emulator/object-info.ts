@@ -21,6 +21,7 @@ export interface ClassInfo {
 
 const folder = new URL('./object-info/', import.meta.url);
 
+/** Every class that can be offered. */
 export const classes: ReadonlyMap<string, ClassInfo> = new Map(
   readdirSync(folder)
     .toSorted()
@@ -31,6 +32,63 @@ export const classes: ReadonlyMap<string, ClassInfo> = new Map(
 /** A class may see its own node id: then the id is part of its cache key. */
 export function wantsUniqueId(info: ClassInfo): boolean {
   return Object.values(info.input.hidden ?? {}).some((type) => [type].flat().includes('UNIQUE_ID'));
+}
+
+export interface CatalogOptions {
+  readonly withoutNodes?: readonly string[];
+  readonly withoutModels?: readonly string[];
+}
+
+/** What one server offers. */
+export class Catalog {
+  readonly classes: ReadonlyMap<string, ClassInfo>;
+
+  constructor({ withoutNodes = [], withoutModels = [] }: CatalogOptions = {}) {
+    const offered = [...classes].filter(([name]) => !withoutNodes.includes(name));
+    this.classes = new Map(
+      offered.map(([name, info]) => [name, withoutChoices(info, withoutModels)]),
+    );
+  }
+
+  /** The files of a model folder, or `null` where there is no such folder. */
+  modelsIn(name: string): readonly string[] | null {
+    if (!modelFolders.includes(name)) return null;
+    if (name === 'upscale_models') return this.optionsOf('UpscaleModelLoader', 'model_name');
+    if (name === 'seedvr2') {
+      return [
+        ...this.optionsOf('SeedVR2LoadDiTModel', 'model'),
+        ...this.optionsOf('SeedVR2LoadVAEModel', 'model'),
+      ];
+    }
+    return [];
+  }
+
+  /** The choices of a combo that was declared the new way (`["COMBO", {options}]`). */
+  optionsOf(className: string, input: string): readonly string[] {
+    const spec = this.classes.get(className)?.input;
+    const options = (spec?.required?.[input] ?? spec?.optional?.[input])?.[1]?.options;
+    return Array.isArray(options) ? options : [];
+  }
+}
+
+/** Takes choices out of every combo, of the old kind and of the new. */
+function withoutChoices(info: ClassInfo, choices: readonly string[]): ClassInfo {
+  const kept = (list: readonly unknown[]) => list.filter((each) => !choices.includes(String(each)));
+  const narrowed = ([type, options]: InputSpec): InputSpec => {
+    const ofType = typeof type === 'string' ? type : kept(type);
+    if (options === undefined) return [ofType];
+    if (!Array.isArray(options.options)) return [ofType, options];
+    return [ofType, { ...options, options: kept(options.options) }];
+  };
+  const narrow = (specs: Readonly<Record<string, InputSpec>>) =>
+    Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, narrowed(spec)]));
+  const { required, optional } = info.input;
+  const input = {
+    ...info.input,
+    ...(required ? { required: narrow(required) } : {}),
+    ...(optional ? { optional: narrow(optional) } : {}),
+  };
+  return { ...info, input };
 }
 
 /** The loaders' combos list what lies in the input folder at this moment. */
@@ -82,23 +140,3 @@ export const modelFolders = [
   'VHS_video_formats',
   'seedvr2',
 ];
-
-/** The files of a model folder, or `null` where there is no such folder. */
-export function modelsIn(name: string): readonly string[] | null {
-  if (!modelFolders.includes(name)) return null;
-  if (name === 'upscale_models') return optionsOf('UpscaleModelLoader', 'model_name');
-  if (name === 'seedvr2') {
-    return [
-      ...optionsOf('SeedVR2LoadDiTModel', 'model'),
-      ...optionsOf('SeedVR2LoadVAEModel', 'model'),
-    ];
-  }
-  return [];
-}
-
-/** The choices of a combo that was declared the new way (`["COMBO", {options}]`). */
-export function optionsOf(className: string, input: string): readonly string[] {
-  const spec = classes.get(className)?.input;
-  const options = (spec?.required?.[input] ?? spec?.optional?.[input])?.[1]?.options;
-  return Array.isArray(options) ? options : [];
-}

@@ -59,13 +59,14 @@ export class PromptQueue {
     this.#onUpdate();
   }
 
-  /** Takes one pending prompt of this id out. */
-  delete(promptId: string): void {
+  /** Takes one pending prompt of this id out, if there is one. */
+  delete(promptId: string): boolean {
     const index = this.#heap.findIndex((item) => item[1] === promptId);
-    if (index < 0) return;
+    if (index < 0) return false;
     this.#heap.splice(index, 1);
     heapify(this.#heap);
     this.#onUpdate();
+    return true;
   }
 
   clear(): void {

@@ -3,7 +3,9 @@ import type { IncomingMessage } from 'node:http';
 import os from 'node:os';
 import type { Executor } from './executor.ts';
 import type { Folders } from './folders.ts';
-import { classes, describeClass, modelFolders, modelsIn } from './object-info.ts';
+import { cancelJob, getJob, listJobs } from './jobs.ts';
+import type { Ledger } from './ledger.ts';
+import { type Catalog, describeClass, modelFolders } from './object-info.ts';
 import type { PromptQueue } from './prompt-queue.ts';
 import { bool, float, PythonError, repr, str } from './python.ts';
 import { empty, json, type Reply, text } from './reply.ts';
@@ -19,6 +21,10 @@ export interface RouteContext {
   readonly executor: Executor;
   readonly uploads: Uploads;
   readonly folders: Folders;
+  readonly catalog: Catalog;
+  readonly ledger: Ledger;
+  /** Whether it answers `/api/jobs`. */
+  readonly hasJobs: boolean;
   readonly features: Readonly<Record<string, unknown>>;
   readonly maxBodyBytes: number;
   readonly argv: readonly string[];
@@ -33,8 +39,11 @@ export interface RouteRequest {
 
 type Handler = (context: RouteContext, request: RouteRequest) => Promise<Reply> | Reply;
 
-/** By path, where a last `*` is one segment, and by method. HEAD follows from GET. */
-export const routes: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
+/** By path, where a `*` is one segment, and by method. HEAD follows from GET. */
+export type Routes = Readonly<Record<string, Readonly<Record<string, Handler>>>>;
+
+/** Each of them stands below `/api` as well. */
+export const routes: Routes = {
   '/': { GET: () => text(200, 'This is the TMLSR emulator of a ComfyUI server, on CPU.\n') },
   '/prompt': { GET: promptInfo, POST: postPrompt },
   '/queue': { GET: getQueue, POST: postQueue },
@@ -49,17 +58,34 @@ export const routes: Readonly<Record<string, Readonly<Record<string, Handler>>>>
   '/system_stats': { GET: systemStats },
   '/features': { GET: ({ features }) => json(features) },
   '/models': { GET: () => json(modelFolders) },
-  '/models/*': { GET: (_, { wildcard }) => getModels(wildcard) },
+  '/models/*': { GET: ({ catalog }, { wildcard }) => getModels(catalog, wildcard) },
   '/embeddings': { GET: () => json([]) },
   '/extensions': { GET: () => json([]) },
+  '/emulator/runs': { GET: listRuns },
 };
+
+/** These are to be had below `/api` only, and only where the server has them. */
+export const jobRoutes: Routes = {
+  '/api/jobs': { GET: ({ queue }, { query }) => listJobs(queue, query) },
+  '/api/jobs/*': { GET: ({ queue }, { wildcard }) => getJob(queue, wildcard) },
+  '/api/jobs/*/cancel': {
+    POST: ({ queue, executor }, { wildcard }) => cancelJob(queue, executor, wildcard),
+  },
+};
+
+/** Not ComfyUI's: for tests and benches whose emulator is a process of its own. */
+function listRuns({ ledger }: RouteContext): Reply {
+  return json(
+    ledger.runs.map(({ id, status, ...run }) => ({ promptId: id, ...run, outcome: status })),
+  );
+}
 
 function promptInfo({ queue }: RouteContext): Reply {
   return json({ exec_info: { queue_remaining: queue.remaining } });
 }
 
 async function postPrompt(context: RouteContext, { message }: RouteRequest): Promise<Reply> {
-  const { queue, folders } = context;
+  const { queue, folders, catalog } = context;
   const body = await readJson(message, context.maxBodyBytes);
   const asked = asRecord(body);
   const number = 'number' in asked ? float(asked.number) : queued(queue, bool(asked.front));
@@ -74,11 +100,13 @@ async function postPrompt(context: RouteContext, { message }: RouteRequest): Pro
     asked.prompt,
     Array.isArray(targets) ? targets : null,
     folders,
+    catalog,
   );
   const extraData = extraDataOf(asked);
   if (validation.error !== null) {
     return json({ error: validation.error, node_errors: validation.nodeErrors }, 400);
   }
+  if (context.hasJobs) extraData.create_time = Date.now();
   const prompt = asked.prompt as Prompt;
   const item: QueueItem = [number, promptId, prompt, extraData, validation.outputs];
   queue.put(item);
@@ -149,25 +177,31 @@ async function postInterrupt(context: RouteContext, { message }: RouteRequest): 
 
 async function postFree(context: RouteContext, { message }: RouteRequest): Promise<Reply> {
   const asked = asRecord(await readJson(message, context.maxBodyBytes));
-  if (bool(asked.free_memory)) await context.executor.forget();
+  context.ledger.freed += 1;
+  const cache = bool(asked.free_memory);
+  // As in ComfyUI's loop: who drops the cache drops the models with it.
+  await context.executor.free({ cache, models: cache || bool(asked.unload_models) });
   return empty(200);
 }
 
-async function listClasses({ folders }: RouteContext): Promise<Reply> {
-  const described = [...classes].map(async ([name, info]) => [
+async function listClasses({ folders, catalog }: RouteContext): Promise<Reply> {
+  const described = [...catalog.classes].map(async ([name, info]) => [
     name,
     await describeClass(info, folders),
   ]);
   return json(Object.fromEntries(await Promise.all(described)));
 }
 
-async function getClass({ folders }: RouteContext, { wildcard }: RouteRequest): Promise<Reply> {
-  const info = classes.get(wildcard);
+async function getClass(
+  { folders, catalog }: RouteContext,
+  { wildcard }: RouteRequest,
+): Promise<Reply> {
+  const info = catalog.classes.get(wildcard);
   return json(info === undefined ? {} : { [wildcard]: await describeClass(info, folders) });
 }
 
-function getModels(folder: string): Reply {
-  const models = modelsIn(folder);
+function getModels(catalog: Catalog, folder: string): Reply {
+  const models = catalog.modelsIn(folder);
   return models === null ? empty(404) : json(models);
 }
 

@@ -14,6 +14,7 @@ export class Sockets {
   readonly #options: SocketsOptions;
   readonly #server = new WebSocketServer({ noServer: true, perMessageDeflate: false });
   readonly #bySid = new Map<string, WebSocket>();
+  readonly #deaf = new Set<WebSocket>();
   /** Whose prompt is running: its messages go to the socket under this id, if there is one. */
   clientId: string | null = null;
   /** The node that is running, for a client that comes back in the middle. */
@@ -50,11 +51,23 @@ export class Sockets {
     for (const client of this.#server.clients) client.terminate();
   }
 
+  /** Whoever is connected now stays so, and hears nothing any more. */
+  deafen(): void {
+    for (const client of this.#server.clients) this.#deaf.add(client);
+  }
+
+  undeafen(): void {
+    this.#deaf.clear();
+  }
+
   #open(client: WebSocket, sid: string): void {
     this.#bySid.set(sid, client);
     // Whoever leaves takes the id along, even when a newer socket stands under it by now: that one
     // then stays open and hears nothing any more. ComfyUI does so, and clients have to know.
-    client.on('close', () => this.#bySid.delete(sid));
+    client.on('close', () => {
+      this.#bySid.delete(sid);
+      this.#deaf.delete(client);
+    });
     client.on('error', () => {});
     // Only the first message that is an object counts; lists and junk before it do not.
     const greet = (data: RawData, isBinary: boolean) => {
@@ -79,7 +92,8 @@ export class Sockets {
   }
 
   #send(client: WebSocket | undefined, type: string, data: object): void {
-    if (this.#options.faults.isMuted || client?.readyState !== WebSocket.OPEN) return;
+    if (client?.readyState !== WebSocket.OPEN) return;
+    if (this.#options.faults.isMuted || this.#deaf.has(client)) return;
     client.send(JSON.stringify({ type, data }));
   }
 }

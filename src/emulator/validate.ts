@@ -1,7 +1,7 @@
 /** What `POST /prompt` checks, and the words in which it refuses. */
 import type { Folders } from './folders.ts';
 import { nodeClasses } from './nodes/index.ts';
-import { type ClassInfo, classes, type InputSpec } from './object-info.ts';
+import type { Catalog, ClassInfo, InputSpec } from './object-info.ts';
 import { bool, float, int, keyError, PythonError, repr, str } from './python.ts';
 import type { Prompt, PromptNode } from './wire.ts';
 
@@ -26,6 +26,7 @@ export async function validatePrompt(
   prompt: unknown,
   targets: readonly unknown[] | null,
   folders: Folders,
+  catalog: Catalog,
 ): Promise<Validation> {
   if (typeof prompt !== 'object' || prompt === null) {
     throw new PythonError('TypeError', `${repr(prompt)} is not iterable`);
@@ -33,18 +34,18 @@ export async function validatePrompt(
   const graph = prompt as Prompt;
   const outputs: string[] = [];
   for (const [id, node] of Object.entries(graph)) {
-    const refusal = checkClass(id, node);
+    const refusal = checkClass(id, node, catalog);
     if (refusal !== null) return { error: refusal, nodeErrors: {} };
     const isWanted = targets === null || targets.includes(id);
-    if (classes.get(node.class_type)?.output_node && isWanted) outputs.push(id);
+    if (catalog.classes.get(node.class_type)?.output_node && isWanted) outputs.push(id);
   }
   if (outputs.length === 0) {
     return { error: refuse('prompt_no_outputs', 'Prompt has no outputs'), nodeErrors: {} };
   }
-  return new GraphCheck(graph, folders).run(outputs);
+  return new GraphCheck(graph, folders, catalog).run(outputs);
 }
 
-function checkClass(id: string, node: unknown): NodeError | null {
+function checkClass(id: string, node: unknown, { classes }: Catalog): NodeError | null {
   const details = `Node ID '#${id}'`;
   if (typeof node !== 'object' || node === null) {
     throw new PythonError('TypeError', `argument of type ${repr(node)} is not iterable`);
@@ -68,12 +69,14 @@ interface Verdict {
 class GraphCheck {
   readonly #graph: Prompt;
   readonly #folders: Folders;
+  readonly #catalog: Catalog;
   readonly #verdicts = new Map<string, Verdict>();
   readonly #open = new Set<string>();
 
-  constructor(graph: Prompt, folders: Folders) {
+  constructor(graph: Prompt, folders: Folders, catalog: Catalog) {
     this.#graph = graph;
     this.#folders = folders;
+    this.#catalog = catalog;
   }
 
   async run(outputs: readonly string[]): Promise<Validation> {
@@ -136,7 +139,7 @@ class GraphCheck {
     const node = this.#graph[id];
     if (node === undefined) throw keyError(id);
     if (node.inputs === undefined) throw keyError('inputs');
-    const info = classes.get(node.class_type) as ClassInfo;
+    const info = this.#catalog.classes.get(node.class_type) as ClassInfo;
     const errors: NodeError[] = [];
     let isValid = true;
     for (const [name, spec, isRequired] of inputsOf(info)) {
@@ -167,7 +170,7 @@ class GraphCheck {
     const [from, slot] = link;
     const source = typeof from === 'string' ? this.#graph[from] : undefined;
     if (typeof from !== 'string' || source === undefined) throw keyError(from);
-    const received = classes.get(source.class_type)?.output.at(Number(slot));
+    const received = this.#catalog.classes.get(source.class_type)?.output.at(Number(slot));
     if (received === undefined) throw new PythonError('IndexError', 'tuple index out of range');
     if (!accepts(spec[0], received)) {
       const types = `received_type(${received}) mismatch input_type(${str(spec[0])})`;

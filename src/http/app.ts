@@ -2,11 +2,13 @@ import { OpenAPIHono } from '@hono/zod-openapi';
 import { bodyLimit } from 'hono/body-limit';
 import { secureHeaders } from 'hono/secure-headers';
 import type { Logger } from '../telemetry/logger.ts';
+import { backendRoutes, type PoolControl } from './backends.ts';
 import { type TmlsrParts, tmlsrRoutes } from './dialects/tmlsr/routes.ts';
 import { bodyTooLarge, onError, onNotFound } from './errors.ts';
 import { type ObjectReader, objectRoutes } from './objects.ts';
 
 export interface AppParts extends TmlsrParts {
+  readonly pool: PoolControl;
   /** `null` where the store has its own address. */
   readonly objects: ObjectReader | null;
   readonly version: string;
@@ -31,6 +33,7 @@ export function createApp({ objects, version, logger, ...parts }: AppParts): Ope
     }),
   );
   app.route('/', tmlsrRoutes(parts));
+  app.route('/', backendRoutes(parts.pool));
   if (objects) app.route('/', objectRoutes(objects));
   app.doc31('/openapi.json', { openapi: '3.1.0', info: { title: 'TMLSR', version } });
   app.get('/', (context) =>

@@ -1,18 +1,24 @@
+import { z } from '@hono/zod-openapi';
 import type { ErrorHandler, NotFoundHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
-import type { z } from 'zod';
 import { GatewayError, toGatewayError } from '../core/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { statusOf } from './status.ts';
 
 /** The body of every error that a dialect does not shape itself. */
-export interface ErrorBody {
-  readonly status: 'error';
-  readonly code: string;
-  readonly message: string;
-  /** The field of the request that is wrong. */
-  readonly field?: string;
-}
+export const errorSchema = z
+  .object({
+    status: z.literal('error'),
+    code: z.string(),
+    message: z.string(),
+    field: z
+      .string()
+      .optional()
+      .openapi({ description: 'The field of the request that is wrong.' }),
+  })
+  .openapi('Error');
+
+export type ErrorBody = z.infer<typeof errorSchema>;
 
 export function errorBody({ code, message, field }: GatewayError): ErrorBody {
   return { status: 'error', code, message, ...(field ? { field } : {}) };

@@ -5,9 +5,13 @@ const byCode: Partial<Record<ErrorCode, ContentfulStatusCode>> = {
   not_found: 404,
   task_not_found: 404,
   object_not_found: 404,
+  backend_unknown: 404,
   task_already_ended: 409,
+  backend_exists: 409,
+  backend_fixed: 409,
   body_too_large: 413,
   unavailable: 503,
+  workflow_unavailable: 503,
   spool_full: 507,
 };
 

@@ -1,24 +1,34 @@
-import type { Claim } from '../core/attempt.ts';
+import type { Claim, PastAttempt } from '../core/attempt.ts';
 import type { StageName, StageProgress } from '../core/stage.ts';
-import type { TaskOutput } from '../core/task.ts';
-import type { ClaimStore, PromptRecord } from '../tasks/claim-store.ts';
+import type { TaskError, TaskOutput } from '../core/task.ts';
+import type { AttemptStore, PromptRecord, RetryPlan } from '../tasks/attempt-store.ts';
 
 /** Progress is for people: they need no more than this. */
 const writeEveryMs = 500;
 
 export type ReportProgress = (progress: StageProgress) => void;
 
-/** What an attempt does, as it goes on record. Every write throws ClaimLostError when it comes too late. */
+/**
+ * What an attempt does, as it goes on record. What is for people is written beside the work, which
+ * does not wait for it; what a successor depends on is waited for. A claim that was lost shows at the
+ * next write that is waited for, and before that to whoever renews it.
+ */
 export class AttemptJournal {
   readonly claim: Claim;
-  readonly #claims: ClaimStore;
+  readonly #store: AttemptStore;
+  /** Writes happen one after the other, in the order in which they were asked for. */
+  #written: Promise<void> = Promise.resolve();
+  #pending = 0;
+  #progressAt = 0;
   #stage: StageName | null = null;
   #promptId: string | null;
+  #isPosted: boolean;
 
-  constructor(claims: ClaimStore, claim: Claim) {
-    this.#claims = claims;
+  constructor(store: AttemptStore, claim: Claim) {
+    this.#store = store;
     this.claim = claim;
     this.#promptId = claim.attempt.promptId;
+    this.#isPosted = claim.attempt.promptId !== null;
   }
 
   /** The stage that runs, or ran last: where an error came from. */
@@ -26,9 +36,9 @@ export class AttemptJournal {
     return this.#stage;
   }
 
-  /** The prompt that may be on the backend. */
-  get promptId(): string | null {
-    return this.#promptId;
+  /** The prompt that may be on the backend; `null` while there can be none. */
+  get postedPromptId(): string | null {
+    return this.#isPosted ? this.#promptId : null;
   }
 
   /**
@@ -41,74 +51,89 @@ export class AttemptJournal {
     done: (result: T) => string,
   ): Promise<T> {
     this.#stage = name;
-    // The work does not wait for its record: a GPU may be idle. That the claim was lost shows at the
-    // end, and before that to whoever renews it.
-    const started = this.#claims.startStage(this.claim, name);
-    const writer = new ThrottledWriter(started, (progress) =>
-      this.#claims.progressStage(this.claim, name, progress),
-    );
-    try {
-      const result = await work((progress) => writer.offer(progress));
-      await started;
-      await writer.settle();
-      await this.#claims.finishStage(this.claim, name, done(result));
-      return result;
-    } finally {
-      await writer.settle();
-    }
+    this.#beside(() => this.#store.startStage(this.claim, name));
+    const result = await work((progress) => this.#offer(name, progress));
+    this.#beside(() => this.#store.finishStage(this.claim, name, done(result)));
+    return result;
   }
 
+  /** When this returns, a successor would find the prompt. */
   async recordPrompt(record: PromptRecord): Promise<void> {
     this.#promptId = record.promptId;
-    await this.#claims.recordPrompt(this.claim, record);
+    await this.#store.recordPrompt(this.claim, record);
+  }
+
+  /** From now on the prompt may be on the backend. */
+  posting(): void {
+    this.#isPosted = true;
+    this.#beside(() => this.#store.recordPosting(this.claim));
+  }
+
+  gpuTime(ms: number): void {
+    this.#beside(() => this.#store.recordGpuTime(this.claim, ms));
   }
 
   async complete(output: TaskOutput): Promise<void> {
-    await this.#claims.complete(this.claim, output);
+    await this.settled();
+    await this.#store.complete(this.claim, output);
+  }
+
+  async fail(error: TaskError): Promise<void> {
+    await this.settled();
+    await this.#store.fail(this.claim, error);
+  }
+
+  async retry(error: TaskError, plan: RetryPlan): Promise<void> {
+    await this.settled();
+    await this.#store.retry(this.claim, error, plan);
+  }
+
+  /** Gives the task back, for a prompt that may be on its backend to be adopted. */
+  async handBack(): Promise<void> {
+    await this.settled();
+    await this.#store.handBack(this.claim, this.#isPosted);
+  }
+
+  /** Gives the task back as if this attempt had never been. */
+  async undo(): Promise<void> {
+    await this.settled();
+    await this.#store.handBack(this.claim, false);
+  }
+
+  /** The task's attempts that failed before. */
+  async past(): Promise<PastAttempt[]> {
+    return await this.#store.failed(this.claim.task.id);
   }
 
   /** Whether it was a client that ended the task. */
   async isCanceled(): Promise<boolean> {
-    return await this.#claims.isCanceled(this.claim.task.id);
+    return await this.#store.isCanceled(this.claim.task.id);
   }
 
-  /** Gives the task back with or without a prompt on its backend. */
-  async handBack(): Promise<void> {
-    await this.#claims.handBack(this.claim, this.#promptId);
-  }
-}
-
-/**
- * Writes the newest of what it is offered, one write at a time and not too often. A write that fails
- * is left out: progress is no reason to fail a task, and a lost claim shows at the stage's end.
- */
-class ThrottledWriter {
-  readonly #write: (progress: StageProgress) => Promise<void>;
-  #writtenAt = 0;
-  #writing: Promise<void> | null = null;
-
-  /** Nothing is written before `first` is. */
-  constructor(first: Promise<void>, write: (progress: StageProgress) => Promise<void>) {
-    this.#write = write;
-    this.#follow(first);
-  }
-
-  offer(progress: StageProgress): void {
-    if (this.#writing || Date.now() - this.#writtenAt < writeEveryMs) return;
-    this.#writtenAt = Date.now();
-    this.#follow(this.#write(progress));
-  }
-
-  #follow(write: Promise<void>): void {
-    this.#writing = write
-      .catch(() => {})
-      .finally(() => {
-        this.#writing = null;
-      });
+  /** Nothing of the attempt is left on its backend. */
+  async close(): Promise<void> {
+    await this.#store.close(this.claim.attempt.id);
   }
 
   /** No write is under way any more. */
-  async settle(): Promise<void> {
-    await this.#writing;
+  async settled(): Promise<void> {
+    await this.#written;
+  }
+
+  #offer(name: StageName, progress: StageProgress): void {
+    if (this.#pending > 0 || Date.now() - this.#progressAt < writeEveryMs) return;
+    this.#progressAt = Date.now();
+    this.#beside(() => this.#store.progressStage(this.claim, name, progress));
+  }
+
+  /** A write that fails is left out: it is no reason to fail a task. */
+  #beside(write: () => Promise<void>): void {
+    this.#pending += 1;
+    this.#written = this.#written
+      .then(write)
+      .catch(() => {})
+      .finally(() => {
+        this.#pending -= 1;
+      });
   }
 }

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import type PQueue from 'p-queue';
 import type { Backend } from '../comfyui/backend.ts';
 import type { OutputFile } from '../comfyui/messages.ts';
-import type { Seat } from '../comfyui/seat.ts';
 import { GatewayError } from '../core/errors.ts';
 import { contentTypeOf, type MediaInfo } from '../core/media.ts';
 import { planSize, type Size } from '../core/size-plan.ts';
@@ -10,8 +9,12 @@ import { bind, type Prompt, type Workflow } from '../core/workflow.ts';
 import type { SourceFetcher } from '../media/fetch-source.ts';
 import type { MediaProbe } from '../media/probe.ts';
 import type { Spool } from '../media/spool.ts';
+import type { LeaseClock } from '../pool/lease-clock.ts';
+import type { Seat } from '../pool/seat.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { ClaimLostError } from '../tasks/claim-store.ts';
+import { ClaimLostError } from '../tasks/attempt-store.ts';
+import type { QueueStats } from '../tasks/queue-stats.ts';
+import { reached } from '../telemetry/milestones.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
 import { type AcquiredSource, acquireSource } from './acquire-source.ts';
 import type { AttemptJournal, ReportProgress } from './attempt-journal.ts';
@@ -28,6 +31,9 @@ export interface AttemptParts {
   /** Bounds on how many transfers of a kind run at once. */
   readonly downloads: PQueue;
   readonly uploads: PQueue;
+  /** How long workflows take. */
+  readonly stats: Pick<QueueStats, 'durations'>;
+  readonly lease: Pick<LeaseClock, 'isSure'>;
 }
 
 /** One attempt with all that it works with. */
@@ -36,6 +42,11 @@ export interface Attempt extends AttemptParts {
   /** In front of a GPU when the attempt begins, or at one where the prompt is there already. */
   readonly seat: Seat;
   readonly signal: AbortSignal;
+}
+
+/** An adopted prompt that was made ready and never posted: the attempt never was. */
+export class NeverPostedError extends Error {
+  override readonly name = 'NeverPostedError';
 }
 
 /**
@@ -83,6 +94,7 @@ interface Prepared {
   readonly input: MediaInfo;
   readonly workflow: Workflow;
   readonly size: Size | null;
+  readonly promptId: string;
   /** Where the input is by now, and under which name. */
   readonly staged: StagedInput;
 }
@@ -108,24 +120,34 @@ async function prepare(attempt: Attempt, report: ReportProgress): Promise<Prepar
   const workflow = workflows.find(task.workflow);
   if (!workflow) throw new GatewayError('workflow_unknown', `Workflow ${task.workflow} is gone`);
   const size = planSize(source.info, task.size);
-  const staged = await stageInput(attempt, source, seat.backend);
-  return { source, input: source.info, workflow, size, staged };
+  const ready = { source, input: source.info, workflow, size, promptId: randomUUID() };
+  return { ...ready, staged: await stage(attempt, ready, seat.backend) };
 }
 
-/** Puts the input onto the backend, under a name that is the attempt's own. */
-async function stageInput(
-  attempt: Attempt,
-  { path, bytes, info }: AcquiredSource,
+/**
+ * Puts the input onto the backend and the prompt's id on record, so that nothing is left to do but to
+ * post it.
+ */
+async function stage(
+  { journal, signal }: Attempt,
+  { source, workflow, promptId }: Omit<Prepared, 'staged'>,
   backend: Backend,
 ): Promise<StagedInput> {
+  const { path, bytes, info } = source;
   const input = {
     path,
     size: bytes,
     contentType: contentTypeOf(info.format),
     name: `input.${info.format}`,
-    subfolder: folderOf(attempt),
+    subfolder: folderOf(journal),
   };
-  return { backend, name: await backend.client.upload(input, attempt.signal) };
+  const record = { promptId, backend: backend.label, input: info, workflowHash: workflow.hash };
+  const [name] = await Promise.all([
+    backend.client.upload(input, signal),
+    journal.recordPrompt(record),
+  ]);
+  reached('prompt-recorded');
+  return { backend, name };
 }
 
 /** Runs the prompt, or goes on with one that runs. The GPU is given up as soon as it is done. */
@@ -134,49 +156,75 @@ async function process(
   ready: Prepared | LeftBehind,
   report: ReportProgress,
 ): Promise<OutputFile> {
-  const { seat, signal } = attempt;
-  const submitted =
-    ready.source === null
-      ? { promptId: ready.promptId, prompt: null }
-      : await submit(attempt, ready);
-  const awaited = {
-    ...submitted,
-    outputFolder: folderOf(attempt),
-    onProgress: report,
-    onGpuFree: () => seat.release(),
+  const { journal, seat, stats, signal } = attempt;
+  const { task, attempt: row } = journal.claim;
+  const isAdopted = ready.source === null;
+  const { prompt, isFresh } = isAdopted
+    ? { prompt: null, isFresh: false }
+    : await submit(attempt, ready);
+  const startedAt = performance.now();
+  const elapsedMs = row.postedAt ? Date.now() - row.postedAt.getTime() : 0;
+  const freed = () => {
+    if (!isAdopted) tookTime(attempt, performance.now() - startedAt);
+    seat.release();
   };
-  const file = await awaitPrompt(seat.backend, awaited, signal);
-  seat.release();
-  return file;
+  const awaited = {
+    promptId: ready.promptId,
+    prompt,
+    isFresh,
+    outputFolder: folderOf(journal),
+    learnedMs: stats.durations().then((durations) => durations.get(task.workflow) ?? null),
+    leftMs: task.runTimeoutMs === null ? null : task.runTimeoutMs - elapsedMs,
+    onProgress: (progress: Parameters<ReportProgress>[0]) => {
+      reached('prompt-running');
+      report(progress);
+    },
+    onGpuFree: once(freed),
+  };
+  try {
+    return await awaitPrompt(seat.backend, awaited, signal);
+  } catch (error) {
+    const isGone = error instanceof GatewayError && error.code === 'prompt_lost';
+    if (isGone && isAdopted && row.postedAt === null) throw new NeverPostedError();
+    throw error;
+  }
 }
 
-/** Queues the prompt on the backend that has the GPU, its id on record beforehand. */
+/** Posts the prompt to the backend that has the GPU. */
 async function submit(
   attempt: Attempt,
-  { source, workflow, size, staged }: Prepared,
-): Promise<{ promptId: string; prompt: Prompt }> {
-  const { journal, spool, seat, signal } = attempt;
+  ready: Prepared,
+): Promise<{ prompt: Prompt; isFresh: boolean }> {
+  const { journal, spool, seat, lease, signal } = attempt;
   const { backend } = seat;
-  const { name } = staged.backend === backend ? staged : await stageInput(attempt, source, backend);
-  const filenamePrefix = `${folderOf(attempt)}/out`;
+  const { workflow, size, promptId } = ready;
+  const { name } =
+    ready.staged.backend === backend ? ready.staged : await stage(attempt, ready, backend);
+  const filenamePrefix = `${folderOf(journal)}/out`;
   const prompt = bind(workflow, { inputName: name, filenamePrefix, size });
 
-  const promptId = randomUUID();
-  await journal.recordPrompt({
-    promptId,
-    backend: backend.id,
-    input: source.info,
-    workflowHash: workflow.hash,
-  });
+  // Whoever took over meanwhile found no prompt and began anew: this one must not come after.
+  if (!lease.isSure) throw new ClaimLostError(journal.claim.task.id);
+  journal.posting();
+  let isFresh = false;
   try {
-    await backend.client.submit(promptId, prompt, backend.clientId, signal);
+    const count = await backend.client.submit(promptId, prompt, backend.clientId, signal);
+    backend.posted(workflow.name, count);
+    isFresh = true;
   } catch (error) {
     // The answer may have been lost, not the prompt: the queue and the history will tell.
     if (!(error instanceof GatewayError && error.code === 'backend_unreachable')) throw error;
   }
+  reached('prompt-posted');
   // The backend has the input, and another attempt would fetch it again.
   await spool.remove(journal.claim.attempt.id);
-  return { promptId, prompt };
+  return { prompt, isFresh };
+}
+
+/** What later tasks, here and elsewhere, are measured by. */
+function tookTime({ journal, seat }: Attempt, ms: number): void {
+  journal.gpuTime(ms);
+  seat.backend.runTimes.add(journal.claim.task.workflow, ms);
 }
 
 /** Streams the result into the store, while the next task has the GPU, and completes the task. */
@@ -188,14 +236,22 @@ async function keep(attempt: Attempt, input: MediaInfo, file: OutputFile): Promi
     const output = await journal.run(
       'upload',
       async (report) => {
-        const stored = await inTurn(uploads, signal, () =>
-          storeOutput(attempt, journal.claim, client, file, input, report, signal),
-        );
+        reached('uploading');
+        const stored = await storeOutput(attempt, {
+          claim: journal.claim,
+          client,
+          file,
+          input,
+          inTurn: (work) => inTurn(uploads, signal, work),
+          report,
+          signal,
+        });
         storedKey = stored.key;
         return stored;
       },
       ({ size }) => `Upload complete, ${megabytes(size)}`,
     );
+    reached('stored');
     await journal.complete(output);
   } catch (error) {
     // Only of a canceled task is it sure that nobody refers to the object: a commit whose answer was
@@ -206,14 +262,24 @@ async function keep(attempt: Attempt, input: MediaInfo, file: OutputFile): Promi
     throw error;
   }
   // The history is kept in the server's memory; that it cannot be cleared is no reason to fail.
-  if (journal.promptId) await client.forget(journal.promptId, signal).catch(() => {});
+  const promptId = journal.postedPromptId;
+  if (promptId) await client.forget(promptId, signal).catch(() => {});
 }
 
 /** On the backend, for the input and for the output: nobody else writes there. */
-function folderOf({ journal }: Attempt): string {
-  return `tmlsr/${journal.claim.attempt.id}`;
+function folderOf({ claim }: AttemptJournal): string {
+  return `tmlsr/${claim.attempt.id}`;
 }
 
 async function inTurn<T>(queue: PQueue, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   return (await queue.add(work, { signal })) as T;
+}
+
+function once(act: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (isDone) return;
+    isDone = true;
+    act();
+  };
 }

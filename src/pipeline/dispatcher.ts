@@ -1,47 +1,37 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Backend } from '../comfyui/backend.ts';
-import type { Pool } from '../comfyui/pool.ts';
-import type { Seat } from '../comfyui/seat.ts';
 import type { Claim } from '../core/attempt.ts';
-import { GatewayError } from '../core/errors.ts';
-import { defaultRetryPolicy, nextStep } from '../core/next-step.ts';
-import type { TaskError } from '../core/task.ts';
-import { ClaimLostError, type ClaimStore } from '../tasks/claim-store.ts';
-import { toStoreError } from '../tasks/errors.ts';
-import type { TaskEvents } from '../tasks/task-events.ts';
+import { lineOf, type QueuedTask, type Share, schedule } from '../core/schedule.ts';
+import type { Notices } from '../db/notices.ts';
+import type { Pool } from '../pool/pool.ts';
+import type { ClaimStore } from '../tasks/claim-store.ts';
 import type { TaskLog } from '../telemetry/task-log.ts';
-import { type AttemptParts, runAttempt } from './attempt.ts';
-import { AttemptJournal } from './attempt-journal.ts';
-import { withdrawPrompt } from './withdraw-prompt.ts';
+import type { WorkflowRegistry } from '../workflows/registry.ts';
+import type { RunningAttempts } from './running-attempts.ts';
 
 /** Looks at the queue at least so often: a notice may have been lost. */
 const backstopMs = 1_000;
-/** After that a prompt which cannot be withdrawn is left to the sweep. */
-const withdrawMs = 60_000;
+/** Lines whose last service is remembered. */
+const mostLines = 1_000;
 
-/** The gateway stops: a prompt that runs is left to run, and adopted by the next gateway. */
-class ShutdownError extends Error {
-  override readonly name = 'ShutdownError';
-}
-
-export interface DispatcherParts extends AttemptParts {
+export interface DispatcherParts {
   readonly claims: ClaimStore;
   readonly pool: Pool;
-  readonly events: TaskEvents;
+  readonly workflows: WorkflowRegistry;
+  readonly running: RunningAttempts;
+  readonly notices: Notices;
   readonly log: TaskLog;
+  /** How long a line may stand still for the sake of models that are loaded, milliseconds. */
+  readonly patienceMs: number;
+  /** What is being uploaded at the end has so long, milliseconds. */
+  readonly graceMs: number;
 }
 
-interface RunningAttempt {
-  readonly claim: Claim;
-  readonly abort: AbortController;
-  readonly done: Promise<void>;
-}
-
-/** Gives tasks to backends that have room, and sees each attempt through to what becomes of its task. */
+/** Gives tasks to backends that have room, whenever there may be some. */
 export class Dispatcher {
   readonly #parts: DispatcherParts;
   readonly #stop = new AbortController();
-  readonly #running = new Map<string, RunningAttempt>();
+  readonly #servedAt = new Map<string, number>();
   #wake = Promise.withResolvers<void>();
   #loop: Promise<void> | null = null;
 
@@ -50,41 +40,37 @@ export class Dispatcher {
   }
 
   start(): void {
-    const { events, pool } = this.#parts;
-    events.on('ready', this.wake);
-    events.on('canceled', (taskId) => this.lose(taskId));
-    pool.start(this.wake);
+    const { notices, running } = this.#parts;
+    notices.on('ready', this.#queueGrew);
+    notices.on('canceled', (taskId) => running.lose(taskId));
     this.#loop ??= this.#run();
   }
 
   /** There may be something to do. */
   readonly wake = (): void => this.#wake.resolve();
 
-  /** The tasks that are worked on here. */
-  get taskIds(): string[] {
-    return [...this.#running.keys()];
-  }
-
-  /** Stops work on a task that is no longer ours, and takes its prompt off the backend. */
-  lose(taskId: string): void {
-    this.#running.get(taskId)?.abort.abort(new ClaimLostError(taskId));
-  }
-
   /** Takes up the attempt of a dead gateway, on the backend where its prompt is. */
   adopt(claim: Claim): void {
-    const backend = this.#parts.pool.get(claim.attempt.backend);
-    if (backend) this.#begin(claim, this.#parts.pool.seatAt(backend));
+    const { pool, running } = this.#parts;
+    const backend = pool.get(claim.attempt.backend);
+    if (!backend) return;
+    const { id: taskId, workflow } = claim.task;
+    running.begin(claim, pool.seatAt(backend, { taskId, workflow }));
   }
 
   /** Hands over: takes nothing new, lets go of what runs, interrupts no GPU. */
   async stop(): Promise<void> {
-    this.#parts.events.off('ready', this.wake);
+    this.#parts.notices.off('ready', this.#queueGrew);
     this.#stop.abort();
     this.wake();
     await this.#loop;
-    for (const { abort } of this.#running.values()) abort.abort(new ShutdownError());
-    await Promise.all([...this.#running.values()].map(({ done }) => done));
+    await this.#parts.running.detach(this.#parts.graceMs);
   }
+
+  readonly #queueGrew = (): void => {
+    this.#parts.pool.expect(true);
+    this.wake();
+  };
 
   async #run(): Promise<void> {
     while (!this.#stop.signal.aborted) {
@@ -108,93 +94,79 @@ export class Dispatcher {
   /** Claims a task for each backend that has room: its GPU is idle, or will want the next one. */
   async #fillRoom(): Promise<void> {
     const { pool, claims, workflows } = this.#parts;
-    for (const backend of pool.withRoom()) {
+    const backends = pool.withRoom();
+    if (backends.length === 0) return;
+    const names = workflows.names;
+    let heads = await claims.heads(names);
+    for (const backend of backends) {
       if (this.#stop.signal.aborted) return;
-      const claim = await claims.claim(backend.id, workflows.names);
-      if (!claim) return;
-      const seat = pool.seatBefore(backend);
-      if (seat) this.#begin(claim, seat);
-      // It went away meanwhile.
-      else await claims.handBack(claim, null);
+      if (await this.#fill(backend, heads)) heads = await claims.heads(names);
     }
+    pool.expect(heads.length > 0);
   }
 
-  #begin(claim: Claim, seat: Seat): void {
-    const abort = new AbortController();
-    const done = this.#attempt(claim, seat, abort.signal).finally(() => {
-      this.#running.delete(claim.task.id);
-    });
-    this.#running.set(claim.task.id, { claim, abort, done });
+  /** Gives the backend the task that is its next one; tells whether one was claimed. */
+  async #fill(backend: Backend, heads: readonly QueuedTask[]): Promise<boolean> {
+    const { claims, pool, workflows, running } = this.#parts;
+    const chosen = schedule(heads, await this.#situation(backend, heads));
+    const graph = chosen && workflows.find(chosen.workflow);
+    const claim = graph && (await claims.claim(chosen.id, backend.label));
+    if (!claim) return false;
+    this.#noteService(claim.task);
+    const guest = { taskId: claim.task.id, workflow: graph.name, graph };
+    const seat = pool.seatBefore(backend, guest);
+    if (seat) running.begin(claim, seat);
+    // It went away meanwhile.
+    else await running.giveBack(claim);
+    return true;
   }
 
-  /** Runs the attempt and settles its task. Never throws. */
-  async #attempt(claim: Claim, seat: Seat, signal: AbortSignal): Promise<void> {
-    const { claims, log } = this.#parts;
-    const journal = new AttemptJournal(claims, claim);
-    using _seat = seat;
-    try {
-      log.attemptStarted(claim);
-      if (claim.attempt.number > defaultRetryPolicy.maxAttempts) throw exhausted();
-      await runAttempt({ ...this.#parts, journal, seat, signal });
-      log.taskCompleted(claim);
-    } catch (thrown) {
-      await this.#settle(journal, seat, signal.aborted ? signal.reason : thrown).catch(
-        // The lease runs out, and whoever sweeps next finds the task as it is.
-        (error) => log.settleFailed(claim, error),
-      );
-    }
-  }
-
-  async #settle(journal: AttemptJournal, seat: Seat, thrown: unknown): Promise<void> {
-    const { claims, log } = this.#parts;
-    const { claim } = journal;
-    if (thrown instanceof ShutdownError) {
-      log.attemptDetached(claim);
-      return await journal.handBack();
-    }
-    const failure = toStoreError(thrown);
-    // Without the database nothing can be decided. What runs goes on, and whoever reaches the
-    // database first takes the attempt over when its lease has run out.
-    if (failure.code === 'unavailable') return log.attemptDetached(claim);
-    // Whatever becomes of the task, nothing of this attempt stays on the backend; while something
-    // runs there, the slot stays taken.
-    await withdraw(journal, seat.backend, claims, log);
-    if (thrown instanceof ClaimLostError) return log.claimLost(claim);
-
-    const next = nextStep(failure, claim.attempt.number, Math.random());
-    const error: TaskError = {
-      code: failure.code,
-      message: failure.message,
-      stage: journal.stage,
-      attempt: claim.attempt.number,
+  async #situation(backend: Backend, heads: readonly QueuedTask[]) {
+    const { pool, workflows, patienceMs } = this.#parts;
+    const can = (candidate: Backend, name: string) => {
+      const workflow = workflows.find(name);
+      return workflow !== null && candidate.canRun(workflow);
     };
-    log.attemptFailed(claim, failure, next);
-    if (next.kind === 'fail') await claims.fail(claim, error);
-    else await claims.retry(claim, error, next.afterMs);
+    return {
+      backend: backend.label,
+      warm: backend.holds,
+      warmElsewhere: holders(pool.backends.filter((other) => other !== backend)),
+      canRun: (name: string) => can(backend, name),
+      othersCanRun: ({ workflow, avoid }: QueuedTask) =>
+        pool.backends.some(
+          (other) =>
+            other !== backend &&
+            other.isInService &&
+            !avoid.includes(other.label) &&
+            can(other, workflow),
+        ),
+      shares: await this.#shares(heads),
+      lineServedAt: (task: QueuedTask) => this.#servedAt.get(lineOf(task)) ?? null,
+      now: Date.now(),
+      patienceMs,
+    };
+  }
+
+  /** Only where there is anybody to share with. */
+  async #shares(heads: readonly QueuedTask[]): Promise<ReadonlyMap<string, Share>> {
+    const tenants = new Set(heads.map(({ tenant }) => tenant));
+    return tenants.size > 1 ? await this.#parts.claims.shares() : new Map();
+  }
+
+  #noteService(task: Pick<QueuedTask, 'workflow' | 'tenant'>): void {
+    const line = lineOf(task);
+    this.#servedAt.delete(line);
+    this.#servedAt.set(line, Date.now());
+    const [oldest] = this.#servedAt.keys();
+    if (this.#servedAt.size > mostLines && oldest !== undefined) this.#servedAt.delete(oldest);
   }
 }
 
-async function withdraw(
-  { claim, promptId }: AttemptJournal,
-  { client }: Backend,
-  claims: ClaimStore,
-  log: TaskLog,
-): Promise<void> {
-  try {
-    if (promptId) {
-      const deadline = AbortSignal.timeout(withdrawMs);
-      await withdrawPrompt(client, promptId, deadline);
-      await client.forget(promptId, deadline);
-    }
-    await claims.closeAttempt(claim.attempt.id);
-  } catch (error) {
-    log.withdrawFailed(claim, error);
+/** How many backends hold, or are about to hold, each workflow's models. */
+function holders(backends: readonly Backend[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { holds } of backends) {
+    if (holds !== null) counts.set(holds, (counts.get(holds) ?? 0) + 1);
   }
-}
-
-function exhausted(): GatewayError {
-  return new GatewayError(
-    'attempts_exhausted',
-    'The task was begun several times and never came to an end',
-  );
+  return counts;
 }

@@ -10,8 +10,30 @@ import type { ByteSource, ObjectStore } from '../storage/object-store.ts';
 import type { ReportProgress } from './attempt-journal.ts';
 import { transferProgress } from './format.ts';
 
-/** Waits between tries of a transfer; the store's driver repeats single requests by itself. */
-const pausesMs = [1_000, 5_000, 20_000];
+/**
+ * How long a transfer is repeated after its first failure. A store that is away comes back, and what
+ * the GPU made is worth waiting for; a backend that stays away has lost it.
+ */
+const storePatienceMs = 10 * 60_000;
+const backendPatienceMs = 60_000;
+const firstPauseMs = 1_000;
+const longestPauseMs = 60_000;
+
+export interface OutputTransfer {
+  readonly claim: Claim;
+  readonly client: ComfyClient;
+  readonly file: OutputFile;
+  readonly input: MediaInfo;
+  /** Waits for its turn among the transfers, for each try anew. */
+  readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>;
+  readonly report: ReportProgress;
+  readonly signal: AbortSignal;
+}
+
+export interface OutputParts {
+  readonly store: ObjectStore;
+  readonly probe: MediaProbe;
+}
 
 /**
  * Streams the output from its backend into the store. A transfer that fails is repeated from the
@@ -20,39 +42,45 @@ const pausesMs = [1_000, 5_000, 20_000];
  * @throws GatewayError `output_missing`, `output_truncated`, `storage_failed`, `backend_…`.
  */
 export async function storeOutput(
-  { store, probe }: { readonly store: ObjectStore; readonly probe: MediaProbe },
-  claim: Claim,
-  client: ComfyClient,
-  file: OutputFile,
-  input: MediaInfo,
-  report: ReportProgress,
-  signal: AbortSignal,
+  parts: OutputParts,
+  transfer: OutputTransfer,
 ): Promise<TaskOutput> {
-  const key = objectKey(claim, file.filename);
-  const format = formatOfName(file.filename);
-  const contentType = format ? contentTypeOf(format) : 'application/octet-stream';
-  for (let failures = 0; ; failures += 1) {
+  const { inTurn, report, signal } = transfer;
+  let failingSince: number | null = null;
+  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 4, longestPauseMs)) {
     try {
-      const source = await openSource(client, file, signal);
-      const output = await describe(probe, source, signal);
-      const { size, sha256 } = await store.put(key, source, {
-        contentType,
-        onProgress: (stored) => report(transferProgress(stored, source.size)),
-        signal,
-      });
-      return { key, size, sha256, contentType, input, output };
+      return await inTurn(() => transferOnce(parts, transfer));
     } catch (error) {
-      const pauseMs = pausesMs[failures];
       signal.throwIfAborted();
-      if (pauseMs === undefined || !isPassing(error)) throw error;
+      failingSince ??= performance.now();
+      const triedMs = performance.now() - failingSince;
+      if (triedMs + pauseMs > patienceMs(error)) throw error;
       report({ progress: 0, detail: 'Upload failed, trying again' });
-      await delay(pauseMs, undefined, { signal });
+      await delay(pauseMs * (0.5 + Math.random() / 2), undefined, { signal });
     }
   }
 }
 
-function isPassing(error: unknown): boolean {
-  return error instanceof GatewayError && error.code !== 'output_missing';
+function patienceMs(error: unknown): number {
+  if (!(error instanceof GatewayError) || error.code === 'output_missing') return 0;
+  return error.code === 'storage_failed' ? storePatienceMs : backendPatienceMs;
+}
+
+async function transferOnce(
+  { store, probe }: OutputParts,
+  { claim, client, file, input, report, signal }: OutputTransfer,
+): Promise<TaskOutput> {
+  const key = objectKey(claim, file.filename);
+  const format = formatOfName(file.filename);
+  const contentType = format ? contentTypeOf(format) : 'application/octet-stream';
+  const source = await openSource(client, file, signal);
+  const output = await describe(probe, source, signal);
+  const { size, sha256 } = await store.put(key, source, {
+    contentType,
+    onProgress: (stored) => report(transferProgress(stored, source.size)),
+    signal,
+  });
+  return { key, size, sha256, contentType, input, output };
 }
 
 async function openSource(

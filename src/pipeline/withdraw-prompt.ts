@@ -6,21 +6,25 @@ const longestDelayMs = 2_000;
 
 /**
  * Takes exactly this prompt off a backend, wherever it is, and returns when the backend confirms that
- * it is neither queued nor running. An interrupt may be lost (it is, between the moment a prompt is
- * taken from the queue and its first node) or wait for the node's next tick, so it is repeated.
+ * it is neither queued nor running. A backend that knows prompts as jobs cancels in one step; another
+ * is asked to drop it if it is pending and to interrupt it if it runs. An interrupt may be lost (it is,
+ * between the moment a prompt is taken from the queue and its first node) or wait for the node's next
+ * tick, so it is repeated.
  *
  * @throws GatewayError `backend_unreachable` or `backend_failed`; the signal's reason.
  */
 export async function withdrawPrompt(
   client: ComfyClient,
   promptId: string,
+  hasJobs: boolean,
   signal: AbortSignal,
 ): Promise<void> {
   for (let delayMs = firstDelayMs; ; delayMs = Math.min(delayMs * 2, longestDelayMs)) {
-    await client.withdraw(promptId, signal);
+    const isCanceled = hasJobs && (await client.cancelJob(promptId, signal));
+    if (!isCanceled) await client.withdraw(promptId, signal);
     const queue = await client.queue(signal);
     if (!queue.running.has(promptId) && !queue.pending.has(promptId)) return;
-    if (queue.running.has(promptId)) await client.interrupt(promptId, signal);
+    if (!isCanceled && queue.running.has(promptId)) await client.interrupt(promptId, signal);
     await delay(delayMs, undefined, { signal });
   }
 }

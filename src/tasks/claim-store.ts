@@ -1,31 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { and, eq, inArray, isNotNull, ne, or, type SQL, sql } from 'drizzle-orm';
-import type { PgUpdateSetSource } from 'drizzle-orm/pg-core';
-import type { Attempt, Claim } from '../core/attempt.ts';
-import type { MediaInfo } from '../core/media.ts';
-import type { StageName, StageProgress } from '../core/stage.ts';
-import type { TaskError, TaskOutput } from '../core/task.ts';
+import { and, count, eq, getTableColumns, inArray, isNotNull, isNull, ne, sql } from 'drizzle-orm';
+import type { Claim } from '../core/attempt.ts';
+import type { QueuedTask, Share } from '../core/schedule.ts';
+import type { TaskError } from '../core/task.ts';
 import type { Orm } from '../db/connect.ts';
-import { attempts, taskStages, tasks } from '../db/schema.ts';
-import { type TaskRow, toAttempt, toTask } from './rows.ts';
-import { notify } from './task-events.ts';
-
-/** The claim is another's by now, or the task has ended: stop, and write nothing more. */
-export class ClaimLostError extends Error {
-  override readonly name = 'ClaimLostError';
-
-  constructor(taskId: string) {
-    super(`Task ${taskId} is no longer ours`);
-  }
-}
-
-export interface PromptRecord {
-  readonly promptId: string;
-  /** Where it is posted; not always where the task was made ready. */
-  readonly backend: string;
-  readonly input: MediaInfo;
-  readonly workflowHash: string;
-}
+import { notify } from '../db/notices.ts';
+import { rowsOf } from '../db/rows.ts';
+import { attempts, tasks } from '../db/schema.ts';
+import { backInQueue, ended, resetStages, skipStages } from './changes.ts';
+import { type AttemptRow, type TaskRow, toAttempt, toTask } from './rows.ts';
 
 export interface ClaimStoreOptions {
   /** This gateway's id, new at every start. */
@@ -34,56 +17,143 @@ export interface ClaimStoreOptions {
   readonly leaseMs: number;
 }
 
+/** Tasks that failed before and may be tried again: so many are looked at for one choice. */
+const retriedAtOnce = 50;
+
+/** A task that was begun so often without ever reaching a GPU takes its gateway down with it. */
+const mostBeginnings = 10;
+
+const waitedTooLong: TaskError = {
+  code: 'queue_timeout',
+  message: 'No backend could begin the task in the time that it may wait',
+  stage: null,
+  attempt: 0,
+};
+
+const isReady = sql`state = 'pending' and run_after is null`;
+
+/** No name among them is a column's, so that an order by a column means the column. */
+const queuedColumns = sql`
+  id, workflow, tenant, priority, to_json(coalesce(avoid, '{}')) as avoided,
+  (extract(epoch from rank) * 1000)::float8 as rank_ms,
+  (extract(epoch from created_at) * 1000)::float8 as created_ms`;
+
+interface QueuedRow {
+  readonly id: string;
+  readonly workflow: string;
+  readonly tenant: string;
+  readonly priority: number;
+  readonly avoided: readonly string[];
+  readonly rank_ms: number;
+  readonly created_ms: number;
+}
+
 /**
- * The one door through which the gateway that works on a task changes it. A claim is taken here and
- * fences every later write: by owner and attempt number, so that a gateway which slept through the
- * end of its lease changes nothing. All instants are the database's.
+ * Who works on which task. A claim is taken, renewed and inherited here; all instants are the
+ * database's.
  */
 export class ClaimStore {
+  readonly owner: string;
   readonly #orm: Orm;
-  readonly #owner: string;
   readonly #leaseMs: number;
 
   constructor(orm: Orm, { owner, leaseMs }: ClaimStoreOptions) {
     this.#orm = orm;
-    this.#owner = owner;
+    this.owner = owner;
     this.#leaseMs = leaseMs;
   }
 
   /**
-   * Takes the first task among the heads of these workflows' queues for the backend; `null` when
-   * nothing waits. Each head is one probe of the index, whatever the backlog.
+   * The tasks among which a backend may be given its next one: the head of each line (tasks of one
+   * workflow and one tenant), and the first of those that failed before. Each line is two probes of
+   * an index, whatever the backlog.
    */
-  async claim(backend: string, workflows: readonly string[]): Promise<Claim | null> {
-    const names = JSON.stringify(workflows);
-    const head = sql`(
-      select head.id
-        from jsonb_array_elements_text(${names}::jsonb) as runnable(workflow)
-        cross join lateral (
-          select id, priority, seq from tasks
-           where state = 'pending' and run_after is null and workflow = runnable.workflow
-           order by priority desc, seq limit 1
-             for update skip locked) as head
-       order by head.priority desc, head.seq limit 1)`;
-    return await this.#orm.transaction(async (tx) => {
-      const [row] = await tx
-        .update(tasks)
-        .set({
-          state: 'processing',
-          ...this.#lease(),
-          attempt: sql`${tasks.attempt} + 1`,
-          startedAt: sql`coalesce(${tasks.startedAt}, now())`,
-          updatedAt: sql`now()`,
-        })
-        .where(eq(tasks.id, head))
-        .returning();
-      if (!row) return null;
-      const [attempt] = await tx
-        .insert(attempts)
-        .values({ id: randomUUID(), taskId: row.id, number: row.attempt, backend })
-        .returning();
-      return toClaim(row, attempt as typeof attempts.$inferSelect);
-    });
+  async heads(workflows: readonly string[]): Promise<QueuedTask[]> {
+    const names = sql`(select jsonb_array_elements_text(${JSON.stringify(workflows)}::jsonb))`;
+    const result = await this.#orm.execute(sql`
+      with recursive lines (workflow, tenant) as (
+        select line.workflow, line.tenant
+          from ${names} as runnable (name)
+          cross join lateral (
+            select workflow, tenant from tasks
+             where ${isReady} and avoid is null and workflow = runnable.name
+             order by tenant limit 1) as line
+        union all
+        select next.workflow, next.tenant
+          from lines
+          cross join lateral (
+            select workflow, tenant from tasks
+             where ${isReady} and avoid is null
+               and workflow = lines.workflow and tenant > lines.tenant
+             order by tenant limit 1) as next
+      )
+      select head.* from lines
+       cross join lateral (
+         select ${queuedColumns} from tasks
+          where ${isReady} and avoid is null
+            and workflow = lines.workflow and tenant = lines.tenant
+          order by rank, seq limit 1) as head
+      union all
+      (select ${queuedColumns} from tasks
+        where ${isReady} and avoid is not null and workflow in ${names}
+        order by rank, seq limit ${retriedAtOnce})`);
+    return rowsOf<QueuedRow>(result).map(
+      ({ avoided, rank_ms: rank, created_ms: createdMs, ...row }) => ({
+        ...row,
+        rank,
+        avoid: avoided,
+        createdAt: new Date(createdMs),
+      }),
+    );
+  }
+
+  /** What each tenant has of the pool. */
+  async shares(): Promise<Map<string, Share>> {
+    const rows = await this.#orm
+      .select({
+        tenant: tasks.tenant,
+        active: count(),
+        servedAt: sql<number>`(extract(epoch from max(${attempts.startedAt})) * 1000)::float8`,
+      })
+      .from(tasks)
+      .innerJoin(attempts, isCurrentAttempt)
+      .where(eq(tasks.state, 'processing'))
+      .groupBy(tasks.tenant);
+    return new Map(rows.map(({ tenant, ...share }) => [tenant, share]));
+  }
+
+  /** Takes the task for the backend; `null` when another gateway was faster. */
+  async claim(taskId: string, backend: string): Promise<Claim | null> {
+    const id = randomUUID();
+    const orm = this.#orm;
+    const head = orm.$with('head').as(
+      orm
+        .select({ id: tasks.id, attempt: tasks.attempt, workflow: tasks.workflow })
+        .from(tasks)
+        .where(and(eq(tasks.id, taskId), eq(tasks.state, 'pending'), isNull(tasks.runAfter)))
+        .for('update', { skipLocked: true }),
+    );
+    const begun = orm.$with('begun', {}).as(
+      sql`insert into attempts (id, task_id, number, workflow, backend)
+          select ${id}::uuid, head.id, head.attempt + 1, head.workflow, ${backend} from head`,
+    );
+    const [row] = await orm
+      .with(head, begun)
+      .update(tasks)
+      .set({
+        state: 'processing',
+        ...this.#lease(),
+        attempt: sql`${tasks.attempt} + 1`,
+        startedAt: sql`coalesce(${tasks.startedAt}, now())`,
+        updatedAt: sql`now()`,
+      })
+      .from(head)
+      .where(eq(tasks.id, head.id))
+      .returning(getTableColumns(tasks));
+    if (!row) return null;
+    const attempt = { id, taskId: row.id, number: row.attempt, backend };
+    const notYet = { promptId: null, postedAt: null, input: null };
+    return { task: toTask(row), attempt: { ...attempt, ...notYet } };
   }
 
   /** Prolongs the claims and returns the ids of those that are still ours. */
@@ -92,7 +162,7 @@ export class ClaimStore {
     const rows = await this.#orm
       .update(tasks)
       .set({ leaseUntil: this.#lease().leaseUntil })
-      .where(and(inArray(tasks.id, [...taskIds]), eq(tasks.owner, this.#owner)))
+      .where(and(inArray(tasks.id, [...taskIds]), eq(tasks.owner, this.owner)))
       .returning({ id: tasks.id });
     return new Set(rows.map((row) => row.id));
   }
@@ -107,7 +177,7 @@ export class ClaimStore {
       const expired = await tx
         .select({ id: tasks.id })
         .from(tasks)
-        .innerJoin(attempts, and(eq(attempts.taskId, tasks.id), eq(attempts.number, tasks.attempt)))
+        .innerJoin(attempts, isCurrentAttempt)
         .where(
           and(
             eq(tasks.state, 'processing'),
@@ -128,38 +198,40 @@ export class ClaimStore {
       const current = await tx.select().from(attempts).where(inArray(attempts.taskId, ids));
       return taken.map((row) => {
         const attempt = current.find((a) => a.taskId === row.id && a.number === row.attempt);
-        return toClaim(row, attempt as typeof attempts.$inferSelect);
+        return toClaim(row, attempt as AttemptRow);
       });
     });
   }
 
   /**
    * Puts tasks of dead gateways back into the queue where there is nothing to take over: no prompt
-   * was posted, or nobody has adopted it for so long that its backend must be gone, too.
+   * was made, or nobody has adopted it for so long that its backend must be gone, too. Only the
+   * latter counts as a failure.
    */
   async requeueAbandoned(afterMs: number): Promise<number> {
-    const neverSubmitted = sql`not exists (
+    const expired = and(eq(tasks.state, 'processing'), sql`${tasks.leaseUntil} < now()`);
+    const prompts = sql`(
       select from attempts
        where attempts.task_id = tasks.id and attempts.number = tasks.attempt
          and attempts.prompt_id is not null)`;
     const longGone = sql`${tasks.leaseUntil} < now() - ${afterMs} * interval '1 ms'`;
     return await this.#orm.transaction(async (tx) => {
-      const rows = await tx
+      const begun = await tx
         .update(tasks)
         .set({ ...backInQueue, runAfter: null })
-        .where(
-          and(
-            eq(tasks.state, 'processing'),
-            sql`${tasks.leaseUntil} < now()`,
-            or(neverSubmitted, longGone),
-          ),
-        )
+        .where(and(expired, sql`not exists ${prompts}`))
         .returning({ id: tasks.id });
-      for (const { id } of rows) {
+      const lost = await tx
+        .update(tasks)
+        .set({ ...backInQueue, runAfter: null, retries: sql`${tasks.retries} + 1` })
+        .where(and(expired, longGone))
+        .returning({ id: tasks.id });
+      const requeued = [...begun, ...lost];
+      for (const { id } of requeued) {
         await resetStages(tx, id);
         await notify(tx, 'ready', id);
       }
-      return rows.length;
+      return requeued.length;
     });
   }
 
@@ -168,7 +240,7 @@ export class ClaimStore {
     await this.#orm
       .update(tasks)
       .set({ leaseUntil: sql`now() - interval '1 ms'` })
-      .where(and(eq(tasks.state, 'processing'), ne(tasks.owner, this.#owner)));
+      .where(and(eq(tasks.state, 'processing'), ne(tasks.owner, this.owner)));
   }
 
   /** Lets tasks whose waiting time is over be claimed again; returns how many. */
@@ -181,199 +253,40 @@ export class ClaimStore {
     return rows.length;
   }
 
-  /** Must be stored before the prompt is posted: it is all that a successor has to go by. */
-  async recordPrompt(claim: Claim, record: PromptRecord): Promise<void> {
-    const held = this.#held(claim);
-    const written = await this.#orm
-      .with(held)
-      .update(attempts)
-      .set(record)
-      .from(held)
-      .where(and(eq(attempts.taskId, held.id), eq(attempts.id, claim.attempt.id)))
-      .returning({ id: attempts.id });
-    if (written.length === 0) throw new ClaimLostError(claim.task.id);
-  }
-
-  async startStage(claim: Claim, name: StageName): Promise<void> {
-    await this.#writeStage(claim, name, {
-      state: 'running',
-      progress: 0,
-      detail: null,
-      // An adopted prompt has been running since its first gateway started it.
-      startedAt: sql`coalesce(${taskStages.startedAt}, now())`,
-      finishedAt: null,
-    });
-  }
-
-  async progressStage(claim: Claim, name: StageName, progress: StageProgress): Promise<void> {
-    await this.#writeStage(claim, name, progress);
-  }
-
-  async finishStage(claim: Claim, name: StageName, detail: string): Promise<void> {
-    await this.#writeStage(claim, name, {
-      state: 'success',
-      progress: 100,
-      detail,
-      finishedAt: sql`now()`,
-    });
-  }
-
-  async #writeStage(
-    claim: Claim,
-    name: StageName,
-    change: PgUpdateSetSource<typeof taskStages>,
-  ): Promise<void> {
-    const held = this.#held(claim);
-    const written = await this.#orm
-      .with(held)
-      .update(taskStages)
-      .set(change)
-      .from(held)
-      .where(and(eq(taskStages.taskId, held.id), eq(taskStages.name, name)))
-      .returning({ name: taskStages.name });
-    if (written.length === 0) throw new ClaimLostError(claim.task.id);
-  }
-
-  async complete(claim: Claim, output: TaskOutput): Promise<void> {
-    const change = { ...ended, state: 'completed' as const, output, error: null };
-    await this.#fenced(claim, change, (tx) => closeAttempt(tx, claim.attempt));
-  }
-
-  async fail(claim: Claim, error: TaskError): Promise<void> {
-    await this.#fenced(claim, { ...ended, state: 'failed', error }, async (tx) => {
-      await closeAttempt(tx, claim.attempt, error);
-      await endStages(tx, claim.task.id, error);
-    });
-  }
-
-  /** Lets the task wait for another attempt, the error of this one on show. */
-  async retry(claim: Claim, error: TaskError, afterMs: number): Promise<void> {
-    const runAfter = sql`now() + ${afterMs} * interval '1 ms'`;
-    await this.#fenced(claim, { ...backInQueue, error, runAfter }, async (tx) => {
-      await closeAttempt(tx, claim.attempt, error);
-      await resetStages(tx, claim.task.id);
-    });
-  }
-
-  /**
-   * Gives the task back on shutdown. With a prompt on its backend it stays as it is, its lease over,
-   * so that the next gateway adopts the prompt; without one it goes back into the queue as if this
-   * attempt had never been.
-   */
-  async handBack(claim: Claim, promptId: string | null): Promise<void> {
-    if (promptId) {
-      await this.#fenced(claim, { leaseUntil: sql`now()` });
-      return;
-    }
-    const change = { ...backInQueue, runAfter: null, attempt: sql`${tasks.attempt} - 1` };
-    await this.#fenced(claim, change, async (tx) => {
-      await tx.delete(attempts).where(eq(attempts.id, claim.attempt.id));
-      await resetStages(tx, claim.task.id);
-      await notify(tx, 'ready', claim.task.id);
-    });
-  }
-
-  async isCanceled(taskId: string): Promise<boolean> {
-    const [row] = await this.#orm
-      .select({ state: tasks.state })
-      .from(tasks)
-      .where(eq(tasks.id, taskId));
-    return row?.state === 'canceled';
-  }
-
-  /** Nothing of this attempt is left on its backend. */
-  async closeAttempt(attemptId: string): Promise<void> {
-    await this.#orm
-      .update(attempts)
-      .set({ finishedAt: sql`now()` })
-      .where(and(eq(attempts.id, attemptId), sql`${attempts.finishedAt} is null`));
-  }
-
-  /** The task while it is ours, locked: as part of a statement, it fences what else that writes. */
-  #held(claim: Claim) {
-    return this.#orm
-      .$with('held')
-      .as(
-        this.#orm
-          .update(tasks)
-          .set({ updatedAt: sql`now()` })
-          .where(this.#isOurs(claim))
-          .returning({ id: tasks.id }),
-      );
-  }
-
-  /**
-   * Changes the task while it is ours, and what hangs on it in the same transaction.
-   *
-   * @throws ClaimLostError when it is not ours any more; nothing is written then.
-   */
-  async #fenced(
-    claim: Claim,
-    change: PgUpdateSetSource<typeof tasks>,
-    alongside: (tx: Orm) => Promise<void> = async () => {},
-  ): Promise<void> {
-    await this.#orm.transaction(async (tx) => {
-      const held = await tx
+  /** Fails tasks that have waited for their first attempt longer than they may; returns their ids. */
+  async expireQueued(): Promise<string[]> {
+    return await this.#orm.transaction(async (tx) => {
+      const rows = await tx
         .update(tasks)
-        .set({ updatedAt: sql`now()`, ...change })
-        .where(this.#isOurs(claim))
+        .set({ ...ended, state: 'failed', error: waitedTooLong, updatedAt: sql`now()` })
+        .where(
+          and(
+            eq(tasks.state, 'pending'),
+            isNull(tasks.startedAt),
+            sql`${tasks.queueDeadline} < now()`,
+          ),
+        )
         .returning({ id: tasks.id });
-      if (held.length === 0) throw new ClaimLostError(claim.task.id);
-      await alongside(tx);
+      for (const { id } of rows) await skipStages(tx, id);
+      return rows.map(({ id }) => id);
     });
   }
 
-  #isOurs({ task, attempt }: Claim): SQL | undefined {
-    return and(
-      eq(tasks.id, task.id),
-      eq(tasks.owner, this.#owner),
-      eq(tasks.attempt, attempt.number),
-      eq(tasks.state, 'processing'),
-    );
-  }
-
-  #lease(): { owner: string; leaseUntil: SQL } {
+  #lease() {
     return {
-      owner: this.#owner,
+      owner: this.owner,
       leaseUntil: sql`now() + ${this.#leaseMs} * interval '1 ms'`,
     };
   }
 }
 
-const unowned = { owner: null, leaseUntil: null };
-const ended = { ...unowned, runAfter: null, finishedAt: sql`now()` };
-const backInQueue = { ...unowned, state: 'pending' as const, updatedAt: sql`now()` };
-
-async function closeAttempt(
-  tx: Orm,
-  attempt: Attempt,
-  error: TaskError | null = null,
-): Promise<void> {
-  await tx
-    .update(attempts)
-    .set({ error, finishedAt: sql`now()` })
-    .where(eq(attempts.id, attempt.id));
+/** Whether the task was begun so often that something in it must be deadly. */
+export function isBegunInVain({ attempt }: Claim): boolean {
+  return attempt.number > mostBeginnings;
 }
 
-async function resetStages(tx: Orm, taskId: string): Promise<void> {
-  await tx
-    .update(taskStages)
-    .set({ state: 'pending', progress: 0, detail: null, startedAt: null, finishedAt: null })
-    .where(eq(taskStages.taskId, taskId));
-}
+const isCurrentAttempt = and(eq(attempts.taskId, tasks.id), eq(attempts.number, tasks.attempt));
 
-/** The stage that failed says why; those after it never begin. */
-async function endStages(tx: Orm, taskId: string, error: TaskError): Promise<void> {
-  await tx
-    .update(taskStages)
-    .set({ state: 'failed', detail: error.message, finishedAt: sql`now()` })
-    .where(and(eq(taskStages.taskId, taskId), eq(taskStages.state, 'running')));
-  await tx
-    .update(taskStages)
-    .set({ state: 'skipped' })
-    .where(and(eq(taskStages.taskId, taskId), eq(taskStages.state, 'pending')));
-}
-
-function toClaim(task: TaskRow, attempt: typeof attempts.$inferSelect): Claim {
+function toClaim(task: TaskRow, attempt: AttemptRow): Claim {
   return { task: toTask(task), attempt: toAttempt(attempt) };
 }

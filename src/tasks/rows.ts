@@ -7,9 +7,10 @@ import type { attempts, taskStages, tasks } from '../db/schema.ts';
 
 export type TaskRow = InferSelectModel<typeof tasks>;
 type StageRow = InferSelectModel<typeof taskStages>;
-type AttemptRow = InferSelectModel<typeof attempts>;
+export type AttemptRow = InferSelectModel<typeof attempts>;
 
-export function toTask({ seq: _, owner: __, leaseUntil: ___, ...task }: TaskRow): Task {
+export function toTask(row: TaskRow): Task {
+  const { seq: _, owner: __, leaseUntil: ___, rank: ____, avoid: _____, ...task } = row;
   return task;
 }
 
@@ -24,6 +25,6 @@ export function toStages(rows: readonly StageRow[]): Stage[] {
 }
 
 export function toAttempt(row: AttemptRow): Attempt {
-  const { id, taskId, number, backend, promptId, input } = row;
-  return { id, taskId, number, backend, promptId, input };
+  const { id, taskId, number, backend, promptId, postedAt, input } = row;
+  return { id, taskId, number, backend, promptId, postedAt, input };
 }

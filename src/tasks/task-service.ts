@@ -1,10 +1,14 @@
+import type { BackendView } from '../core/backend.ts';
 import { GatewayError } from '../core/errors.ts';
-import type { NewTask, TaskOutput, TaskState } from '../core/task.ts';
+import { expectedWaitMs, type Waiting } from '../core/expected-wait.ts';
+import type { NewTask, TaskOutput } from '../core/task.ts';
 import { hasEnded } from '../core/task.ts';
-import type { Workflow } from '../core/workflow.ts';
+import type { Timeouts, Workflow } from '../core/workflow.ts';
+import type { Notices } from '../db/notices.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { TaskLog } from '../telemetry/task-log.ts';
 import { toStoreError } from './errors.ts';
+import { countedAtMost, type QueueStats, type StateCounts, totals } from './queue-stats.ts';
 import type { TaskStore, TaskWithStages } from './task-store.ts';
 
 /** A task as dialects show it. */
@@ -12,26 +16,58 @@ export interface TaskView extends Omit<TaskWithStages, 'output'> {
   readonly output: (TaskOutput & { readonly url: string }) | null;
 }
 
+/** Where a task stands in the queue. */
+export interface QueuePlace {
+  /** 1 is the next to be begun; 1000 stands for anything from there on. */
+  readonly position: number;
+  /** `null` while nothing is known of how long its predecessors take. */
+  readonly expectedStart: Date | null;
+}
+
+/** A workflow as people who watch the pool see it. */
+export interface WorkflowView {
+  readonly name: string;
+  readonly counts: StateCounts;
+  /** Median time on the GPU of its last runs, milliseconds. */
+  readonly durationMs: number | null;
+  /** How long a new task would wait, milliseconds. */
+  readonly expectedWaitMs: number | null;
+  readonly runsOn: number;
+  readonly of: number;
+  /** By backend, why it does not run there. */
+  readonly whyNot: Readonly<Record<string, readonly string[]>>;
+}
+
+/** Where a workflow can run. */
+interface Fitness {
+  readonly able: readonly BackendView[];
+  readonly unable: ReadonlyMap<string, readonly string[]>;
+  readonly total: number;
+}
+
 export interface TaskServiceParts {
   readonly tasks: TaskStore;
+  readonly stats: QueueStats;
   readonly store: Pick<ObjectStore, 'urlOf'>;
   readonly workflows: {
     readonly names: readonly string[];
     find(name: string): Workflow | null;
+    all(): Iterable<Workflow>;
   };
+  readonly pool: { fitness(workflow: Workflow): Fitness };
+  readonly notices: Notices;
+  /** For workflows that have none of their own, milliseconds. */
+  readonly timeouts: Required<Timeouts>;
   /** Refuses, at the door, a source that could never be fetched. */
   readonly checkSource: (url: string) => void;
   readonly log: TaskLog;
 }
 
-/** Counting reads a whole index; people who watch the pool ask often. */
-const countsHoldMs = 1_000;
+const nobody: StateCounts = { pending: 0, processing: 0, completed: 0, failed: 0, canceled: 0 };
 
 /** What every dialect calls. */
 export class TaskService {
   readonly #parts: TaskServiceParts;
-  #counts: { readonly at: number; readonly value: Promise<Record<TaskState, number>> } | null =
-    null;
 
   constructor(parts: TaskServiceParts) {
     this.#parts = parts;
@@ -40,14 +76,18 @@ export class TaskService {
   /**
    * Takes a task on. When this returns, its record is kept.
    *
-   * @throws GatewayError `workflow_unknown`, `workflow_mismatch`, `source_invalid`, `source_refused`,
-   *   `unavailable`.
+   * @throws GatewayError `workflow_unknown`, `workflow_mismatch`, `workflow_unavailable`,
+   *   `source_invalid`, `source_refused`, `unavailable`.
    */
   async submit(task: NewTask): Promise<TaskView> {
-    const { tasks, checkSource, log } = this.#parts;
-    this.#checkWorkflow(task);
+    const { tasks, checkSource, notices, timeouts, log } = this.#parts;
+    const workflow = this.#workflowFor(task);
     checkSource(task.source.url);
-    const accepted = await reaching(tasks.insert(task));
+    const { queueMs, runMs } = { ...timeouts, ...workflow.timeouts };
+    const limits = { queueTimeoutMs: queueMs, runTimeoutMs: runMs };
+    const accepted = await reaching(tasks.insert({ ...limits, ...task }));
+    // The database tells everyone; here it is known already.
+    notices.emit('ready');
     log.taskAccepted(accepted);
     return this.#view({ ...accepted, stages: [] });
   }
@@ -57,6 +97,21 @@ export class TaskService {
     const task = await reaching(this.#parts.tasks.find(id, dialect));
     if (!task) throw notFound();
     return this.#view(task);
+  }
+
+  /** Where the task stands in the queue; `null` when it does not wait. */
+  async placeOf(task: TaskView): Promise<QueuePlace | null> {
+    if (task.state !== 'pending') return null;
+    const { stats, workflows, pool } = this.#parts;
+    const [ahead, durations] = await reaching(Promise.all([stats.ahead(task), stats.durations()]));
+    const count = ahead.reduce((sum, each) => sum + each.count, 0);
+    const workflow = workflows.find(task.workflow);
+    const backends = workflow ? inService(pool.fitness(workflow).able) : 0;
+    const waitMs = count < countedAtMost ? expectedWaitMs(ahead, durations, backends) : null;
+    return {
+      position: Math.min(count + 1, countedAtMost),
+      expectedStart: waitMs === null ? null : this.#notBefore(task, waitMs),
+    };
   }
 
   async newest(limit: number): Promise<TaskView[]> {
@@ -79,20 +134,34 @@ export class TaskService {
   }
 
   /** How many tasks are in each state, as of the last second. */
-  async countByState(): Promise<Record<TaskState, number>> {
-    const now = Date.now();
-    if (!this.#counts || now - this.#counts.at > countsHoldMs) {
-      this.#counts = { at: now, value: reaching(this.#parts.tasks.countByState()) };
-      // A failed count is not kept for those who ask next.
-      this.#counts.value.catch(() => {
-        this.#counts = null;
-      });
-    }
-    return await this.#counts.value;
+  async countByState(): Promise<StateCounts> {
+    return totals(await reaching(this.#parts.stats.counts()));
   }
 
-  #checkWorkflow({ workflow: name, kind }: NewTask): void {
-    const { workflows } = this.#parts;
+  /** Every workflow with its queue and where it runs. */
+  async workflows(): Promise<WorkflowView[]> {
+    const { stats, workflows, pool } = this.#parts;
+    const [counts, durations] = await reaching(Promise.all([stats.counts(), stats.durations()]));
+    const waiting: Waiting[] = [...counts].map(([workflow, { pending }]) => ({
+      workflow,
+      count: pending,
+    }));
+    return [...workflows.all()].map((workflow) => {
+      const { able, unable, total } = pool.fitness(workflow);
+      return {
+        name: workflow.name,
+        counts: counts.get(workflow.name) ?? nobody,
+        durationMs: durations.get(workflow.name) ?? null,
+        expectedWaitMs: expectedWaitMs(waiting, durations, inService(able)),
+        runsOn: able.length,
+        of: total,
+        whyNot: Object.fromEntries(unable),
+      };
+    });
+  }
+
+  #workflowFor({ workflow: name, kind }: NewTask): Workflow {
+    const { workflows, pool } = this.#parts;
     const workflow = workflows.find(name);
     if (!workflow) {
       const known = workflows.names.join(', ') || 'none';
@@ -107,12 +176,32 @@ export class TaskService {
         { field: 'type' },
       );
     }
+    const { able, unable, total } = pool.fitness(workflow);
+    const [reasons] = unable.values();
+    // Of a backend that was never reached it is not known what it can run.
+    if (able.length === 0 && reasons && unable.size === total) {
+      throw new GatewayError(
+        'workflow_unavailable',
+        `No ComfyUI server can run the workflow ${name}: ${reasons.join('. ')}`,
+        { field: 'workflow' },
+      );
+    }
+    return workflow;
+  }
+
+  #notBefore({ runAfter }: TaskView, waitMs: number): Date {
+    return new Date(Math.max(Date.now() + waitMs, runAfter?.getTime() ?? 0));
   }
 
   #view(task: TaskWithStages): TaskView {
     const { output } = task;
     return { ...task, output: output && { ...output, url: this.#parts.store.urlOf(output.key) } };
   }
+}
+
+function inService(backends: readonly BackendView[]): number {
+  return backends.filter(({ report }) => report?.state === 'idle' || report?.state === 'busy')
+    .length;
 }
 
 async function reaching<T>(work: Promise<T>): Promise<T> {

@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { and, count, desc, eq, inArray, sql } from 'drizzle-orm';
+import { and, desc, eq, inArray, sql } from 'drizzle-orm';
+import { agePerPriorityMs, defaultPriority } from '../core/schedule.ts';
 import type { Stage } from '../core/stage.ts';
 import { stageNames } from '../core/stage.ts';
 import type { NewTask, Task, TaskState } from '../core/task.ts';
-import { taskStates } from '../core/task.ts';
 import type { Orm } from '../db/connect.ts';
+import { notification, notify } from '../db/notices.ts';
 import { attempts, taskStages, tasks } from '../db/schema.ts';
-import { toStages, toTask } from './rows.ts';
-import { notify } from './task-events.ts';
+import { ended, skipStages } from './changes.ts';
+import { type TaskRow, toStages, toTask } from './rows.ts';
 
 export interface TaskWithStages extends Task {
   readonly stages: readonly Stage[];
@@ -21,18 +22,38 @@ export class TaskStore {
     this.#orm = orm;
   }
 
-  /** Writes the task and its stages in one transaction; when this returns, the task is kept. */
-  async insert(task: NewTask): Promise<Task> {
+  /** Writes the task and its stages in one statement; when this returns, the task is kept. */
+  async insert({ queueTimeoutMs, runTimeoutMs, ...task }: NewTask): Promise<Task> {
+    const orm = this.#orm;
     const id = randomUUID();
-    return await this.#orm.transaction(async (tx) => {
-      const [row] = await tx
+    const priority = task.priority ?? defaultPriority;
+    const inserted = orm.$with('inserted').as(
+      orm
         .insert(tasks)
-        .values({ id, ...task })
-        .returning();
-      await tx.insert(taskStages).values(stageNames.map((name) => ({ taskId: id, name })));
-      await notify(tx, 'ready', id);
-      return toTask(row as typeof tasks.$inferSelect);
-    });
+        .values({
+          ...task,
+          id,
+          priority,
+          rank: sql`now() - ${priority * agePerPriorityMs} * interval '1 ms'`,
+          queueDeadline: queueTimeoutMs ? sql`now() + ${queueTimeoutMs} * interval '1 ms'` : null,
+          runTimeoutMs: runTimeoutMs ?? null,
+        })
+        .returning(),
+    );
+    const names = sql.join(
+      stageNames.map((name) => sql`(${name})`),
+      sql`, `,
+    );
+    const stages = orm.$with('stages', {}).as(
+      sql`insert into task_stages (task_id, name)
+          select inserted.id, stage.name from inserted, (values ${names}) as stage (name)`,
+    );
+    const [row] = await orm
+      .with(inserted, stages)
+      .select({ ...inserted._.selectedFields, notified: notification('ready', id) })
+      .from(inserted);
+    const { notified: _, ...columns } = row as TaskRow & { notified: unknown };
+    return toTask(columns);
   }
 
   async find(id: string, dialect: string): Promise<TaskWithStages | null> {
@@ -61,17 +82,6 @@ export class TaskStore {
     }));
   }
 
-  /** How many tasks are in each state. Reads the whole index: not for every request. */
-  async countByState(): Promise<Record<TaskState, number>> {
-    const rows = await this.#orm
-      .select({ state: tasks.state, count: count() })
-      .from(tasks)
-      .groupBy(tasks.state);
-    const counts = Object.fromEntries(taskStates.map((state) => [state, 0]));
-    for (const row of rows) counts[row.state] = row.count;
-    return counts as Record<TaskState, number>;
-  }
-
   /**
    * Ends the task where it stands. Whoever works on it loses its claim with this write, and is told.
    * Returns the state that the task is in afterwards, or `null` when there is no such task.
@@ -80,14 +90,7 @@ export class TaskStore {
     return await this.#orm.transaction(async (tx) => {
       const [canceled] = await tx
         .update(tasks)
-        .set({
-          state: 'canceled',
-          owner: null,
-          leaseUntil: null,
-          runAfter: null,
-          finishedAt: sql`now()`,
-          updatedAt: sql`now()`,
-        })
+        .set({ ...ended, state: 'canceled', updatedAt: sql`now()` })
         .where(
           and(
             eq(tasks.id, id),
@@ -97,10 +100,7 @@ export class TaskStore {
         )
         .returning({ state: tasks.state });
       if (canceled) {
-        await tx
-          .update(taskStages)
-          .set({ state: 'skipped', detail: 'Canceled', finishedAt: sql`now()` })
-          .where(and(eq(taskStages.taskId, id), inArray(taskStages.state, ['pending', 'running'])));
+        await skipStages(tx, id, 'Canceled');
         await notify(tx, 'canceled', id);
         return canceled.state;
       }

@@ -37,6 +37,15 @@ export class TaskLog {
     this.#logger.info(named(claim), 'attempt.detached');
   }
 
+  /** It leaves no trace: its task is as it was before. */
+  attemptUndone(claim: Claim, reason: string): void {
+    this.#logger.info({ ...named(claim), reason }, 'attempt.undone');
+  }
+
+  taskExpired(id: string): void {
+    this.#logger.info({ task: id }, 'task.expired');
+  }
+
   /** What a client or a source did wrong is not our trouble. */
   attemptFailed(claim: Claim, failure: GatewayError, next: NextStep): void {
     const expected = failure.fault === 'client' || failure.fault === 'source';

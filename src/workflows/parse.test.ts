@@ -9,10 +9,20 @@ describe('parseWorkflow', () => {
   it('reads every workflow that is shipped', async () => {
     const files = await readdir(folder);
     for (const file of files) {
-      const workflow = parseWorkflow(file, await readFile(new URL(file, folder), 'utf8'));
+      const workflow = parseWorkflow(file, await readFile(new URL(file, folder), 'utf8'), null);
       assert.equal(workflow.kind, file.includes('video') ? 'video' : 'image', file);
     }
     assert.ok(files.length >= 6);
+  });
+
+  it('takes limits of its own from what stands beside the graph', async () => {
+    const graph = await readFile(new URL('esrgan_image_4x.json', folder), 'utf8');
+    const limits = (meta: string | null) => parseWorkflow('w', graph, meta).timeouts;
+    assert.deepEqual(limits(null), {});
+    assert.deepEqual(limits('{"run_timeout": 90.5, "title": "x"}'), { runMs: 90_500 });
+    assert.deepEqual(limits('{"queue_timeout": 0}'), { queueMs: null });
+    assert.throws(() => limits('{"run_timeout": "long"}'), /\.meta\.json: run_timeout/);
+    assert.throws(() => limits('{"run_timeout":'), /not JSON/);
   });
 
   const broken = [
@@ -29,7 +39,7 @@ describe('parseWorkflow', () => {
   ] as const;
   for (const [text, message] of broken) {
     it(`refuses ${text.slice(0, 40)}`, () => {
-      assert.throws(() => parseWorkflow('w', text), message);
+      assert.throws(() => parseWorkflow('w', text, null), message);
     });
   }
 });

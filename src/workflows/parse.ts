@@ -1,6 +1,12 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { describeGraph, type Graph, invalid, type Workflow } from '../core/workflow.ts';
+import {
+  describeGraph,
+  type Graph,
+  invalid,
+  type Timeouts,
+  type Workflow,
+} from '../core/workflow.ts';
 
 const maxBytes = 1024 * 1024;
 
@@ -11,11 +17,11 @@ const node = z.looseObject({
 });
 
 /**
- * Reads a workflow file.
+ * Reads a workflow file, and what its operator says of it in `NAME.meta.json`.
  *
  * @throws GatewayError `workflow_invalid`, its message telling the operator what to mend.
  */
-export function parseWorkflow(name: string, text: string): Workflow {
+export function parseWorkflow(name: string, text: string, metaText: string | null): Workflow {
   if (Buffer.byteLength(text) > maxBytes) throw invalid('The file is larger than 1 MB');
   const value = parseJson(text);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
@@ -28,7 +34,32 @@ export function parseWorkflow(name: string, text: string): Workflow {
   }
   const graph = toGraph(value);
   const hash = createHash('sha256').update(text).digest('hex');
-  return { name, graph, hash, ...describeGraph(graph) };
+  return { name, graph, hash, timeouts: parseTimeouts(metaText), ...describeGraph(graph) };
+}
+
+/** What may stand in `NAME.meta.json` beside the graph. */
+const meta = z.looseObject({
+  queue_timeout: z.number().min(0).optional(),
+  run_timeout: z.number().min(0).optional(),
+});
+
+function parseTimeouts(text: string | null): Timeouts {
+  if (text === null) return {};
+  const parsed = meta.safeParse(parseJson(text));
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw invalid(`Its .meta.json: ${issue?.path.join('.') || 'it'}: ${issue?.message}`);
+  }
+  const { queue_timeout: queue, run_timeout: run } = parsed.data;
+  return {
+    ...(queue === undefined ? {} : { queueMs: secondsToMs(queue) }),
+    ...(run === undefined ? {} : { runMs: secondsToMs(run) }),
+  };
+}
+
+/** 0 stands for no limit. */
+function secondsToMs(seconds: number): number | null {
+  return seconds === 0 ? null : Math.ceil(seconds * 1_000);
 }
 
 function parseJson(text: string): unknown {

@@ -7,6 +7,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import { parseWorkflow } from './parse.ts';
 
 /** A file's name is its workflow's; anything else in the folder is left alone. */
+const metaSuffix = '.meta.json';
 const fileName = /^[A-Za-z0-9][A-Za-z0-9._-]*\.json$/;
 
 /**
@@ -38,6 +39,10 @@ export class WorkflowRegistry implements AsyncDisposable {
     return [...this.#workflows.keys()].sort();
   }
 
+  all(): Iterable<Workflow> {
+    return this.#workflows.values();
+  }
+
   /** Files that hold no workflow, and why. */
   get problems(): ReadonlyMap<string, GatewayError> {
     return this.#problems;
@@ -55,7 +60,8 @@ export class WorkflowRegistry implements AsyncDisposable {
     const files = await readdir(this.#folder).catch((error) => {
       throw new Error(`WORKFLOWS_DIR ${this.#folder} cannot be read: ${error.message}`);
     });
-    for (const file of files.filter((name) => fileName.test(name))) await this.#read(file);
+    const graphs = files.filter((name) => fileName.test(name) && !name.endsWith(metaSuffix));
+    for (const file of graphs) await this.#read(file);
   }
 
   #follow(): void {
@@ -75,9 +81,13 @@ export class WorkflowRegistry implements AsyncDisposable {
   }
 
   async #read(file: string): Promise<void> {
-    const name = basename(file, '.json');
+    const name = nameOf(file);
     try {
-      const workflow = parseWorkflow(name, await readFile(join(this.#folder, file), 'utf8'));
+      const workflow = parseWorkflow(
+        name,
+        await this.#text(`${name}.json`),
+        await this.#meta(name),
+      );
       this.#workflows.set(name, workflow);
       this.#problems.delete(name);
       this.#logger.info({ workflow: name, hash: workflow.hash.slice(0, 12) }, 'workflow.loaded');
@@ -88,10 +98,28 @@ export class WorkflowRegistry implements AsyncDisposable {
     }
   }
 
+  async #meta(name: string): Promise<string | null> {
+    return await this.#text(`${name}${metaSuffix}`).catch((error) => {
+      if (error.code === 'ENOENT') return null;
+      throw error;
+    });
+  }
+
+  async #text(file: string): Promise<string> {
+    return await readFile(join(this.#folder, file), 'utf8');
+  }
+
   #remove(file: string): void {
-    const name = basename(file, '.json');
+    // What its operator said of it is gone, not the workflow.
+    if (file.endsWith(metaSuffix)) return void this.#read(file);
+    const name = nameOf(file);
     this.#workflows.delete(name);
     this.#problems.delete(name);
     this.#logger.info({ workflow: name }, 'workflow.removed');
   }
+}
+
+/** Of the workflow that the file, or what is said of it, belongs to. */
+function nameOf(file: string): string {
+  return basename(file, file.endsWith(metaSuffix) ? metaSuffix : '.json');
 }

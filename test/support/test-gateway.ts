@@ -67,16 +67,25 @@ export class TestGateway implements AsyncDisposable {
     const config = readConfig({
       PORT: '0',
       DATA_DIR: dataDir,
-      COMFYUI_BACKENDS: options.backends.join(','),
+      COMFYUI_BACKENDS: options.backends.join(',') || 'none',
       LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'silent',
       ...(database.options.engine === 'postgres' ? { DATABASE_URL: database.options.url } : {}),
       ...options.env,
     });
-    const gateway = parts.use(await Gateway.start(config, createLogger(config.logLevel)));
+    const gateway = parts.use(
+      await Gateway.start(
+        { ...config, backends: config.backends ?? [] },
+        createLogger(config.logLevel),
+      ),
+    );
     return new TestGateway(gateway.url, dataDir, parts.move());
   }
 
-  async call(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<Answer> {
+  async call(
+    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
+    path: string,
+    body?: unknown,
+  ): Promise<Answer> {
     const response = await request(`${this.url}${path}`, {
       method,
       ...(body === undefined

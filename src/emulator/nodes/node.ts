@@ -2,6 +2,8 @@
 import type { Engine } from '../engine.ts';
 import { annotatedPath, type Folders } from '../folders.ts';
 import { Frames } from '../frames.ts';
+import type { Gpu } from '../gpu.ts';
+import type { Catalog } from '../object-info.ts';
 import type { ExtraData, Prompt } from '../wire.ts';
 
 export type Inputs = Readonly<Record<string, unknown>>;
@@ -11,12 +13,16 @@ export interface NodeContext {
   readonly prompt: Prompt;
   readonly extraData: ExtraData;
   readonly folders: Folders;
+  readonly catalog: Catalog;
   readonly engine: Engine;
+  readonly gpu: Gpu;
   readonly signal: AbortSignal;
   /** Reports progress, and throws where the prompt was interrupted. */
   tick(value: number, max: number): Promise<void>;
   /** Throws where the prompt was interrupted, and reports nothing. */
   checkpoint(): Promise<void>;
+  /** Takes `ms`, or no time at all where the GPU holds the model already. */
+  loadModel(model: string, ms: number): Promise<void>;
 }
 
 export interface NodeResult {

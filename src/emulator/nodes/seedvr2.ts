@@ -1,7 +1,7 @@
 /** SeedVR2's nodes, with ESRGAN and a resize in place of the diffusion model. */
 import type { Scale } from '../engine.ts';
 import { type Frame, type Frames, writeFrames } from '../frames.ts';
-import { optionsOf } from '../object-info.ts';
+import type { Catalog } from '../object-info.ts';
 import { PythonError } from '../python.ts';
 import {
   framesOf,
@@ -15,26 +15,26 @@ import { resize } from './scale.ts';
 import { enlarge } from './upscale.ts';
 
 export const seedVr2LoadDit: NodeClass = {
-  async run({ inputs }) {
-    checkModel(inputs, 'SeedVR2LoadDiTModel');
+  async run({ inputs, catalog }) {
+    checkModel(inputs, catalog, 'SeedVR2LoadDiTModel');
     checkOffload(inputs, 'DiT');
     return { outputs: [{ dit: textOf(inputs, 'model') }] };
   },
 };
 
 export const seedVr2LoadVae: NodeClass = {
-  async run({ inputs }) {
-    checkModel(inputs, 'SeedVR2LoadVAEModel');
+  async run({ inputs, catalog }) {
+    checkModel(inputs, catalog, 'SeedVR2LoadVAEModel');
     checkOffload(inputs, 'VAE');
     return { outputs: [{ vae: textOf(inputs, 'model') }] };
   },
 };
 
 /** Its combos are not checked when the prompt is posted, so they are here. */
-function checkModel(inputs: Inputs, className: string): void {
+function checkModel(inputs: Inputs, catalog: Catalog, className: string): void {
   for (const name of ['model', 'device']) {
     const value = textOf(inputs, name);
-    if (optionsOf(className, name).includes(value)) continue;
+    if (catalog.optionsOf(className, name).includes(value)) continue;
     throw new PythonError('ValueError', `${name} '${value}' is not available`);
   }
 }

@@ -1,7 +1,6 @@
 /** UpscaleModelLoader, ImageUpscaleWithModel. */
 import { type Scale, scales } from '../engine.ts';
 import { type Frame, writeFrames } from '../frames.ts';
-import { optionsOf } from '../object-info.ts';
 import { PythonError } from '../python.ts';
 import { enlargeInTiles, planTiles } from '../tiling.ts';
 import { framesOf, type NodeClass, type NodeContext, textOf } from './node.ts';
@@ -11,10 +10,13 @@ interface UpscaleModel {
 }
 
 export const upscaleModelLoader: NodeClass = {
-  async run({ inputs }) {
+  async run({ inputs, catalog }) {
     const name = textOf(inputs, 'model_name');
     const scale = scales.find((each) => name.includes(`_x${each}`));
-    if (scale === undefined || !optionsOf('UpscaleModelLoader', 'model_name').includes(name)) {
+    if (
+      scale === undefined ||
+      !catalog.optionsOf('UpscaleModelLoader', 'model_name').includes(name)
+    ) {
       throw new PythonError(
         'FileNotFoundError',
         `Model in folder 'upscale_models' with filename '${name}' not found.`,

@@ -25,6 +25,11 @@ export function parseNewTask(
       dims: width && height ? { width, height } : null,
     },
     params: withoutNulls(body),
+    ...(body.priority == null ? {} : { priority: body.priority }),
+    ...(body.queue_timeout == null
+      ? {}
+      : { queueTimeoutMs: Math.ceil(body.queue_timeout * 1_000) }),
+    ...(body.run_timeout == null ? {} : { runTimeoutMs: Math.ceil(body.run_timeout * 1_000) }),
   };
 }
 

@@ -1,12 +1,14 @@
 import type { z } from '@hono/zod-openapi';
+import type { BackendView } from '../../../core/backend.ts';
 import type { Stage } from '../../../core/stage.ts';
-import type { TaskView } from '../../../tasks/task-service.ts';
+import type { QueuePlace, TaskView, WorkflowView } from '../../../tasks/task-service.ts';
 import { presentTaskId } from './parse.ts';
-import type { task as taskSchema } from './schema.ts';
+import type { stats as statsSchema, task as taskSchema } from './schema.ts';
 
 type TaskBody = z.infer<typeof taskSchema>;
+type StatsBody = z.infer<typeof statsSchema>;
 
-export function presentTask(task: TaskView, now: Date): TaskBody {
+export function presentTask(task: TaskView, now: Date, place: QueuePlace | null = null): TaskBody {
   return {
     task_id: presentTaskId(task.id),
     status: task.state,
@@ -16,9 +18,14 @@ export function presentTask(task: TaskView, now: Date): TaskBody {
     workflow: task.workflow,
     stages: task.stages.map((stage) => presentStage(stage, now)),
     output: task.output && presentOutput(task.output),
+    queue: place && {
+      position: place.position,
+      expected_start: place.expectedStart?.toISOString() ?? null,
+    },
+    retry_at: task.runAfter?.toISOString() ?? null,
     error: task.error?.message ?? null,
     error_code: task.error?.code ?? null,
-    retries: Math.max(0, task.attempt - 1),
+    retries: task.retries,
   };
 }
 
@@ -43,4 +50,44 @@ function presentOutput(output: NonNullable<TaskView['output']>): TaskBody['outpu
       input: { ...input },
     },
   };
+}
+
+export function presentBackend(backend: BackendView): StatsBody['pool_status'][number] {
+  const { address, gateway, report } = backend;
+  return {
+    address,
+    status: report?.state ?? 'offline',
+    last_active: report?.lastActiveAt ? Date.parse(report.lastActiveAt) / 1000 : null,
+    version: report?.version ?? null,
+    reason: report?.reason ?? 'not reached yet',
+    since: report?.since ?? null,
+    task_id: report?.task ? presentTaskId(report.task) : null,
+    next_task_id: report?.nextTask ? presentTaskId(report.nextTask) : null,
+    warm_workflow: report?.warm ?? null,
+    busy_share: report?.busyShare ?? 0,
+    devices: (report?.devices ?? []).map(({ name, memoryTotal, memoryFree }) => ({
+      name,
+      memory_total: memoryTotal,
+      memory_free: memoryFree,
+    })),
+    gateway,
+  };
+}
+
+export function presentWorkflow(workflow: WorkflowView): StatsBody['workflows'][number] {
+  const { name, counts, durationMs, expectedWaitMs, runsOn, of, whyNot } = workflow;
+  return {
+    name,
+    pending: counts.pending,
+    processing: counts.processing,
+    learned_duration: toSeconds(durationMs),
+    expected_wait: toSeconds(expectedWaitMs),
+    runs_on: runsOn,
+    of,
+    why_not: Object.fromEntries(Object.entries(whyNot).map(([at, why]) => [at, [...why]])),
+  };
+}
+
+function toSeconds(ms: number | null): number | null {
+  return ms === null ? null : Math.round(ms) / 1_000;
 }

@@ -1,23 +1,17 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
+import type { BackendView } from '../../../core/backend.ts';
 import { GatewayError } from '../../../core/errors.ts';
 import type { Workflow } from '../../../core/workflow.ts';
 import type { TaskService } from '../../../tasks/task-service.ts';
-import { invalidRequest } from '../../errors.ts';
+import { errorSchema, invalidRequest } from '../../errors.ts';
 import { dialect, parseNewTask, parseTaskId, presentTaskId } from './parse.ts';
-import { presentTask } from './present.ts';
+import { presentBackend, presentTask, presentWorkflow } from './present.ts';
 import * as schema from './schema.ts';
 
 export interface TmlsrParts {
   readonly tasks: TaskService;
   readonly workflows: { find(name: string): Workflow | null };
-  readonly pool: {
-    view(): {
-      readonly address: string;
-      readonly state: string;
-      readonly lastActiveAt: Date | null;
-      readonly version: string | null;
-    }[];
-  };
+  readonly pool: { list(): Promise<BackendView[]> };
 }
 
 /** `/monitor/stats` lists this many tasks. */
@@ -39,7 +33,7 @@ export function tmlsrRoutes({ tasks, workflows, pool }: TmlsrParts): OpenAPIHono
 
   app.openapi(getTaskRoute, async (context) => {
     const task = await tasks.find(taskId(context.req.valid('param').task_id), dialect);
-    return context.json(presentTask(task, new Date()), 200);
+    return context.json(presentTask(task, new Date(), await tasks.placeOf(task)), 200);
   });
 
   app.openapi(cancelTaskRoute, async (context) => {
@@ -48,23 +42,23 @@ export function tmlsrRoutes({ tasks, workflows, pool }: TmlsrParts): OpenAPIHono
   });
 
   app.openapi(statsRoute, async (context) => {
-    const [counts, newest] = await Promise.all([tasks.countByState(), tasks.newest(newestTasks)]);
-    const backends = pool.view();
+    const [counts, newest, backends, each] = await Promise.all([
+      tasks.countByState(),
+      tasks.newest(newestTasks),
+      pool.list(),
+      tasks.workflows(),
+    ]);
     const now = new Date();
     return context.json(
       {
         system: {
           max_workers: backends.length,
-          active_workers: backends.filter(({ state }) => state === 'busy').length,
+          active_workers: backends.filter(({ report }) => report?.state === 'busy').length,
           queue_size: counts.pending,
         },
-        pool_status: backends.map(({ address, state, lastActiveAt, version }) => ({
-          address,
-          status: state,
-          last_active: lastActiveAt && lastActiveAt.getTime() / 1000,
-          version,
-        })),
+        pool_status: backends.map(presentBackend),
         stats: counts,
+        workflows: each.map(presentWorkflow),
         tasks: newest.map((task) => presentTask(task, now)),
       },
       200,
@@ -91,9 +85,9 @@ const taskIdParam = z.object({
   task_id: z.string().openapi({ example: 'f692edeb41cb4a3eaebd2db0044c0778' }),
 });
 
-const invalid = { 400: json(schema.error, 'The request is wrong; `field` says where.') };
-const unknown = { 404: json(schema.error, 'There is no such task.') };
-const ended = { 409: json(schema.error, 'The task has completed or failed already.') };
+const invalid = { 400: json(errorSchema, 'The request is wrong; `field` says where.') };
+const unknown = { 404: json(errorSchema, 'There is no such task.') };
+const ended = { 409: json(errorSchema, 'The task has completed or failed already.') };
 
 const createTaskRoute = createRoute({
   method: 'post',

@@ -15,6 +15,11 @@ const side = z
   .min(1, 'must be at least 1 pixel')
   .max(maxSidePixels, `must be at most ${maxSidePixels} pixels`);
 
+const timeout = z
+  .number('must be a number of seconds')
+  .gt(0, 'must be more than 0')
+  .max(10_000_000, 'must be at most 10000000');
+
 /** Fields that are there but `null` count as absent; unknown ones are let pass, as ever. */
 export const createTask = z
   .object({
@@ -28,6 +33,18 @@ export const createTask = z
     model: z.string('must be a string').max(200).nullish(),
     outscale: factor.nullish(),
     output_magnification: factor.nullish(),
+    priority: z
+      .int('must be a whole number')
+      .min(0, 'must be at least 0')
+      .max(10, 'must be at most 10')
+      .nullish()
+      .openapi({ description: '0 to 10, the higher goes first; 5 where it is left out.' }),
+    queue_timeout: timeout.nullish().openapi({
+      description: 'Seconds that the task may wait before it is begun.',
+    }),
+    run_timeout: timeout.nullish().openapi({
+      description: 'Seconds that the workflow may run.',
+    }),
     output_dims: z
       .tuple([side, side], 'must be [width, height] in pixels')
       .nullish()
@@ -67,6 +84,18 @@ export const task = z
         metadata: z.looseObject({ input: mediaInfo }),
       })
       .nullable(),
+    queue: z
+      .object({
+        position: z.int().openapi({
+          description: '1 is the next to be begun; 1000 stands for anything from there on.',
+        }),
+        expected_start: z.iso.datetime().nullable(),
+      })
+      .nullable()
+      .openapi({ description: 'Set while the task waits; not in lists of tasks.' }),
+    retry_at: z.iso.datetime().nullable().openapi({
+      description: 'Set while a task whose attempt failed waits before it is tried again.',
+    }),
     error: z.string().nullable(),
     error_code: z.string().nullable(),
     retries: z.int(),
@@ -88,20 +117,37 @@ export const stats = z
         status: z.string(),
         last_active: z.number().nullable().openapi({ description: 'Seconds since 1970.' }),
         version: z.string().nullable(),
+        reason: z.string(),
+        since: z.iso.datetime().nullable(),
+        task_id: z.string().nullable(),
+        next_task_id: z.string().nullable(),
+        warm_workflow: z.string().nullable(),
+        busy_share: z.number().openapi({ description: 'Of the last five minutes, 0 to 1.' }),
+        devices: z.array(
+          z.object({ name: z.string(), memory_total: z.int(), memory_free: z.int() }),
+        ),
+        gateway: z.string().nullable(),
       }),
     ),
     stats: z.record(z.enum(taskStates), z.int()),
+    workflows: z.array(
+      z.object({
+        name: z.string(),
+        pending: z.int(),
+        processing: z.int(),
+        learned_duration: z.number().nullable().openapi({
+          description: 'Median seconds on the GPU of its last runs.',
+        }),
+        expected_wait: z.number().nullable().openapi({
+          description: 'Seconds that a new task would wait.',
+        }),
+        runs_on: z.int(),
+        of: z.int(),
+        why_not: z.record(z.string(), z.array(z.string())),
+      }),
+    ),
     tasks: z.array(task),
   })
   .openapi('Stats');
 
 export const health = z.object({ status: z.literal('ok') }).openapi('Health');
-
-export const error = z
-  .object({
-    status: z.literal('error'),
-    code: z.string(),
-    message: z.string(),
-    field: z.string().optional(),
-  })
-  .openapi('Error');

@@ -2,13 +2,42 @@ CREATE TABLE "attempts" (
 	"id" uuid PRIMARY KEY NOT NULL,
 	"task_id" uuid NOT NULL,
 	"number" integer NOT NULL,
+	"workflow" text NOT NULL,
 	"backend" text NOT NULL,
 	"prompt_id" uuid,
+	"posted_at" timestamp (3) with time zone,
+	"gpu_ms" integer,
 	"input" jsonb,
 	"workflow_hash" text,
 	"error" jsonb,
 	"started_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
 	"finished_at" timestamp (3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "backends" (
+	"label" text PRIMARY KEY NOT NULL,
+	"url" text,
+	"wanted" text DEFAULT 'active' NOT NULL,
+	"owner" uuid,
+	"generation" bigint DEFAULT 0 NOT NULL,
+	"lease_until" timestamp (3) with time zone,
+	"report" jsonb,
+	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"known_at" timestamp (3) with time zone DEFAULT now() NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "gateways" (
+	"id" uuid PRIMARY KEY NOT NULL,
+	"started_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"lease_until" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "task_counts" (
+	"workflow" text NOT NULL,
+	"state" text NOT NULL,
+	"shard" integer NOT NULL,
+	"count" bigint NOT NULL,
+	CONSTRAINT "task_counts_workflow_state_shard_pk" PRIMARY KEY("workflow","state","shard")
 );
 --> statement-breakpoint
 CREATE TABLE "task_stages" (
@@ -31,9 +60,15 @@ CREATE TABLE "tasks" (
 	"workflow" text NOT NULL,
 	"size" jsonb NOT NULL,
 	"params" jsonb NOT NULL,
-	"priority" integer DEFAULT 5 NOT NULL,
+	"priority" integer NOT NULL,
+	"tenant" text DEFAULT '' NOT NULL,
+	"rank" timestamp (3) with time zone NOT NULL,
+	"queue_deadline" timestamp (3) with time zone,
+	"run_timeout_ms" bigint,
 	"state" text DEFAULT 'pending' NOT NULL,
 	"attempt" integer DEFAULT 0 NOT NULL,
+	"retries" integer DEFAULT 0 NOT NULL,
+	"avoid" text[],
 	"owner" uuid,
 	"lease_until" timestamp (3) with time zone,
 	"run_after" timestamp (3) with time zone,
@@ -50,9 +85,11 @@ CREATE TABLE "tasks" (
 ALTER TABLE "attempts" ADD CONSTRAINT "attempts_task_id_tasks_id_fk" FOREIGN KEY ("task_id") REFERENCES "public"."tasks"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "task_stages" ADD CONSTRAINT "task_stages_task_id_tasks_id_fk" FOREIGN KEY ("task_id") REFERENCES "public"."tasks"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE UNIQUE INDEX "attempts_of_task" ON "attempts" USING btree ("task_id","number");--> statement-breakpoint
+CREATE INDEX "attempts_durations" ON "attempts" USING btree ("workflow","started_at") WHERE "attempts"."gpu_ms" is not null;--> statement-breakpoint
 CREATE INDEX "attempts_unfinished" ON "attempts" USING btree ("started_at") WHERE "attempts"."finished_at" is null;--> statement-breakpoint
 CREATE UNIQUE INDEX "tasks_seq" ON "tasks" USING btree ("seq");--> statement-breakpoint
-CREATE INDEX "tasks_ready" ON "tasks" USING btree ("workflow","priority" DESC NULLS FIRST,"seq") WHERE "tasks"."state" = 'pending' and "tasks"."run_after" is null;--> statement-breakpoint
+CREATE INDEX "tasks_ready" ON "tasks" USING btree ("workflow","tenant","rank","seq") WHERE "tasks"."state" = 'pending' and "tasks"."run_after" is null and "tasks"."avoid" is null;--> statement-breakpoint
+CREATE INDEX "tasks_retried" ON "tasks" USING btree ("rank","seq") WHERE "tasks"."state" = 'pending' and "tasks"."run_after" is null and "tasks"."avoid" is not null;--> statement-breakpoint
 CREATE INDEX "tasks_waiting" ON "tasks" USING btree ("run_after") WHERE "tasks"."state" = 'pending' and "tasks"."run_after" is not null;--> statement-breakpoint
-CREATE INDEX "tasks_leased" ON "tasks" USING btree ("lease_until") WHERE "tasks"."state" = 'processing';--> statement-breakpoint
-CREATE INDEX "tasks_state" ON "tasks" USING btree ("state");
+CREATE INDEX "tasks_expiring" ON "tasks" USING btree ("queue_deadline") WHERE "tasks"."state" = 'pending' and "tasks"."started_at" is null;--> statement-breakpoint
+CREATE INDEX "tasks_leased" ON "tasks" USING btree ("lease_until") WHERE "tasks"."state" = 'processing';

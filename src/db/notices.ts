@@ -1,27 +1,29 @@
 import { EventEmitter } from 'node:events';
-import { sql } from 'drizzle-orm';
-import type { Database, Orm } from '../db/connect.ts';
+import { type SQL, sql } from 'drizzle-orm';
+import type { Database, Orm } from './connect.ts';
 
-const channel = 'tmlsr_tasks';
+const channel = 'tmlsr';
 
-/** What gateways tell each other over the database. `id` is the task's. */
+/** What gateways tell each other over the database. `id` is a task's, or a backend's label. */
 interface Notice {
-  readonly kind: 'ready' | 'canceled';
+  readonly kind: 'ready' | 'canceled' | 'pool';
   readonly id: string;
 }
 
-interface TaskEventMap {
+interface NoticeMap {
   /** A task may be claimed, or some notice may have been missed: look at the queue. */
   ready: [];
   /** A task was canceled, perhaps by another gateway. */
   canceled: [id: string];
+  /** Somebody changed what belongs to the pool. */
+  pool: [];
 }
 
 /**
  * Notices are hints: one that is sent while the connection is down is lost. Who listens also looks
  * at the tables now and then.
  */
-export class TaskEvents extends EventEmitter<TaskEventMap> {
+export class Notices extends EventEmitter<NoticeMap> {
   async listen(database: Database): Promise<void> {
     await database.listen(
       channel,
@@ -30,14 +32,20 @@ export class TaskEvents extends EventEmitter<TaskEventMap> {
     );
   }
 
-  #receive(notice: Notice): void {
-    if (notice.kind === 'canceled') this.emit('canceled', notice.id);
+  #receive({ kind, id }: Notice): void {
+    if (kind === 'pool') this.emit('pool');
+    if (kind === 'canceled') this.emit('canceled', id);
     this.emit('ready');
   }
 }
 
 /** Sent when the transaction commits, and only then. */
 export async function notify(orm: Orm, kind: Notice['kind'], id: string): Promise<void> {
+  await orm.execute(sql`select ${notification(kind, id)}`);
+}
+
+/** The notice as a column of a statement, sent with it. */
+export function notification(kind: Notice['kind'], id: string): SQL<string> {
   const payload = JSON.stringify({ kind, id } satisfies Notice);
-  await orm.execute(sql`select pg_notify(${channel}, ${payload})`);
+  return sql<string>`pg_notify(${channel}, ${payload})::text`;
 }

@@ -1,0 +1,52 @@
+const failuresInARow = 3;
+const firstRestMs = 5_000;
+const longestRestMs = 5 * 60_000;
+
+/**
+ * Whether a backend deserves work. It is closed while all is well; opens when it is tripped, or after
+ * three failures in a row; rests, longer each time; then is half open: one task decides.
+ */
+export class CircuitBreaker {
+  #failures = 0;
+  #trips = 0;
+  #state: 'closed' | 'open' | 'half-open' = 'closed';
+
+  get isOpen(): boolean {
+    return this.#state === 'open';
+  }
+
+  get isHalfOpen(): boolean {
+    return this.#state === 'half-open';
+  }
+
+  /** How long it rests before the next trial, milliseconds. */
+  get restMs(): number {
+    return Math.min(firstRestMs * 2 ** Math.max(0, this.#trips - 1), longestRestMs);
+  }
+
+  succeed(): void {
+    this.#failures = 0;
+    this.#trips = 0;
+    this.#state = 'closed';
+  }
+
+  /** Counts a failure; tells whether that opened it. */
+  fail(): boolean {
+    this.#failures += 1;
+    if (this.#state === 'open') return false;
+    if (this.#state === 'closed' && this.#failures < failuresInARow) return false;
+    this.trip();
+    return true;
+  }
+
+  /** Opens it at once. */
+  trip(): void {
+    if (this.#state !== 'open') this.#trips += 1;
+    this.#state = 'open';
+  }
+
+  /** Lets one task through. */
+  tryOut(): void {
+    if (this.#state === 'open') this.#state = 'half-open';
+  }
+}

@@ -1,0 +1,114 @@
+import { lookup } from 'node:dns/promises';
+import { EventEmitter } from 'node:events';
+import { isIPv4 } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { BackendAddress, DnsName } from './address.ts';
+
+export interface DnsDiscoveryOptions {
+  /** The name's IP addresses; the system's resolver (and `/etc/hosts`) unless a test brings its own. */
+  readonly resolve?: (hostname: string) => Promise<string[]>;
+  readonly everyMs?: number;
+  /** After that a look-up has failed. */
+  readonly answerMs?: number;
+}
+
+interface DiscoveryEventMap {
+  /** Servers came or went; these are all that there are now. */
+  changed: [addresses: readonly BackendAddress[]];
+  /** The name could not be looked up. What was known stays known. */
+  failed: [error: Error];
+}
+
+/** The servers behind a DNS name, read again and again: they come and go with their replicas. */
+export class DnsDiscovery extends EventEmitter<DiscoveryEventMap> implements AsyncDisposable {
+  readonly #name: DnsName;
+  readonly #resolve: (hostname: string) => Promise<string[]>;
+  readonly #everyMs: number;
+  readonly #answerMs: number;
+  readonly #stop = new AbortController();
+  #addresses: readonly BackendAddress[] = [];
+  #lookup: Promise<string[]> | null = null;
+  #running: Promise<void> | null = null;
+
+  constructor(name: DnsName, options: DnsDiscoveryOptions = {}) {
+    super();
+    this.#name = name;
+    this.#resolve = options.resolve ?? systemLookup;
+    this.#everyMs = options.everyMs ?? 10_000;
+    this.#answerMs = options.answerMs ?? 5_000;
+  }
+
+  /** All that are known, in a fixed order; none before the first answer. */
+  get addresses(): readonly BackendAddress[] {
+    return this.#addresses;
+  }
+
+  start(): void {
+    this.#running ??= this.#run(this.#stop.signal);
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        this.#keep(oneFamily(await this.#ips(signal)));
+      } catch (error) {
+        if (!signal.aborted) this.emit('failed', error as Error);
+      }
+      await delay(this.#everyMs, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  /**
+   * A look-up that is overdue is waited for again in the next round, not repeated: it cannot be broken
+   * off, and a few that hang would take every thread that Node has for files.
+   */
+  async #ips(signal: AbortSignal): Promise<string[]> {
+    this.#lookup ??= this.#resolve(this.#name.hostname).finally(() => {
+      this.#lookup = null;
+    });
+    const ips = await within(
+      this.#lookup,
+      AbortSignal.any([signal, AbortSignal.timeout(this.#answerMs)]),
+    );
+    if (ips.length === 0) throw new Error(`${this.#name.hostname} has no addresses`);
+    return ips;
+  }
+
+  #keep(ips: readonly string[]): void {
+    // A resolver hands them out in another order each time.
+    const addresses = [...new Set(ips)].sort().map((ip) => this.#name.at(ip));
+    const labels = (list: readonly BackendAddress[]) => list.map(({ label }) => label).join();
+    if (labels(addresses) === labels(this.#addresses)) return;
+    this.#addresses = addresses;
+    this.emit('changed', addresses);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+}
+
+/** Of a name with addresses of both kinds only the IPv4 ones: else each server would be two. */
+function oneFamily(ips: readonly string[]): readonly string[] {
+  const v4 = ips.filter(isIPv4);
+  return v4.length > 0 ? v4 : ips;
+}
+
+async function systemLookup(hostname: string): Promise<string[]> {
+  const found = await lookup(hostname, { all: true });
+  return found.map(({ address }) => address);
+}
+
+/** @throws the signal's reason when it aborts first. */
+async function within<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}

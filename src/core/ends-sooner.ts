@@ -1,0 +1,27 @@
+/** A backend that could take a task later. */
+export interface LaterRunner {
+  /** How long it still works on what it has, milliseconds. */
+  readonly freeInMs: number;
+  /** How long it takes for the task, milliseconds. */
+  readonly taskMs: number;
+}
+
+/**
+ * Whether a task that could begin now on a slow backend ends sooner when it waits for a faster one.
+ * `ahead` other tasks that wait already have the faster ones first.
+ */
+export function endsSoonerLater(
+  hereMs: number,
+  runners: readonly LaterRunner[],
+  ahead: number,
+): boolean {
+  const freeIn = runners.map(({ freeInMs }) => freeInMs);
+  for (let left = ahead; ; left -= 1) {
+    const ends = runners.map(({ taskMs }, i) => (freeIn[i] as number) + taskMs);
+    const soonest = ends.indexOf(Math.min(...ends));
+    const endsAt = ends[soonest];
+    if (endsAt === undefined || endsAt >= hereMs) return false;
+    if (left === 0) return true;
+    freeIn[soonest] = endsAt;
+  }
+}

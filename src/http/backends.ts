@@ -1,0 +1,142 @@
+import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
+import { type BackendView, backendStates, type WantedState } from '../core/backend.ts';
+import { errorSchema, invalidRequest } from './errors.ts';
+
+/** What operators do to the pool. */
+export interface PoolControl {
+  list(): Promise<BackendView[]>;
+  add(url: string): Promise<BackendView>;
+  want(id: string, wanted: Exclude<WantedState, 'removed'>): Promise<BackendView>;
+  remove(id: string): Promise<void>;
+}
+
+/** `/backends`: which ComfyUI servers belong to the pool. */
+export function backendRoutes(pool: PoolControl): OpenAPIHono {
+  const app = new OpenAPIHono({
+    defaultHook: (result) => {
+      if (!result.success) throw invalidRequest(result.error);
+    },
+  });
+
+  app.openapi(listRoute, async (context) => {
+    return context.json({ backends: (await pool.list()).map(present) }, 200);
+  });
+  app.openapi(addRoute, async (context) => {
+    return context.json(present(await pool.add(context.req.valid('json').url)), 201);
+  });
+  app.openapi(changeRoute, async (context) => {
+    const { id } = context.req.valid('param');
+    const { wanted } = context.req.valid('json');
+    return context.json(present(await pool.want(id, wanted)), 200);
+  });
+  app.openapi(removeRoute, async (context) => {
+    await pool.remove(context.req.valid('param').id);
+    return context.json({ status: 'removed' as const }, 200);
+  });
+  return app;
+}
+
+const backend = z
+  .object({
+    id: z.string().openapi({ example: '3f2a9c01b7de' }),
+    address: z.string().openapi({ example: 'http://127.0.0.1:8188' }),
+    wanted: z.enum(['active', 'draining', 'removed']),
+    fixed: z.boolean().openapi({ description: 'It stands in COMFYUI_BACKENDS.' }),
+    gateway: z.string().nullable().openapi({ description: 'The gateway that drives it.' }),
+    state: z.enum(backendStates),
+    reason: z.string(),
+    since: z.iso.datetime().nullable(),
+    version: z.string().nullable(),
+    cannot_run: z.record(z.string(), z.array(z.string())).openapi({
+      description: 'By workflow, why it does not run here.',
+    }),
+  })
+  .openapi('Backend');
+
+const idParam = z.object({ id: z.string().openapi({ example: '3f2a9c01b7de' }) });
+
+function present(view: BackendView): z.infer<typeof backend> {
+  const { id, address, wanted, isFixed, gateway, report } = view;
+  return {
+    id,
+    address,
+    wanted,
+    fixed: isFixed,
+    gateway,
+    state: report?.state ?? 'offline',
+    reason: report?.reason ?? 'not reached yet',
+    since: report?.since ?? null,
+    version: report?.version ?? null,
+    cannot_run: Object.fromEntries(
+      Object.entries(report?.cannotRun ?? {}).map(([name, reasons]) => [name, [...reasons]]),
+    ),
+  };
+}
+
+const json = <T extends z.ZodType>(schema: T, description: string) => ({
+  description,
+  content: { 'application/json': { schema } },
+});
+const invalid = { 400: json(errorSchema, 'The request is wrong; `field` says where.') };
+const unknown = { 404: json(errorSchema, 'There is no such backend.') };
+
+const listRoute = createRoute({
+  method: 'get',
+  path: '/backends',
+  summary: 'The pool',
+  responses: { 200: json(z.object({ backends: z.array(backend) }), 'All backends.') },
+});
+
+const addRoute = createRoute({
+  method: 'post',
+  path: '/backends',
+  summary: 'Add a ComfyUI server to the pool',
+  request: {
+    body: {
+      ...json(
+        z.object({
+          url: z
+            .string('must be a string')
+            .max(2_000)
+            .openapi({ example: 'http://user:password@10.0.0.7:8188' }),
+        }),
+        'Where it is.',
+      ),
+      required: true,
+    },
+  },
+  responses: {
+    201: json(backend, 'It belongs to the pool from now on, for all gateways.'),
+    ...invalid,
+    409: json(errorSchema, 'It belongs to the pool already.'),
+  },
+});
+
+const changeRoute = createRoute({
+  method: 'patch',
+  path: '/backends/{id}',
+  summary: 'Drain a backend, or resume it',
+  request: {
+    params: idParam,
+    body: {
+      ...json(
+        z.object({ wanted: z.enum(['active', 'draining'], 'must be active or draining') }),
+        'What is wanted of it.',
+      ),
+      required: true,
+    },
+  },
+  responses: { 200: json(backend, 'The backend.'), ...invalid, ...unknown },
+});
+
+const removeRoute = createRoute({
+  method: 'delete',
+  path: '/backends/{id}',
+  summary: 'Remove a backend from the pool, once it has ended what it works on',
+  request: { params: idParam },
+  responses: {
+    200: json(z.object({ status: z.literal('removed') }), 'It gets no more tasks.'),
+    ...unknown,
+    409: json(errorSchema, 'It stands in the settings and can only be drained.'),
+  },
+});

@@ -1,0 +1,161 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Backend } from '../comfyui/backend.ts';
+import type { Claim } from '../core/attempt.ts';
+import { GatewayError } from '../core/errors.ts';
+import type { Seat } from '../pool/seat.ts';
+import { SeatLostError } from '../pool/waiting-room.ts';
+import { type AttemptStore, ClaimLostError } from '../tasks/attempt-store.ts';
+import { isBegunInVain } from '../tasks/claim-store.ts';
+import { toStoreError } from '../tasks/errors.ts';
+import { reached } from '../telemetry/milestones.ts';
+import { type AttemptParts, NeverPostedError, runAttempt } from './attempt.ts';
+import { AttemptJournal } from './attempt-journal.ts';
+import { type SettleParts, settleFailure, settleSuccess } from './settle-failure.ts';
+import { withdrawPrompt } from './withdraw-prompt.ts';
+
+/** After that a prompt which cannot be withdrawn is left to the sweep. */
+const withdrawMs = 60_000;
+
+/** The gateway stops: a prompt that runs is left to run, and adopted by the next gateway. */
+class ShutdownError extends Error {
+  override readonly name = 'ShutdownError';
+}
+
+export interface RunningParts extends AttemptParts, SettleParts {
+  readonly attempts: AttemptStore;
+}
+
+interface Running {
+  readonly journal: AttemptJournal;
+  readonly abort: AbortController;
+  readonly done: Promise<void>;
+}
+
+/** The attempts that this gateway works on, each seen through to what becomes of its task. */
+export class RunningAttempts {
+  readonly #parts: RunningParts;
+  readonly #running = new Map<string, Running>();
+
+  constructor(parts: RunningParts) {
+    this.#parts = parts;
+  }
+
+  /** The tasks that are worked on. */
+  get taskIds(): string[] {
+    return [...this.#running.keys()];
+  }
+
+  /** Works on the task from here on; its seat is given up in the end. */
+  begin(claim: Claim, seat: Seat): void {
+    const abort = new AbortController();
+    const journal = new AttemptJournal(this.#parts.attempts, claim);
+    const done = this.#attempt(journal, seat, abort.signal).finally(() => {
+      // By then another attempt of the same task may have begun here.
+      if (this.#running.get(claim.task.id)?.journal === journal) {
+        this.#running.delete(claim.task.id);
+      }
+    });
+    this.#running.set(claim.task.id, { journal, abort, done });
+  }
+
+  /** Gives a claim back that nothing was done for. */
+  async giveBack(claim: Claim): Promise<void> {
+    await this.#parts.attempts.handBack(claim, false);
+  }
+
+  /** Stops work on a task that is no longer ours. */
+  lose(taskId: string): void {
+    this.#running.get(taskId)?.abort.abort(new ClaimLostError(taskId));
+  }
+
+  /**
+   * Lets go of everything, so that other gateways can go on with it: at once of what waits or runs, and
+   * after `graceMs` of results that are on their way to the store.
+   */
+  async detach(graceMs: number): Promise<void> {
+    const all = [...this.#running.values()];
+    const grace = new AbortController();
+    const isOver = delay(graceMs, undefined, { signal: grace.signal }).catch(() => {});
+    await Promise.all(
+      all.map(async ({ journal, abort, done }) => {
+        if (journal.stage === 'upload') await Promise.race([done, isOver]);
+        abort.abort(new ShutdownError());
+        await done;
+      }),
+    );
+    grace.abort();
+  }
+
+  /** Runs the attempt and settles its task. Never throws. */
+  async #attempt(journal: AttemptJournal, seat: Seat, signal: AbortSignal): Promise<void> {
+    const { log } = this.#parts;
+    const { claim } = journal;
+    using _seat = seat;
+    try {
+      log.attemptStarted(claim);
+      reached('claimed');
+      if (isBegunInVain(claim)) throw exhausted();
+      await runAttempt({ ...this.#parts, journal, seat, signal });
+      log.taskCompleted(claim);
+      await settleSuccess(this.#parts, journal, seat.backend);
+    } catch (thrown) {
+      await this.#settle(journal, seat.backend, signal.aborted ? signal.reason : thrown).catch(
+        // The lease runs out, and whoever sweeps next finds the task as it is.
+        (error) => log.settleFailed(claim, error),
+      );
+    }
+  }
+
+  async #settle(journal: AttemptJournal, backend: Backend, thrown: unknown): Promise<void> {
+    const { log } = this.#parts;
+    const { claim } = journal;
+    if (thrown instanceof ShutdownError) {
+      log.attemptDetached(claim);
+      return await journal.handBack();
+    }
+    if (thrown instanceof SeatLostError || thrown instanceof NeverPostedError) {
+      log.attemptUndone(claim, thrown.message);
+      return await journal.undo();
+    }
+    if (thrown instanceof ClaimLostError) return await this.#lost(journal, backend);
+
+    const failure = toStoreError(thrown);
+    // Without the database nothing can be decided. What runs goes on, and whoever reaches the
+    // database first takes the attempt over when its lease has run out.
+    if (failure.code === 'unavailable') return log.attemptDetached(claim);
+    // Whatever becomes of the task, nothing of this attempt stays on the backend; while something
+    // runs there, the slot stays taken.
+    await this.#withdraw(journal, backend);
+    await settleFailure(this.#parts, journal, backend, failure);
+  }
+
+  /** What a client canceled comes off its backend. What another gateway has taken over is left alone. */
+  async #lost(journal: AttemptJournal, backend: Backend): Promise<void> {
+    this.#parts.log.claimLost(journal.claim);
+    if (await journal.isCanceled()) await this.#withdraw(journal, backend);
+  }
+
+  async #withdraw(journal: AttemptJournal, { client, hasJobs }: Backend): Promise<void> {
+    const { lease, log } = this.#parts;
+    // Its successor may be at work there, with the same prompt.
+    if (!lease.isSure) return;
+    try {
+      const promptId = journal.postedPromptId;
+      if (promptId) {
+        const deadline = AbortSignal.timeout(withdrawMs);
+        await withdrawPrompt(client, promptId, hasJobs, deadline);
+        await client.forget(promptId, deadline);
+      }
+      await journal.close();
+    } catch (error) {
+      log.withdrawFailed(journal.claim, error);
+    }
+  }
+}
+
+function exhausted(): GatewayError {
+  return new GatewayError(
+    'attempts_exhausted',
+    'The task was begun several times and never came to an end',
+  );
+}

@@ -1,0 +1,98 @@
+import type { Backend } from '../comfyui/backend.ts';
+import type { GatewayError } from '../core/errors.ts';
+import { type NextStep, nextStep, type RetryPolicy, ruleFor } from '../core/next-step.ts';
+import type { TaskError } from '../core/task.ts';
+import type { Pool } from '../pool/pool.ts';
+import type { TaskLog } from '../telemetry/task-log.ts';
+import type { WorkflowRegistry } from '../workflows/registry.ts';
+import type { AttemptJournal } from './attempt-journal.ts';
+
+const freeMemoryMs = 10_000;
+
+export interface SettleParts {
+  readonly pool: Pool;
+  readonly workflows: WorkflowRegistry;
+  readonly retryPolicy: RetryPolicy;
+  readonly log: TaskLog;
+}
+
+/** Decides what becomes of the task, and of the backend where it failed, and writes it down. */
+export async function settleFailure(
+  parts: SettleParts,
+  journal: AttemptJournal,
+  backend: Backend,
+  failure: GatewayError,
+): Promise<void> {
+  const { claim, stage } = journal;
+  judge(parts, journal, backend, failure);
+  const workflow = parts.workflows.find(claim.task.workflow);
+  const next = nextStep(
+    {
+      failure,
+      stage,
+      retries: claim.task.retries,
+      past: await journal.past(),
+      othersCanRun: workflow !== null && parts.pool.ableTo(workflow).length > 0,
+    },
+    Math.random(),
+    parts.retryPolicy,
+  );
+  parts.log.attemptFailed(claim, failure, next);
+  const error = taskError(failure, next, journal);
+  if (next.kind === 'fail') return await journal.fail(error);
+  const { afterMs, counts, elsewhere } = next;
+  await journal.retry(error, { afterMs, counts, avoid: elsewhere ? backend.label : null });
+}
+
+/** The task came to a good end here; where it had failed before, the fault lay there. */
+export async function settleSuccess(
+  { pool }: Pick<SettleParts, 'pool'>,
+  journal: AttemptJournal,
+  backend: Backend,
+): Promise<void> {
+  backend.succeeded();
+  if (journal.claim.task.retries === 0) return;
+  for (const { backend: label, error } of await journal.past()) {
+    if (label === backend.label || error.code !== 'execution_failed') continue;
+    pool.get(label)?.failed('tasks that failed here succeeded elsewhere');
+  }
+}
+
+/** What the failure says of the backend takes effect at once, whatever becomes of the task. */
+function judge(
+  { workflows }: SettleParts,
+  { claim }: AttemptJournal,
+  backend: Backend,
+  failure: GatewayError,
+): void {
+  const workflow = workflows.find(claim.task.workflow);
+  switch (ruleFor(failure).verdict) {
+    case 'unable':
+      if (workflow) backend.markUnable(workflow, failure.message);
+      break;
+    case 'crowded':
+      // It is tried elsewhere all the same.
+      backend.client.freeMemory(AbortSignal.timeout(freeMemoryMs)).catch(() => {});
+      break;
+    case 'suspect':
+      backend.failed(`tasks failed here, the last with ${failure.code}`);
+      break;
+    case 'broken':
+      backend.quarantine(failure.message);
+      break;
+    default:
+  }
+}
+
+function taskError(failure: GatewayError, next: NextStep, journal: AttemptJournal): TaskError {
+  const { claim, stage } = journal;
+  const isPoison = next.kind === 'fail' && next.isPoison === true;
+  return {
+    code: isPoison ? 'task_poisonous' : failure.code,
+    message: isPoison
+      ? 'Two ComfyUI servers went down while they worked on the task; it is not tried again'
+      : failure.message,
+    stage,
+    attempt: claim.attempt.number,
+  };
+}

@@ -1,0 +1,194 @@
+import { and, eq, gt, inArray, isNull, lt, or, sql } from 'drizzle-orm';
+import type { BackendReport, WantedState } from '../core/backend.ts';
+import type { Orm } from '../db/connect.ts';
+import { notify } from '../db/notices.ts';
+import { backends, gateways } from '../db/schema.ts';
+
+export interface BackendStoreOptions {
+  /** This gateway's id, new at every start. */
+  readonly owner: string;
+  /** How long a lease holds without being renewed, by the database's clock. */
+  readonly leaseMs: number;
+}
+
+/** A backend as the gateways share it. */
+export interface BackendRecord {
+  readonly label: string;
+  /** With credentials; `null` for one that stands in the settings. */
+  readonly url: string | null;
+  readonly wanted: WantedState;
+  /** The gateway that drives it; `null` when none does. */
+  readonly owner: string | null;
+  readonly report: BackendReport | null;
+}
+
+/** What one renewal finds. */
+export interface Renewal {
+  /** The gateways that are alive, this one among them. */
+  readonly gateways: readonly string[];
+  readonly backends: readonly BackendRecord[];
+}
+
+/** One that no gateway has in its settings any more is forgotten after that. */
+const forgottenAfter = sql`interval '1 minute'`;
+
+/**
+ * Which backends there are, what operators want of them, and which gateway drives which. A lease is
+ * taken, renewed and given up here; all instants are the database's.
+ */
+export class BackendStore {
+  readonly #orm: Orm;
+  readonly #owner: string;
+  readonly #lease;
+
+  constructor(orm: Orm, { owner, leaseMs }: BackendStoreOptions) {
+    this.#orm = orm;
+    this.#owner = owner;
+    this.#lease = sql`now() + ${leaseMs} * interval '1 ms'`;
+  }
+
+  /**
+   * Renews this gateway's lease and those of its backends, makes `labels` known, and tells how
+   * everything stands.
+   */
+  async renew(labels: readonly string[]): Promise<Renewal> {
+    const owner = this.#owner;
+    const leaseUntil = this.#lease;
+    return await this.#orm.transaction(async (tx) => {
+      await tx
+        .insert(gateways)
+        .values({ id: owner, leaseUntil })
+        .onConflictDoUpdate({ target: gateways.id, set: { leaseUntil } });
+      await tx
+        .update(backends)
+        .set({ leaseUntil })
+        .where(and(eq(backends.owner, owner), gt(backends.leaseUntil, sql`now()`)));
+      if (labels.length > 0) {
+        await tx
+          .insert(backends)
+          // In one order, or two gateways could wait for each other.
+          .values(labels.toSorted().map((label) => ({ label })))
+          .onConflictDoUpdate({ target: backends.label, set: { knownAt: sql`now()` } });
+      }
+      const alive = await tx
+        .select({ id: gateways.id })
+        .from(gateways)
+        .where(gt(gateways.leaseUntil, sql`now()`));
+      return { gateways: alive.map(({ id }) => id), backends: await list(tx) };
+    });
+  }
+
+  /** Takes leases of backends that none drives; returns the labels of those that it got. */
+  async take(labels: readonly string[]): Promise<string[]> {
+    if (labels.length === 0) return [];
+    return await this.#orm.transaction(async (tx) => {
+      const free = await tx
+        .select({ label: backends.label })
+        .from(backends)
+        .where(and(inArray(backends.label, [...labels]), isFree))
+        .for('update', { skipLocked: true });
+      if (free.length === 0) return [];
+      const taken = free.map(({ label }) => label);
+      await tx
+        .update(backends)
+        .set({
+          owner: this.#owner,
+          generation: sql`${backends.generation} + 1`,
+          leaseUntil: this.#lease,
+        })
+        .where(inArray(backends.label, taken));
+      return taken;
+    });
+  }
+
+  /** Lets another gateway drive the backend. */
+  async giveUp(label: string): Promise<void> {
+    await this.#orm
+      .update(backends)
+      .set({ owner: null, leaseUntil: null })
+      .where(this.#isOurs(label));
+    await notify(this.#orm, 'pool', label);
+  }
+
+  /** What there is to tell about backends that are ours; of others nothing is written. */
+  async report(reports: ReadonlyMap<string, BackendReport>): Promise<void> {
+    for (const [label, report] of reports) {
+      await this.#orm.update(backends).set({ report }).where(this.#isOurs(label));
+    }
+  }
+
+  async list(): Promise<BackendRecord[]> {
+    return await list(this.#orm);
+  }
+
+  /** Adds a backend for all gateways; `false` when there is one of this label. */
+  async add(label: string, url: string): Promise<boolean> {
+    const added = await this.#orm
+      .insert(backends)
+      .values({ label, url })
+      .onConflictDoUpdate({
+        target: backends.label,
+        set: { url, wanted: 'active' },
+        // One that is on its way out may come back.
+        setWhere: eq(backends.wanted, 'removed'),
+      })
+      .returning({ label: backends.label });
+    await notify(this.#orm, 'pool', label);
+    return added.length > 0;
+  }
+
+  /** Sets what operators want of it; `false` when there is none of this label. */
+  async want(label: string, wanted: WantedState): Promise<boolean> {
+    const changed = await this.#orm
+      .update(backends)
+      .set({ wanted })
+      .where(eq(backends.label, label))
+      .returning({ label: backends.label });
+    await notify(this.#orm, 'pool', label);
+    return changed.length > 0;
+  }
+
+  /** Forgets backends that were to be removed and that none drives, or that stand in no settings now. */
+  async forget(): Promise<void> {
+    const isGone = and(isNull(backends.url), lt(backends.knownAt, sql`now() - ${forgottenAfter}`));
+    await this.#orm.delete(backends).where(and(or(eq(backends.wanted, 'removed'), isGone), isFree));
+    await this.#orm.delete(gateways).where(lt(gateways.leaseUntil, sql`now() - interval '1 day'`));
+  }
+
+  /** Gives up every lease of this gateway. */
+  async leave(): Promise<void> {
+    await this.#orm
+      .update(backends)
+      .set({ owner: null, leaseUntil: null })
+      .where(eq(backends.owner, this.#owner));
+    await this.#orm.delete(gateways).where(eq(gateways.id, this.#owner));
+    await notify(this.#orm, 'pool', '');
+  }
+
+  /** Ends the leases of all others: for an engine that only one gateway can have open. */
+  async expireOthers(): Promise<void> {
+    await this.#orm.update(backends).set({ owner: null, leaseUntil: null });
+    await this.#orm.delete(gateways);
+  }
+
+  #isOurs(label: string) {
+    return and(eq(backends.label, label), eq(backends.owner, this.#owner));
+  }
+}
+
+const isFree = or(isNull(backends.owner), lt(backends.leaseUntil, sql`now()`));
+
+async function list(orm: Orm): Promise<BackendRecord[]> {
+  return await orm
+    .select({
+      label: backends.label,
+      url: backends.url,
+      wanted: backends.wanted,
+      owner: sql<
+        string | null
+      >`case when ${backends.leaseUntil} > now() then ${backends.owner} end`,
+      report: backends.report,
+    })
+    .from(backends)
+    .orderBy(backends.label);
+}

@@ -1,0 +1,180 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type BackendAddress, type BackendEntry, parseBackendAddress } from '../comfyui/address.ts';
+import { DnsDiscovery } from '../comfyui/discovery.ts';
+import type { BackendReport } from '../core/backend.ts';
+import { shareOut } from '../core/share-out.ts';
+import type { Workflow } from '../core/workflow.ts';
+import type { Notices } from '../db/notices.ts';
+import type { PoolLog } from '../telemetry/pool-log.ts';
+import type { BackendRecord, BackendStore, Renewal } from './backend-store.ts';
+import type { LeaseClock } from './lease-clock.ts';
+import type { Pool } from './pool.ts';
+
+/** Three renewals may fail before a lease is lost. */
+const renewEveryMs = 3_000;
+/** Changes are reported together. */
+const reportAfterMs = 1_000;
+/** What changes by itself, such as the busy share. */
+const reportEveryMs = 5_000;
+
+export interface MembershipParts {
+  readonly owner: string;
+  readonly store: BackendStore;
+  readonly pool: Pool;
+  readonly lease: LeaseClock;
+  readonly notices: Notices;
+  /** From the settings. */
+  readonly entries: readonly BackendEntry[];
+  readonly workflows: { all(): Iterable<Workflow> };
+  readonly log: PoolLog;
+}
+
+/**
+ * Which backends this gateway drives: its share of those in the settings, behind DNS names and added
+ * at run time. Whoever is alive renews its leases; what a dead gateway drove is shared out anew.
+ */
+export class Membership {
+  readonly #parts: MembershipParts;
+  readonly #stop = new AbortController();
+  readonly #fixed: readonly BackendAddress[];
+  readonly #discoveries: readonly DnsDiscovery[];
+  #wake = Promise.withResolvers<void>();
+  #loops: Promise<unknown> | null = null;
+  #records: readonly BackendRecord[] = [];
+  readonly #changed = new Set<string>();
+  #reporting: NodeJS.Timeout | null = null;
+
+  constructor(parts: MembershipParts) {
+    this.#parts = parts;
+    this.#fixed = parts.entries.flatMap((entry) => (entry.kind === 'fixed' ? entry.address : []));
+    this.#discoveries = parts.entries.flatMap((entry) =>
+      entry.kind === 'dns' ? new DnsDiscovery(entry) : [],
+    );
+  }
+
+  /** All backends of all gateways, as of the last round. */
+  get records(): readonly BackendRecord[] {
+    return this.#records;
+  }
+
+  /** When this returns, the backends that nobody else drives are ours. */
+  async start(): Promise<void> {
+    for (const discovery of this.#discoveries) {
+      discovery.on('changed', this.#look);
+      discovery.on('failed', (error) => this.#parts.log.discoveryFailed(error));
+      discovery.start();
+    }
+    this.#parts.notices.on('pool', this.#look);
+    await this.sync();
+    this.#loops = Promise.all([this.#keepSynced(), this.#keepReported()]);
+  }
+
+  /** Gives everything up, so that others need not wait for the leases to run out. */
+  async stop(): Promise<void> {
+    this.#parts.notices.off('pool', this.#look);
+    this.#stop.abort();
+    this.#look();
+    await this.#loops;
+    if (this.#reporting) clearTimeout(this.#reporting);
+    await Promise.all(this.#discoveries.map((each) => each[Symbol.asyncDispose]()));
+    await this.#parts.store.leave().catch((error) => this.#parts.log.syncFailed(error));
+  }
+
+  /** Something is new about a backend of ours: other gateways are told. */
+  readonly changed = (label: string): void => {
+    this.#changed.add(label);
+    this.#reporting ??= setTimeout(() => void this.#report(), reportAfterMs);
+  };
+
+  /** One round: renew, let go of what is lost or too much, take what is free. */
+  async sync(): Promise<void> {
+    const { owner, store, pool, lease, log } = this.#parts;
+    const addresses = [...this.#fixed, ...this.#discoveries.flatMap((each) => each.addresses)];
+    const askedAt = performance.now();
+    const renewal = await store.renew(addresses.map(({ label }) => label));
+    lease.renewed('backends', askedAt);
+    this.#records = renewal.backends;
+
+    const known = new Map(addresses.map((address) => [address.label, address]));
+    for (const { label, url, wanted } of renewal.backends) {
+      if (url && wanted !== 'removed') known.set(label, parseBackendAddress(url));
+    }
+    const members = renewal.backends.filter(
+      ({ label, wanted }) => wanted !== 'removed' && known.has(label),
+    );
+    const { take, giveUp } = shareOut(owner, holdings(renewal), members.length);
+    const ours = members.filter((member) => member.owner === owner).map(({ label }) => label);
+    const free = members.filter((member) => member.owner === null).map(({ label }) => label);
+    const taken = await store.take(free.slice(0, take));
+    for (const label of taken) log.backendTaken(label);
+
+    const kept = new Set([...this.#vacantLast(ours).slice(0, ours.length - giveUp), ...taken]);
+    for (const { label, wanted } of members) {
+      if (kept.has(label)) {
+        pool.add(known.get(label) as BackendAddress).drain(wanted === 'draining');
+      }
+    }
+    for (const label of pool.allLabels) {
+      if (!kept.has(label)) await this.#letGo(label);
+    }
+    await store.forget();
+  }
+
+  /** The lease is lost, or is another's to have: what the backend works on is ended, then it goes. */
+  async #letGo(label: string): Promise<void> {
+    const { store, pool, log } = this.#parts;
+    if (!(await pool.remove(label))) return;
+    await store.giveUp(label);
+    log.backendLeft(label);
+  }
+
+  /** In this order they are kept: no task has to move for the sake of even shares. */
+  #vacantLast(labels: readonly string[]): string[] {
+    const isVacant = (label: string) => this.#parts.pool.get(label)?.isVacant ?? true;
+    return labels.toSorted((a, b) => Number(isVacant(a)) - Number(isVacant(b)));
+  }
+
+  readonly #look = (): void => this.#wake.resolve();
+
+  async #keepSynced(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      const timer = new AbortController();
+      const elapsed = delay(renewEveryMs, undefined, { signal: timer.signal }).catch(() => {});
+      await Promise.race([this.#wake.promise, elapsed]);
+      timer.abort();
+      this.#wake = Promise.withResolvers<void>();
+      if (signal.aborted) return;
+      await this.sync().catch((error) => this.#parts.log.syncFailed(error));
+    }
+  }
+
+  async #keepReported(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      for (const label of this.#parts.pool.labels) this.changed(label);
+      await delay(reportEveryMs, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  async #report(): Promise<void> {
+    this.#reporting = null;
+    const { pool, store, workflows, log } = this.#parts;
+    const reports = new Map<string, BackendReport>();
+    for (const label of this.#changed) {
+      const backend = pool.get(label);
+      if (backend) reports.set(label, backend.report(workflows.all()));
+    }
+    this.#changed.clear();
+    await store.report(reports).catch((error) => log.syncFailed(error));
+  }
+}
+
+function holdings({ gateways, backends }: Renewal): Map<string, number> {
+  const held = new Map(gateways.map((id) => [id, 0]));
+  for (const { owner, wanted } of backends) {
+    if (!owner || wanted === 'removed') continue;
+    held.set(owner, (held.get(owner) ?? 0) + 1);
+  }
+  return held;
+}

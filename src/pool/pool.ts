@@ -1,0 +1,110 @@
+import type { BackendAddress } from '../comfyui/address.ts';
+import { Backend, type Occupant } from '../comfyui/backend.ts';
+import type { Workflow } from '../core/workflow.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { Seat } from './seat.ts';
+import { type Guest, WaitingRoom } from './waiting-room.ts';
+
+/** The ComfyUI servers that this gateway drives. */
+export class Pool implements AsyncDisposable {
+  readonly #logger: Logger;
+  readonly #backends = new Map<string, Backend>();
+  /** Let go of, and not yet vacant. */
+  readonly #leaving = new Map<string, Backend>();
+  readonly #room = new WaitingRoom(() => this.#backends.values());
+  #onRoom: () => void = () => {};
+  #onChanged: (label: string) => void = () => {};
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  /**
+   * `onRoom` is called whenever a task could be made ready for a backend, `onChanged` whenever there
+   * is something new to report of one.
+   */
+  listen(onRoom: () => void, onChanged: (label: string) => void): void {
+    this.#onRoom = onRoom;
+    this.#onChanged = onChanged;
+  }
+
+  /** Begins to drive a backend. */
+  add(address: BackendAddress): Backend {
+    const present = this.get(address.label);
+    if (present) {
+      this.#leaving.delete(address.label);
+      this.#backends.set(address.label, present);
+      return present;
+    }
+    const backend = new Backend(address, this.#logger);
+    this.#backends.set(backend.label, backend);
+    backend.on('idle', () => {
+      if (!this.#room.offer(backend)) this.#onRoom();
+    });
+    backend.on('room', () => this.#onRoom());
+    backend.on('unavailable', () => this.#room.vacate(backend));
+    backend.on('changed', () => this.#onChanged(backend.label));
+    backend.start();
+    return backend;
+  }
+
+  /** Gives a backend no more work; when it is vacant it is let go of, and `true` is returned. */
+  async remove(label: string): Promise<boolean> {
+    const backend = this.get(label);
+    if (!backend) return true;
+    this.#backends.delete(label);
+    this.#leaving.set(label, backend);
+    if (!backend.isVacant) return false;
+    this.#leaving.delete(label);
+    await backend[Symbol.asyncDispose]();
+    return true;
+  }
+
+  get backends(): Backend[] {
+    return [...this.#backends.values()];
+  }
+
+  get labels(): string[] {
+    return [...this.#backends.keys()];
+  }
+
+  /** With those that it is about to let go of. */
+  get allLabels(): string[] {
+    return [...this.#backends.keys(), ...this.#leaving.keys()];
+  }
+
+  get(label: string): Backend | null {
+    return this.#backends.get(label) ?? this.#leaving.get(label) ?? null;
+  }
+
+  /** Those for which a task may be made ready: idle ones first, the longest idle before the others. */
+  withRoom(): Backend[] {
+    return this.backends.filter((backend) => backend.hasRoom).sort((a, b) => b.idleMs - a.idleMs);
+  }
+
+  /** Those that could take the workflow's tasks, now or when they have done what they do. */
+  ableTo(workflow: Workflow): Backend[] {
+    return this.backends.filter((backend) => backend.isInService && backend.canRun(workflow));
+  }
+
+  /** Whether the queue holds tasks beyond those that have a seat. */
+  expect(isMoreToCome: boolean): void {
+    this.#room.isMoreToCome = isMoreToCome;
+  }
+
+  /** A place in front of the backend, or `null` when it is taken by now. */
+  seatBefore(backend: Backend, guest: Guest): Seat | null {
+    return Seat.before(backend, guest, this.#room);
+  }
+
+  /** A seat for a prompt that is on the backend already. */
+  seatAt(backend: Backend, occupant: Occupant): Seat {
+    return Seat.at(backend, occupant);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#room[Symbol.dispose]();
+    const all = [...this.#backends.values(), ...this.#leaving.values()];
+    await Promise.all(all.map((backend) => backend[Symbol.asyncDispose]()));
+  }
+}

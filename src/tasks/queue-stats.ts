@@ -1,0 +1,135 @@
+import { sql } from 'drizzle-orm';
+import { type Task, type TaskState, taskStates } from '../core/task.ts';
+import type { Orm } from '../db/connect.ts';
+import { rowsOf } from '../db/rows.ts';
+import { taskCounts } from '../db/schema.ts';
+
+/** Tasks by state, of one workflow. */
+export type StateCounts = Readonly<Record<TaskState, number>>;
+
+/** How many tasks of a workflow go before a task; more than `countedAtMost` are not told apart. */
+export interface Ahead {
+  readonly workflow: string;
+  readonly count: number;
+}
+export const countedAtMost = 1_000;
+
+/** So many runs tell how long a workflow takes. */
+const learnedFrom = 20;
+const durationsHoldMs = 5_000;
+const countsHoldMs = 500;
+
+/** What the queue holds and how long it may take, at a cost that does not grow with it. */
+export class QueueStats {
+  readonly #orm: Orm;
+  readonly #counts: Held<Map<string, StateCounts>>;
+  readonly #durations: Held<Map<string, number>>;
+
+  constructor(orm: Orm) {
+    this.#orm = orm;
+    this.#counts = new Held(countsHoldMs, () => this.#readCounts());
+    this.#durations = new Held(durationsHoldMs, () => this.#readDurations());
+  }
+
+  /** By workflow. */
+  async counts(): Promise<ReadonlyMap<string, StateCounts>> {
+    return await this.#counts.get();
+  }
+
+  /** Median time on the GPU of a workflow's last runs, milliseconds. */
+  async durations(): Promise<ReadonlyMap<string, number>> {
+    return await this.#durations.get();
+  }
+
+  /** What goes before a waiting task, by workflow. */
+  async ahead(task: Pick<Task, 'id'>): Promise<Ahead[]> {
+    const ready = sql`state = 'pending' and run_after is null and avoid is null`;
+    const result = await this.#orm.execute(sql`
+      with recursive mine as (select rank, seq from tasks where id = ${task.id}),
+      lines (workflow, tenant) as (
+        (select workflow, tenant from tasks where ${ready} order by workflow, tenant limit 1)
+        union all
+        select next.workflow, next.tenant from lines
+          cross join lateral (
+            select workflow, tenant from tasks
+             where ${ready} and (workflow, tenant) > (lines.workflow, lines.tenant)
+             order by workflow, tenant limit 1) as next
+      )
+      select lines.workflow, ahead.count::int as count from lines cross join mine
+       cross join lateral (
+         select count(*) as count from (
+           select from tasks
+            where ${ready} and workflow = lines.workflow and tenant = lines.tenant
+              and (rank, seq) < (mine.rank, mine.seq)
+            order by rank, seq limit ${countedAtMost}) as counted) as ahead`);
+    return rowsOf<Ahead>(result);
+  }
+
+  async #readCounts(): Promise<Map<string, StateCounts>> {
+    const rows = await this.#orm
+      .select({
+        workflow: taskCounts.workflow,
+        state: taskCounts.state,
+        count: sql<number>`sum(${taskCounts.count})::float8`,
+      })
+      .from(taskCounts)
+      .groupBy(taskCounts.workflow, taskCounts.state);
+    const counts = new Map<string, Record<TaskState, number>>();
+    for (const { workflow, state, count } of rows) {
+      const ofWorkflow = counts.get(workflow) ?? noTasks();
+      ofWorkflow[state] = count;
+      counts.set(workflow, ofWorkflow);
+    }
+    return counts;
+  }
+
+  async #readDurations(): Promise<Map<string, number>> {
+    const result = await this.#orm.execute(sql`
+      select named.workflow, median.ms
+        from (select distinct workflow from task_counts) as named
+       cross join lateral (
+         select percentile_cont(0.5) within group (order by run.gpu_ms) as ms
+           from (select gpu_ms from attempts
+                  where workflow = named.workflow and gpu_ms is not null
+                  order by started_at desc limit ${learnedFrom}) as run) as median
+       where median.ms is not null`);
+    const rows = rowsOf<{ workflow: string; ms: number }>(result);
+    return new Map(rows.map(({ workflow, ms }) => [workflow, ms]));
+  }
+}
+
+/** All workflows together. */
+export function totals(counts: ReadonlyMap<string, StateCounts>): StateCounts {
+  const sum = noTasks();
+  for (const each of counts.values()) for (const state of taskStates) sum[state] += each[state];
+  return sum;
+}
+
+function noTasks(): Record<TaskState, number> {
+  return { pending: 0, processing: 0, completed: 0, failed: 0, canceled: 0 };
+}
+
+/** A value that is read again when it is older than that; those who ask together read once. */
+class Held<T> {
+  readonly #holdMs: number;
+  readonly #read: () => Promise<T>;
+  #at = Number.NEGATIVE_INFINITY;
+  #value: Promise<T> | null = null;
+
+  constructor(holdMs: number, read: () => Promise<T>) {
+    this.#holdMs = holdMs;
+    this.#read = read;
+  }
+
+  async get(): Promise<T> {
+    if (!this.#value || performance.now() - this.#at > this.#holdMs) {
+      this.#at = performance.now();
+      this.#value = this.#read();
+      // A failure is not kept for those who ask next.
+      this.#value.catch(() => {
+        this.#value = null;
+      });
+    }
+    return await this.#value;
+  }
+}
