@@ -88,6 +88,7 @@ CREATE UNIQUE INDEX "attempts_of_task" ON "attempts" USING btree ("task_id","num
 CREATE INDEX "attempts_durations" ON "attempts" USING btree ("workflow","started_at") WHERE "attempts"."gpu_ms" is not null;--> statement-breakpoint
 CREATE INDEX "attempts_unfinished" ON "attempts" USING btree ("started_at") WHERE "attempts"."finished_at" is null;--> statement-breakpoint
 CREATE UNIQUE INDEX "tasks_seq" ON "tasks" USING btree ("seq");--> statement-breakpoint
+CREATE INDEX "tasks_of_tenant" ON "tasks" USING btree ("tenant","seq");--> statement-breakpoint
 CREATE INDEX "tasks_ready" ON "tasks" USING btree ("workflow","tenant","rank","seq") WHERE "tasks"."state" = 'pending' and "tasks"."run_after" is null and "tasks"."avoid" is null;--> statement-breakpoint
 CREATE INDEX "tasks_retried" ON "tasks" USING btree ("rank","seq") WHERE "tasks"."state" = 'pending' and "tasks"."run_after" is null and "tasks"."avoid" is not null;--> statement-breakpoint
 CREATE INDEX "tasks_waiting" ON "tasks" USING btree ("run_after") WHERE "tasks"."state" = 'pending' and "tasks"."run_after" is not null;--> statement-breakpoint

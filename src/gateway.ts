@@ -82,7 +82,7 @@ export class Gateway implements AsyncDisposable {
     let url = '';
     const { store, objects } = await openStore(config, folders.objects, () => url, parts);
     const workflows = parts.use(await WorkflowRegistry.open(config.workflowsDir, logger));
-    const spool = parts.use(await Spool.open(folders.spool, lockFile));
+    const spool = parts.use(await Spool.open(folders.spool, lockFile, config.transfers.spoolBytes));
     const fetcher = parts.use(
       new SourceFetcher({ allow: config.sourceAllow, maxBytes: config.maxSourceBytes }),
     );
@@ -153,6 +153,7 @@ export class Gateway implements AsyncDisposable {
       workflows,
       pool: poolService,
       objects,
+      apiKeys: config.apiKeys,
       version: packageJson.version,
       logger,
     });

@@ -11,7 +11,7 @@ await run(async () => {
   const config = readConfig(env);
   const logger = createLogger(config.logLevel);
   for (const name of unknownSettings(env)) logger.warn({ name }, 'setting.unknown');
-  if (!isLoopback(config.host)) {
+  if (config.apiKeys.length === 0 && !isLoopback(config.host)) {
     const reason = 'it listens beyond this machine and asks no one for a key';
     logger.warn({ host: config.host, reason }, 'gateway.open');
   }

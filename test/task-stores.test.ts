@@ -30,6 +30,7 @@ const failure: TaskError = {
   attempt: 1,
 };
 
+const owner = { dialect: 'tmlsr', tenant: null };
 const again = { afterMs: 0, avoid: null, counts: true };
 
 function newTask(change: Partial<NewTask> = {}): NewTask {
@@ -94,7 +95,7 @@ for (const engine of engines) {
 
     it('keeps a task with its three stages waiting', async () => {
       const { id } = await tasks.insert(newTask());
-      const task = await tasks.find(id, 'tmlsr');
+      const task = await tasks.find(id, owner);
       assert.equal(task?.state, 'pending');
       assert.equal(task?.priority, 5);
       assert.ok(task?.createdAt instanceof Date);
@@ -110,8 +111,8 @@ for (const engine of engines) {
 
     it('does not find the task of another dialect', async () => {
       const { id } = await tasks.insert(newTask());
-      assert.equal(await tasks.find(id, 'upscale'), null);
-      assert.equal(await tasks.cancel(id, 'upscale'), null);
+      assert.equal(await tasks.find(id, { ...owner, dialect: 'upscale' }), null);
+      assert.equal(await tasks.cancel(id, { ...owner, dialect: 'upscale' }), null);
     });
 
     it('claims by priority, then in the order of arrival, among the workflows asked for', async () => {
@@ -145,7 +146,7 @@ for (const engine of engines) {
       assert.equal(claim.attempt.promptId, null);
       await attempts.startStage(claim, 'download');
       await attempts.progressStage(claim, 'download', { progress: 40, detail: '4MB / 10MB' });
-      assert.equal((await tasks.find(id, 'tmlsr'))?.stages[0]?.progress, 40);
+      assert.equal((await tasks.find(id, owner))?.stages[0]?.progress, 40);
       await attempts.finishStage(claim, 'download', 'Download complete');
       await attempts.recordPrompt(claim, {
         promptId: randomUUID(),
@@ -154,7 +155,7 @@ for (const engine of engines) {
         workflowHash: 'f00',
       });
       await attempts.complete(claim, output);
-      const task = await tasks.find(id, 'tmlsr');
+      const task = await tasks.find(id, owner);
       assert.equal(task?.state, 'completed');
       assert.deepEqual(task?.output, output);
       assert.equal(task?.stages[0]?.state, 'success');
@@ -183,7 +184,7 @@ for (const engine of engines) {
       ];
       for (const write of writes) await assert.rejects(write, ClaimLostError);
       assert.deepEqual([...(await claims.renew([id]))], []);
-      const task = await tasks.find(id, 'tmlsr');
+      const task = await tasks.find(id, owner);
       assert.equal(task?.state, 'processing');
       assert.equal(task?.attempt, 2);
       assert.equal(task?.error, null);
@@ -194,7 +195,7 @@ for (const engine of engines) {
       const claim = await claimOne();
       await attempts.startStage(claim, 'process');
       await attempts.retry(claim, failure, { ...again, afterMs: 300 });
-      const waiting = await tasks.find(id, 'tmlsr');
+      const waiting = await tasks.find(id, owner);
       assert.equal(waiting?.state, 'pending');
       assert.deepEqual(waiting?.error, failure);
       assert.equal(waiting?.stages[1]?.state, 'pending');
@@ -210,7 +211,7 @@ for (const engine of engines) {
       const claim = await claimOne();
       await attempts.startStage(claim, 'download');
       await attempts.fail(claim, failure);
-      const task = await tasks.find(id, 'tmlsr');
+      const task = await tasks.find(id, owner);
       assert.equal(task?.state, 'failed');
       assert.deepEqual(
         task?.stages.map(({ state }) => state),
@@ -226,21 +227,21 @@ for (const engine of engines) {
       const claim = await claimOne();
       await attempts.startStage(claim, 'download');
       assert.equal(await attempts.isCanceled(id), false);
-      assert.equal(await tasks.cancel(id, 'tmlsr'), 'canceled');
+      assert.equal(await tasks.cancel(id, owner), 'canceled');
       assert.equal(await attempts.isCanceled(id), true);
       assert.equal(await heard, id);
       await assert.rejects(() => attempts.complete(claim, output), ClaimLostError);
-      const task = await tasks.find(id, 'tmlsr');
+      const task = await tasks.find(id, owner);
       assert.equal(task?.state, 'canceled');
       assert.ok(task?.stages.every(({ state }) => state === 'skipped'));
-      assert.equal(await tasks.cancel(id, 'tmlsr'), 'canceled');
+      assert.equal(await tasks.cancel(id, owner), 'canceled');
     });
 
     it('leaves a completed task as it is when it is canceled', async () => {
       const { id } = await tasks.insert(newTask());
       await attempts.complete(await claimOne(), output);
-      assert.equal(await tasks.cancel(id, 'tmlsr'), 'completed');
-      assert.equal((await tasks.find(id, 'tmlsr'))?.state, 'completed');
+      assert.equal(await tasks.cancel(id, owner), 'completed');
+      assert.equal((await tasks.find(id, owner))?.state, 'completed');
     });
 
     it('hands a prompt that runs over to the next gateway, same attempt', async () => {
@@ -262,7 +263,7 @@ for (const engine of engines) {
     it('counts no attempt for a task that shutdown interrupted before its prompt', async () => {
       const { id } = await tasks.insert(newTask());
       await attempts.handBack(await claimOne(), false);
-      assert.equal((await tasks.find(id, 'tmlsr'))?.state, 'pending');
+      assert.equal((await tasks.find(id, owner))?.state, 'pending');
       assert.equal((await claimOne()).attempt.number, 1);
     });
 
@@ -282,7 +283,7 @@ for (const engine of engines) {
       const claim = await claimOne();
       const promptId = randomUUID();
       await attempts.recordPrompt(claim, { promptId, backend, input, workflowHash: 'f00' });
-      await tasks.cancel(id, 'tmlsr');
+      await tasks.cancel(id, owner);
       assert.deepEqual(await tasks.leftovers(60_000), []);
       assert.deepEqual(await tasks.leftovers(-1_000), [
         { id: claim.attempt.id, backend, promptId },
@@ -303,7 +304,7 @@ for (const engine of engines) {
       const claim = await claimOne();
       assert.deepEqual(await counted(), [1, 1, 0, 0]);
       await attempts.complete(claim, output);
-      await tasks.cancel(last.id, 'tmlsr');
+      await tasks.cancel(last.id, owner);
       assert.deepEqual(await counted(), [0, 0, 1, 1]);
       await database.orm.execute(sql`delete from tasks where id = ${first.id}`);
       assert.deepEqual(await counted(), [0, 0, 0, 1]);
@@ -312,7 +313,7 @@ for (const engine of engines) {
     it('lists the newest tasks first', async () => {
       await tasks.insert(newTask());
       const last = await tasks.insert(newTask());
-      const [newest] = await tasks.newest(1);
+      const [newest] = await tasks.newest(1, null);
       assert.equal(newest?.id, last.id);
       assert.equal(newest?.stages.length, 3);
     });
@@ -333,7 +334,7 @@ for (const engine of engines) {
       const retried = (await claims.heads(['esrgan_image_4x'])).find(({ id }) => id === urgent.id);
       assert.deepEqual(retried?.avoid, [backend]);
       assert.deepEqual(await attempts.failed(urgent.id), [{ backend, error: failure }]);
-      const found = await tasks.find(urgent.id, 'tmlsr');
+      const found = await tasks.find(urgent.id, owner);
       assert.equal(found?.retries, 1);
     });
 
@@ -368,11 +369,11 @@ for (const engine of engines) {
       await tasks.insert(newTask());
       await delay(10);
       assert.deepEqual(await claims.expireQueued(), [late.id]);
-      const task = await tasks.find(late.id, 'tmlsr');
+      const task = await tasks.find(late.id, owner);
       assert.equal(task?.state, 'failed');
       assert.equal(task?.error?.code, 'queue_timeout');
       assert.ok(task?.stages.every(({ state }) => state === 'skipped'));
-      assert.equal((await tasks.find(patient.id, 'tmlsr'))?.state, 'pending');
+      assert.equal((await tasks.find(patient.id, owner))?.state, 'pending');
     });
 
     it('is migrated once, also when it is opened again', async () => {

@@ -52,7 +52,7 @@ await run(async () => {
   const config = demoConfig(files.host);
   const logger = createLogger(config.logLevel);
   const backends = await backendsOrEmulator(config, parts, logger);
-  const gateway = parts.use(await Gateway.start({ ...config, backends }, logger));
+  const gateway = parts.use(await Gateway.start({ ...config, backends, apiKeys: [] }, logger));
   console.log(`The gateway listens on ${gateway.url}`);
 
   for (const { path, kind } of bodies) {

@@ -12,6 +12,8 @@ export interface Config {
   readonly port: number;
   /** The base of the links that are given out; `null`: where the gateway listens. */
   readonly publicUrl: string | null;
+  /** Who may ask; none: everybody. */
+  readonly apiKeys: readonly ApiKeyConfig[];
   readonly databaseUrl: string | null;
   readonly dataDir: string;
   readonly workflowsDir: string;
@@ -29,6 +31,13 @@ export interface Config {
   readonly sourceAllow: SourceAllow;
   readonly maxSourceBytes: number;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+}
+
+export interface ApiKeyConfig {
+  /** Whose tasks they are that come with it. */
+  readonly name: string;
+  readonly key: string;
+  readonly isOperator: boolean;
 }
 
 export interface TransferLimits {
@@ -70,6 +79,8 @@ const settings = z.object({
   HOST: z.string().default('127.0.0.1'),
   PORT: wholeNumber(0, 65_535).default(6008),
   PUBLIC_URL: httpUrl.optional(),
+  API_KEYS: z.string().default('').transform(parsed(parseKeys)),
+  OPERATOR_KEYS: z.string().default('').transform(parsed(parseKeys)),
   DATABASE_URL: z
     .url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' })
     .optional(),
@@ -126,6 +137,10 @@ export function readConfig(env: Env): Config {
     host: data.HOST,
     port: data.PORT,
     publicUrl: data.PUBLIC_URL ?? null,
+    apiKeys: [
+      ...data.API_KEYS.map((key) => ({ ...key, isOperator: false })),
+      ...data.OPERATOR_KEYS.map((key) => ({ ...key, isOperator: true })),
+    ],
     databaseUrl: data.DATABASE_URL ?? null,
     dataDir: resolve(data.DATA_DIR),
     workflowsDir: data.WORKFLOWS_DIR ? resolve(data.WORKFLOWS_DIR) : shippedWorkflows(),
@@ -196,19 +211,32 @@ function orNone(ms: number): number | null {
   return ms === 0 ? null : ms;
 }
 
+/** `name:key,name:key`; a key may occur in no message. */
+function parseKeys(text: string): { name: string; key: string }[] {
+  return entries(text).map((entry, index) => {
+    const [, name, key] = /^([A-Za-z0-9][\w.-]{0,63}):(\S{16,256})$/.exec(entry) ?? [];
+    if (name && key) return { name, key };
+    throw new Error(`entry ${index + 1} is not name:key with a key of at least 16 characters`);
+  });
+}
+
+function entries(text: string): string[] {
+  return text
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');
+}
+
 /** `none` stands for a pool that is filled at run time. */
 function parseBackends(text: string): BackendEntry[] {
   if (text.trim() === 'none') return [];
-  return text
-    .split(',')
-    .filter((part) => part.trim() !== '')
-    .map((part, index) => {
-      try {
-        return parseBackendEntry(part);
-      } catch (error) {
-        throw new Error(`entry ${index + 1}: ${(error as Error).message}`);
-      }
-    });
+  return entries(text).map((entry, index) => {
+    try {
+      return parseBackendEntry(entry);
+    } catch (error) {
+      throw new Error(`entry ${index + 1}: ${(error as Error).message}`);
+    }
+  });
 }
 
 /** A parser that throws, as a step of a schema. */

@@ -6,6 +6,11 @@
 export const backendStates = ['offline', 'idle', 'busy', 'draining', 'quarantined'] as const;
 export type BackendState = (typeof backendStates)[number];
 
+/** Whether it takes tasks, now or when it has done what it does. */
+export function isInService(state: BackendState | undefined): boolean {
+  return state === 'idle' || state === 'busy';
+}
+
 /** What an operator wants of a backend. */
 export const wantedStates = ['active', 'draining', 'removed'] as const;
 export type WantedState = (typeof wantedStates)[number];
@@ -54,4 +59,14 @@ export interface BackendView {
   readonly gateway: string | null;
   /** `null` before any gateway reached it. */
   readonly report: BackendReport | null;
+}
+
+/** Where a workflow can run. A backend that nobody has reached yet counts only in `total`. */
+export interface Fitness {
+  readonly able: number;
+  /** Those of them that take tasks at present. */
+  readonly inService: number;
+  /** By address, why not. */
+  readonly unable: ReadonlyMap<string, readonly string[]>;
+  readonly total: number;
 }

@@ -11,6 +11,8 @@ const catalogue = {
   // What a caller asked for.
   invalid_request: 'client',
   not_found: 'client',
+  unauthorized: 'client',
+  forbidden: 'client',
   body_too_large: 'client',
   task_not_found: 'client',
   task_already_ended: 'client',

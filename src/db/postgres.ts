@@ -21,7 +21,7 @@ export async function connectPostgres(url: string): Promise<Database> {
   });
   return {
     engine: 'postgres',
-    orm: drizzle(client, { schema }),
+    orm: drizzle(preparing(client), { schema }),
     async listen(channel, onMessage, onListening) {
       await client.listen(channel, onMessage, onListening);
     },
@@ -29,6 +29,28 @@ export async function connectPostgres(url: string): Promise<Database> {
       await client.end({ timeout: 5 });
     },
   };
+}
+
+/**
+ * Drizzle sends every statement anew; most are the same few thousands of times, and to plan one may
+ * take longer than to run it. So each connection is made to prepare what it is given.
+ */
+function preparing<T extends postgres.Sql | postgres.TransactionSql>(client: T): T {
+  return new Proxy(client, {
+    get(target, name) {
+      if (name === 'unsafe') {
+        return (text: string, values: never[]) => target.unsafe(text, values, { prepare: true });
+      }
+      if (name === 'begin' || name === 'savepoint') {
+        const open = Reflect.get(target, name, target) as (...args: unknown[]) => unknown;
+        return (...args: unknown[]) => {
+          const work = args.pop() as (client: postgres.TransactionSql) => unknown;
+          return open(...args, (inner: postgres.TransactionSql) => work(preparing(inner)));
+        };
+      }
+      return Reflect.get(target, name, target);
+    },
+  });
 }
 
 /** Gateways that start together take turns; the second finds nothing left to do. */

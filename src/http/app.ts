@@ -1,7 +1,9 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { bodyLimit } from 'hono/body-limit';
+import { except } from 'hono/combine';
 import { secureHeaders } from 'hono/secure-headers';
 import type { Logger } from '../telemetry/logger.ts';
+import { type ApiKey, identify } from './auth.ts';
 import { backendRoutes, type PoolControl } from './backends.ts';
 import { type TmlsrParts, tmlsrRoutes } from './dialects/tmlsr/routes.ts';
 import { bodyTooLarge, onError, onNotFound } from './errors.ts';
@@ -11,6 +13,8 @@ export interface AppParts extends TmlsrParts {
   readonly pool: PoolControl;
   /** `null` where the store has its own address. */
   readonly objects: ObjectReader | null;
+  /** Who may ask; without any, everybody may. */
+  readonly apiKeys: readonly ApiKey[];
   readonly version: string;
   readonly logger: Logger;
 }
@@ -18,7 +22,11 @@ export interface AppParts extends TmlsrParts {
 /** Requests are small JSON; it may be held in memory. */
 const maxBodyBytes = 1024 * 1024;
 
-export function createApp({ objects, version, logger, ...parts }: AppParts): OpenAPIHono {
+/** A link to a result is a secret of its own, and may be opened by whoever was given it. */
+const openPaths = ['/', '/health', '/openapi.json', '/objects/*'];
+
+export function createApp(appParts: AppParts): OpenAPIHono {
+  const { objects, apiKeys, version, logger, ...parts } = appParts;
   const app = new OpenAPIHono();
   app.onError(onError(logger));
   app.notFound(onNotFound);
@@ -32,6 +40,7 @@ export function createApp({ objects, version, logger, ...parts }: AppParts): Ope
       },
     }),
   );
+  app.use(except(openPaths, identify(apiKeys)));
   app.route('/', tmlsrRoutes(parts));
   app.route('/', backendRoutes(parts.pool));
   if (objects) app.route('/', objectRoutes(objects));

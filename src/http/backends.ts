@@ -1,5 +1,6 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
 import { type BackendView, backendStates, type WantedState } from '../core/backend.ts';
+import { operatorsOnly } from './auth.ts';
 import { errorSchema, invalidRequest } from './errors.ts';
 
 /** What operators do to the pool. */
@@ -18,6 +19,7 @@ export function backendRoutes(pool: PoolControl): OpenAPIHono {
     },
   });
 
+  app.use('/backends/*', operatorsOnly);
   app.openapi(listRoute, async (context) => {
     return context.json({ backends: (await pool.list()).map(present) }, 200);
   });

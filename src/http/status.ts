@@ -2,6 +2,8 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { ErrorCode, Fault, GatewayError } from '../core/errors.ts';
 
 const byCode: Partial<Record<ErrorCode, ContentfulStatusCode>> = {
+  unauthorized: 401,
+  forbidden: 403,
   not_found: 404,
   task_not_found: 404,
   object_not_found: 404,

@@ -54,6 +54,12 @@ sharp.unblock({
 // Each source is read once.
 sharp.cache(false);
 
+/** What a file's header says, and whether the rest of it holds that. */
+export interface Probed {
+  readonly info: MediaInfo;
+  readonly checked: Promise<void>;
+}
+
 /** Finds out what a file is, from its bytes alone, and whether it is whole. */
 export class MediaProbe {
   readonly #maxImagePixels: number;
@@ -71,20 +77,33 @@ export class MediaProbe {
    * @throws GatewayError `media_unsupported`, `media_corrupt`, `media_too_large`; the signal's reason.
    */
   async probe(from: string | RangeReader, signal: AbortSignal): Promise<MediaInfo> {
+    const { info, checked } = await this.begin(from, signal);
+    await checked;
+    return info;
+  }
+
+  /**
+   * As `probe`, but tells what the header says as soon as it is read: the rest is `checked` meanwhile.
+   *
+   * @throws GatewayError as `probe` does, and `checked` rejects with the same.
+   */
+  async begin(from: string | RangeReader, signal: AbortSignal): Promise<Probed> {
     signal.throwIfAborted();
     const source = typeof from === 'string' ? from : limited(from, maxRemoteBytes);
     const format = await formatOf(source, signal);
     if (!format) throw unsupported();
-    return mediaKindOf(format) === 'image'
-      ? await this.#probeImage(source, format as ImageFormat, signal)
-      : await this.#probeVideo(source, format as VideoFormat, signal);
+    if (mediaKindOf(format) === 'image') {
+      return await this.#probeImage(source, format as ImageFormat, signal);
+    }
+    const info = await this.#probeVideo(source, format as VideoFormat, signal);
+    return { info, checked: Promise.resolve() };
   }
 
   async #probeImage(
     source: string | RangeReader,
     format: ImageFormat,
     signal: AbortSignal,
-  ): Promise<MediaInfo> {
+  ): Promise<Probed> {
     const input = typeof source === 'string' ? source : await headOf(source, format, signal);
     // The first frame stands for an animation: ComfyUI's LoadImage takes no more of it.
     const image = sharp(input, {
@@ -93,15 +112,21 @@ export class MediaProbe {
       sequentialRead: true,
       pages: 1,
     });
-    try {
-      const metadata = await image.metadata();
-      if (typeof source === 'string') await decode(image, metadata, signal);
-      const { width, height } = asShown(metadata);
-      return { kind: 'image', format, width, height };
-    } catch (error) {
+    const fault = (error: unknown) => {
       signal.throwIfAborted();
-      throw isTooLarge(error) ? tooLarge(this.#maxImagePixels) : corrupt('image', error);
-    }
+      return isTooLarge(error) ? tooLarge(this.#maxImagePixels) : corrupt('image', error);
+    };
+    const metadata = await image.metadata().catch((error) => {
+      throw fault(error);
+    });
+    const checked = (async () => {
+      if (typeof source === 'string') await decode(image, metadata, signal);
+    })().catch((error) => {
+      throw fault(error);
+    });
+    // Who asked may be gone by then.
+    checked.catch(() => {});
+    return { info: { kind: 'image', format, ...asShown(metadata) }, checked };
   }
 
   /** Container parsers can be made to loop and to hoard: a thread can be ended when one does. */

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -14,26 +15,47 @@ const lockSuffix = '.lock';
 export class Spool implements AsyncDisposable {
   readonly #folder: string;
   readonly #lock: Disposable;
+  readonly #limitBytes: number;
+  /** By name, as far as it has come. */
+  readonly #bytes = new Map<string, number>();
+  readonly #removals = new EventEmitter<{ removed: [] }>().setMaxListeners(0);
 
-  private constructor(folder: string, lock: Disposable) {
+  private constructor(folder: string, lock: Disposable, limitBytes: number) {
     this.#folder = folder;
     this.#lock = lock;
+    this.#limitBytes = limitBytes;
   }
 
-  static async open(root: string, takeLock: TakeLock): Promise<Spool> {
+  /** `limitBytes`: when so much lies there, nothing more is begun. */
+  static async open(root: string, takeLock: TakeLock, limitBytes: number): Promise<Spool> {
     await mkdir(root, { recursive: true });
     const { id, folder, lock } = claimFolder(root, takeLock);
     await mkdir(folder);
     await sweep(root, id, takeLock);
-    return new Spool(folder, lock);
+    return new Spool(folder, lock, limitBytes);
   }
 
   path(name: string): string {
     return join(this.#folder, name);
   }
 
+  /** Waits until another file may be begun. What has been begun is let grow to its end. */
+  async room(signal: AbortSignal): Promise<void> {
+    while (this.#usedBytes >= this.#limitBytes) await once(this.#removals, 'removed', { signal });
+  }
+
+  /** The file has come to so many bytes. */
+  grown(name: string, bytes: number): void {
+    this.#bytes.set(name, bytes);
+  }
+
   async remove(name: string): Promise<void> {
     await rm(this.path(name), { force: true });
+    if (this.#bytes.delete(name)) this.#removals.emit('removed');
+  }
+
+  get #usedBytes(): number {
+    return this.#bytes.values().reduce((sum, bytes) => sum + bytes, 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

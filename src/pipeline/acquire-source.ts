@@ -11,33 +11,45 @@ export interface AcquiredSource {
   readonly path: string;
   readonly bytes: number;
   readonly info: MediaInfo;
+  /** Rejects when the file does not hold what its header says. */
+  readonly checked: Promise<void>;
+}
+
+/** Where it goes, and who hears how large it is by now. */
+interface SpoolFile {
+  readonly path: string;
+  readonly onBytes: (bytes: number) => void;
 }
 
 /**
  * Brings the source onto our disk and finds out what it is, so that nothing which cannot be
- * processed ever reaches a GPU.
+ * processed ever reaches a GPU. Its pixels are still being checked when this returns.
  *
  * @throws GatewayError with a `source_…` or `media_…` code.
  */
 export async function acquireSource(
   { fetcher, probe }: { readonly fetcher: SourceFetcher; readonly probe: MediaProbe },
   task: Task,
-  path: string,
+  { path, onBytes }: SpoolFile,
   report: ReportProgress,
   signal: AbortSignal,
 ): Promise<AcquiredSource> {
   const { bytes } = await fetcher.fetch(task.source.url, path, {
-    onProgress: (received, total) => report(transferProgress(received, total)),
+    onProgress: (received, total) => {
+      onBytes(received);
+      report(transferProgress(received, total));
+    },
     signal,
   });
-  const info = await probe.probe(path, signal);
+  onBytes(bytes);
+  const { info, checked } = await probe.begin(path, signal);
   if (info.kind !== task.kind) {
     throw new GatewayError(
       'media_mismatch',
       `The source is ${article(info.kind)} (${info.format}), but the task and its workflow are for ${article(task.kind)}`,
     );
   }
-  return { path, bytes, info };
+  return { path, bytes, info, checked };
 }
 
 function article(kind: MediaInfo['kind']): string {

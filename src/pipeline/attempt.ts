@@ -114,9 +114,11 @@ async function prepare(attempt: Attempt, report: ReportProgress): Promise<Prepar
   const { journal, workflows, spool, downloads, seat, signal } = attempt;
   const { task, attempt: row } = journal.claim;
   const path = spool.path(row.id);
-  const source = await inTurn(downloads, signal, () =>
-    acquireSource(attempt, task, path, report, signal),
-  );
+  const source = await inTurn(downloads, signal, async () => {
+    await spool.room(signal);
+    const onBytes = (bytes: number) => spool.grown(row.id, bytes);
+    return await acquireSource(attempt, task, { path, onBytes }, report, signal);
+  });
   const workflow = workflows.find(task.workflow);
   if (!workflow) throw new GatewayError('workflow_unknown', `Workflow ${task.workflow} is gone`);
   const size = planSize(source.info, task.size);
@@ -125,15 +127,15 @@ async function prepare(attempt: Attempt, report: ReportProgress): Promise<Prepar
 }
 
 /**
- * Puts the input onto the backend and the prompt's id on record, so that nothing is left to do but to
- * post it.
+ * Puts the input onto the backend and the prompt's id on record, while the check of the input comes to
+ * its end, so that nothing is left to do but to post the prompt.
  */
 async function stage(
   { journal, signal }: Attempt,
   { source, workflow, promptId }: Omit<Prepared, 'staged'>,
   backend: Backend,
 ): Promise<StagedInput> {
-  const { path, bytes, info } = source;
+  const { path, bytes, info, checked } = source;
   const input = {
     path,
     size: bytes,
@@ -142,9 +144,12 @@ async function stage(
     subfolder: folderOf(journal),
   };
   const record = { promptId, backend: backend.label, input: info, workflowHash: workflow.hash };
+  const useless = new AbortController();
+  checked.catch((error) => useless.abort(error));
   const [name] = await Promise.all([
-    backend.client.upload(input, signal),
+    backend.client.upload(input, AbortSignal.any([signal, useless.signal])),
     journal.recordPrompt(record),
+    checked,
   ]);
   reached('prompt-recorded');
   return { backend, name };

@@ -1,6 +1,6 @@
 import { type BackendAddress, parseBackendAddress } from '../comfyui/address.ts';
-import type { BackendView, WantedState } from '../core/backend.ts';
-import { GatewayError } from '../core/errors.ts';
+import { type BackendView, type Fitness, isInService, type WantedState } from '../core/backend.ts';
+import { GatewayError, toGatewayError } from '../core/errors.ts';
 import type { Workflow } from '../core/workflow.ts';
 import { translateDatabaseError } from '../db/errors.ts';
 import type { BackendRecord, BackendStore } from './backend-store.ts';
@@ -12,14 +12,6 @@ export interface PoolServiceParts {
   readonly pool: Pool;
   readonly membership: Pick<Membership, 'records'>;
   readonly workflows: { all(): Iterable<Workflow> };
-}
-
-/** Where a workflow can run. */
-export interface Fitness {
-  readonly able: readonly BackendView[];
-  /** By address, why not. */
-  readonly unable: ReadonlyMap<string, readonly string[]>;
-  readonly total: number;
 }
 
 /** What operators do to the pool: look at it, add backends, drain, resume and remove them. */
@@ -40,16 +32,23 @@ export class PoolService {
    * The backends that could run the workflow, and why the others cannot; as of the last few seconds,
    * without asking the database. One that nobody has reached yet is in neither.
    */
-  fitness({ name }: Pick<Workflow, 'name'>): Fitness {
-    const views = this.#parts.membership.records.map((record) => this.#view(record));
-    const able: BackendView[] = [];
+  fitness(workflow: Workflow): Fitness {
+    const { membership, pool } = this.#parts;
+    const records = membership.records.filter(({ wanted }) => wanted !== 'removed');
     const unable = new Map<string, readonly string[]>();
-    for (const view of views) {
-      const reasons = view.report?.cannotRun[name];
-      if (reasons) unable.set(view.address, reasons);
-      else if (view.report?.isKnown) able.push(view);
+    let able = 0;
+    let inService = 0;
+    for (const { label, report } of records) {
+      const backend = pool.get(label);
+      const reasons = backend?.whyNot(workflow) ?? report?.cannotRun[workflow.name] ?? [];
+      if (reasons.length > 0) {
+        unable.set(label, reasons);
+      } else if (backend?.isKnown ?? report?.isKnown) {
+        able += 1;
+        if (isInService(backend?.state ?? report?.state)) inService += 1;
+      }
     }
-    return { able, unable, total: views.length };
+    return { able, inService, unable, total: records.length };
   }
 
   /**
@@ -59,7 +58,10 @@ export class PoolService {
    */
   async add(url: string): Promise<BackendView> {
     const address = addressOf(url);
-    if (!(await reaching(this.#parts.store.add(address.label, address.url)))) {
+    const isNew = await this.#parts.store.add(address.label, address.url).catch((error) => {
+      throw withoutValues(error);
+    });
+    if (!isNew) {
       throw new GatewayError('backend_exists', `${address.label} belongs to the pool already`);
     }
     return await this.#find(address.id);
@@ -113,6 +115,12 @@ function addressOf(url: string): BackendAddress {
   } catch (error) {
     throw new GatewayError('invalid_request', `url: ${(error as Error).message}`, { field: 'url' });
   }
+}
+
+/** An error of the database quotes the statement's values, and this one's may be a password. */
+function withoutValues(error: unknown): GatewayError {
+  const { code, message } = toGatewayError(translateDatabaseError(error));
+  return new GatewayError(code, message, { detail: 'The backend could not be stored' });
 }
 
 async function reaching<T>(work: Promise<T>): Promise<T> {

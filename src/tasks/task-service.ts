@@ -1,4 +1,4 @@
-import type { BackendView } from '../core/backend.ts';
+import type { Fitness } from '../core/backend.ts';
 import { GatewayError } from '../core/errors.ts';
 import { expectedWaitMs, type Waiting } from '../core/expected-wait.ts';
 import type { NewTask, TaskOutput } from '../core/task.ts';
@@ -9,7 +9,7 @@ import type { ObjectStore } from '../storage/object-store.ts';
 import type { TaskLog } from '../telemetry/task-log.ts';
 import { toStoreError } from './errors.ts';
 import { countedAtMost, type QueueStats, type StateCounts, totals } from './queue-stats.ts';
-import type { TaskStore, TaskWithStages } from './task-store.ts';
+import type { TaskOwner, TaskStore, TaskWithStages } from './task-store.ts';
 
 /** A task as dialects show it. */
 export interface TaskView extends Omit<TaskWithStages, 'output'> {
@@ -36,13 +36,6 @@ export interface WorkflowView {
   readonly of: number;
   /** By backend, why it does not run there. */
   readonly whyNot: Readonly<Record<string, readonly string[]>>;
-}
-
-/** Where a workflow can run. */
-interface Fitness {
-  readonly able: readonly BackendView[];
-  readonly unable: ReadonlyMap<string, readonly string[]>;
-  readonly total: number;
 }
 
 export interface TaskServiceParts {
@@ -92,9 +85,9 @@ export class TaskService {
     return this.#view({ ...accepted, stages: [] });
   }
 
-  /** @throws GatewayError `task_not_found`, also for a task of another dialect. */
-  async find(id: string, dialect: string): Promise<TaskView> {
-    const task = await reaching(this.#parts.tasks.find(id, dialect));
+  /** @throws GatewayError `task_not_found`, also for a task of another owner. */
+  async find(id: string, owner: TaskOwner): Promise<TaskView> {
+    const task = await reaching(this.#parts.tasks.find(id, owner));
     if (!task) throw notFound();
     return this.#view(task);
   }
@@ -106,7 +99,7 @@ export class TaskService {
     const [ahead, durations] = await reaching(Promise.all([stats.ahead(task), stats.durations()]));
     const count = ahead.reduce((sum, each) => sum + each.count, 0);
     const workflow = workflows.find(task.workflow);
-    const backends = workflow ? inService(pool.fitness(workflow).able) : 0;
+    const backends = workflow ? pool.fitness(workflow).inService : 0;
     const waitMs = count < countedAtMost ? expectedWaitMs(ahead, durations, backends) : null;
     return {
       position: Math.min(count + 1, countedAtMost),
@@ -114,8 +107,9 @@ export class TaskService {
     };
   }
 
-  async newest(limit: number): Promise<TaskView[]> {
-    const tasks = await reaching(this.#parts.tasks.newest(limit));
+  /** The newest tasks of the tenant, or of all of them. */
+  async newest(limit: number, tenant: string | null): Promise<TaskView[]> {
+    const tasks = await reaching(this.#parts.tasks.newest(limit, tenant));
     return tasks.map((task) => this.#view(task));
   }
 
@@ -124,8 +118,8 @@ export class TaskService {
    *
    * @throws GatewayError `task_not_found`; `task_already_ended` when it completed or failed.
    */
-  async cancel(id: string, dialect: string): Promise<void> {
-    const state = await reaching(this.#parts.tasks.cancel(id, dialect));
+  async cancel(id: string, owner: TaskOwner): Promise<void> {
+    const state = await reaching(this.#parts.tasks.cancel(id, owner));
     if (!state) throw notFound();
     if (state !== 'canceled' && hasEnded(state)) {
       throw new GatewayError('task_already_ended', `The task has already ${state}`);
@@ -147,13 +141,13 @@ export class TaskService {
       count: pending,
     }));
     return [...workflows.all()].map((workflow) => {
-      const { able, unable, total } = pool.fitness(workflow);
+      const { able, inService, unable, total } = pool.fitness(workflow);
       return {
         name: workflow.name,
         counts: counts.get(workflow.name) ?? nobody,
         durationMs: durations.get(workflow.name) ?? null,
-        expectedWaitMs: expectedWaitMs(waiting, durations, inService(able)),
-        runsOn: able.length,
+        expectedWaitMs: expectedWaitMs(waiting, durations, inService),
+        runsOn: able,
         of: total,
         whyNot: Object.fromEntries(unable),
       };
@@ -179,7 +173,7 @@ export class TaskService {
     const { able, unable, total } = pool.fitness(workflow);
     const [reasons] = unable.values();
     // Of a backend that was never reached it is not known what it can run.
-    if (able.length === 0 && reasons && unable.size === total) {
+    if (able === 0 && reasons && unable.size === total) {
       throw new GatewayError(
         'workflow_unavailable',
         `No ComfyUI server can run the workflow ${name}: ${reasons.join('. ')}`,
@@ -197,11 +191,6 @@ export class TaskService {
     const { output } = task;
     return { ...task, output: output && { ...output, url: this.#parts.store.urlOf(output.key) } };
   }
-}
-
-function inService(backends: readonly BackendView[]): number {
-  return backends.filter(({ report }) => report?.state === 'idle' || report?.state === 'busy')
-    .length;
 }
 
 async function reaching<T>(work: Promise<T>): Promise<T> {

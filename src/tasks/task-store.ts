@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { and, desc, eq, inArray, sql } from 'drizzle-orm';
+import { and, desc, eq, inArray, type SQL, sql } from 'drizzle-orm';
 import { agePerPriorityMs, defaultPriority } from '../core/schedule.ts';
 import type { Stage } from '../core/stage.ts';
 import { stageNames } from '../core/stage.ts';
@@ -9,6 +9,13 @@ import { notification, notify } from '../db/notices.ts';
 import { attempts, taskStages, tasks } from '../db/schema.ts';
 import { ended, skipStages } from './changes.ts';
 import { type TaskRow, toStages, toTask } from './rows.ts';
+
+/** Whose tasks are looked at: others are not there. */
+export interface TaskOwner {
+  readonly dialect: string;
+  /** `null`: everybody's. */
+  readonly tenant: string | null;
+}
 
 export interface TaskWithStages extends Task {
   readonly stages: readonly Stage[];
@@ -56,19 +63,24 @@ export class TaskStore {
     return toTask(columns);
   }
 
-  async find(id: string, dialect: string): Promise<TaskWithStages | null> {
+  async find(id: string, owner: TaskOwner): Promise<TaskWithStages | null> {
     const [found] = await this.#withStages(
       await this.#orm
         .select()
         .from(tasks)
-        .where(and(eq(tasks.id, id), eq(tasks.dialect, dialect))),
+        .where(and(eq(tasks.id, id), belongsTo(owner))),
     );
     return found ?? null;
   }
 
-  async newest(limit: number): Promise<TaskWithStages[]> {
+  async newest(limit: number, tenant: string | null): Promise<TaskWithStages[]> {
     return await this.#withStages(
-      await this.#orm.select().from(tasks).orderBy(desc(tasks.seq)).limit(limit),
+      await this.#orm
+        .select()
+        .from(tasks)
+        .where(ofTenant(tenant))
+        .orderBy(desc(tasks.seq))
+        .limit(limit),
     );
   }
 
@@ -86,17 +98,13 @@ export class TaskStore {
    * Ends the task where it stands. Whoever works on it loses its claim with this write, and is told.
    * Returns the state that the task is in afterwards, or `null` when there is no such task.
    */
-  async cancel(id: string, dialect: string): Promise<TaskState | null> {
+  async cancel(id: string, owner: TaskOwner): Promise<TaskState | null> {
     return await this.#orm.transaction(async (tx) => {
       const [canceled] = await tx
         .update(tasks)
         .set({ ...ended, state: 'canceled', updatedAt: sql`now()` })
         .where(
-          and(
-            eq(tasks.id, id),
-            eq(tasks.dialect, dialect),
-            inArray(tasks.state, ['pending', 'processing']),
-          ),
+          and(eq(tasks.id, id), belongsTo(owner), inArray(tasks.state, ['pending', 'processing'])),
         )
         .returning({ state: tasks.state });
       if (canceled) {
@@ -107,7 +115,7 @@ export class TaskStore {
       const [row] = await tx
         .select({ state: tasks.state })
         .from(tasks)
-        .where(and(eq(tasks.id, id), eq(tasks.dialect, dialect)));
+        .where(and(eq(tasks.id, id), belongsTo(owner)));
       return row?.state ?? null;
     });
   }
@@ -131,4 +139,12 @@ export class TaskStore {
       .limit(100);
     return rows.map((row) => ({ ...row, promptId: row.promptId as string }));
   }
+}
+
+function belongsTo({ dialect, tenant }: TaskOwner): SQL | undefined {
+  return and(eq(tasks.dialect, dialect), ofTenant(tenant));
+}
+
+function ofTenant(tenant: string | null): SQL | undefined {
+  return tenant === null ? undefined : eq(tasks.tenant, tenant);
 }

@@ -3,6 +3,8 @@ import type { BackendView } from '../../../core/backend.ts';
 import { GatewayError } from '../../../core/errors.ts';
 import type { Workflow } from '../../../core/workflow.ts';
 import type { TaskService } from '../../../tasks/task-service.ts';
+import type { TaskOwner } from '../../../tasks/task-store.ts';
+import type { Caller } from '../../auth.ts';
 import { errorSchema, invalidRequest } from '../../errors.ts';
 import { dialect, parseNewTask, parseTaskId, presentTaskId } from './parse.ts';
 import { presentBackend, presentTask, presentWorkflow } from './present.ts';
@@ -27,24 +29,31 @@ export function tmlsrRoutes({ tasks, workflows, pool }: TmlsrParts): OpenAPIHono
 
   app.openapi(createTaskRoute, async (context) => {
     const body = context.req.valid('json');
-    const task = await tasks.submit(parseNewTask(body, (name) => workflows.find(name)));
+    const { tenant } = context.var.caller;
+    const task = await tasks.submit({
+      ...parseNewTask(body, (name) => workflows.find(name)),
+      tenant,
+    });
     return context.json({ status: 'ok' as const, task_id: presentTaskId(task.id) }, 200);
   });
 
   app.openapi(getTaskRoute, async (context) => {
-    const task = await tasks.find(taskId(context.req.valid('param').task_id), dialect);
+    const task = await tasks.find(
+      taskId(context.req.valid('param').task_id),
+      ownerOf(context.var.caller),
+    );
     return context.json(presentTask(task, new Date(), await tasks.placeOf(task)), 200);
   });
 
   app.openapi(cancelTaskRoute, async (context) => {
-    await tasks.cancel(taskId(context.req.valid('param').task_id), dialect);
+    await tasks.cancel(taskId(context.req.valid('param').task_id), ownerOf(context.var.caller));
     return context.json({ status: 'canceled' as const }, 200);
   });
 
   app.openapi(statsRoute, async (context) => {
     const [counts, newest, backends, each] = await Promise.all([
       tasks.countByState(),
-      tasks.newest(newestTasks),
+      tasks.newest(newestTasks, ownerOf(context.var.caller).tenant),
       pool.list(),
       tasks.workflows(),
     ]);
@@ -70,6 +79,11 @@ export function tmlsrRoutes({ tasks, workflows, pool }: TmlsrParts): OpenAPIHono
   return app;
 }
 
+/** Operators see everybody's tasks. */
+function ownerOf({ tenant, isOperator }: Caller): TaskOwner {
+  return { dialect, tenant: isOperator ? null : tenant };
+}
+
 function taskId(text: string): string {
   const id = parseTaskId(text);
   if (!id) throw new GatewayError('task_not_found', 'There is no such task');
@@ -85,6 +99,7 @@ const taskIdParam = z.object({
   task_id: z.string().openapi({ example: 'f692edeb41cb4a3eaebd2db0044c0778' }),
 });
 
+const closed = { 401: json(errorSchema, 'A key is needed.') };
 const invalid = { 400: json(errorSchema, 'The request is wrong; `field` says where.') };
 const unknown = { 404: json(errorSchema, 'There is no such task.') };
 const ended = { 409: json(errorSchema, 'The task has completed or failed already.') };
@@ -96,7 +111,7 @@ const createTaskRoute = createRoute({
   request: {
     body: { ...json(schema.createTask, 'The source and what to do with it.'), required: true },
   },
-  responses: { 200: json(schema.taskCreated, 'The task is taken on.'), ...invalid },
+  responses: { 200: json(schema.taskCreated, 'The task is taken on.'), ...invalid, ...closed },
 });
 
 const getTaskRoute = createRoute({
@@ -104,7 +119,7 @@ const getTaskRoute = createRoute({
   path: '/tasks/{task_id}',
   summary: 'State, progress and result of a task',
   request: { params: taskIdParam },
-  responses: { 200: json(schema.task, 'The task.'), ...unknown },
+  responses: { 200: json(schema.task, 'The task.'), ...unknown, ...closed },
 });
 
 const cancelTaskRoute = createRoute({
@@ -112,14 +127,19 @@ const cancelTaskRoute = createRoute({
   path: '/tasks/{task_id}',
   summary: 'Cancel a task that waits or runs',
   request: { params: taskIdParam },
-  responses: { 200: json(schema.taskCanceled, 'The task is canceled.'), ...unknown, ...ended },
+  responses: {
+    200: json(schema.taskCanceled, 'The task is canceled.'),
+    ...unknown,
+    ...ended,
+    ...closed,
+  },
 });
 
 const statsRoute = createRoute({
   method: 'get',
   path: '/monitor/stats',
   summary: 'The pool, the queue and the newest tasks',
-  responses: { 200: json(schema.stats, 'The state of the whole.') },
+  responses: { 200: json(schema.stats, 'The state of the whole.'), ...closed },
 });
 
 const healthRoute = createRoute({

@@ -1,0 +1,67 @@
+import { createHash } from 'node:crypto';
+import type { Context, MiddlewareHandler } from 'hono';
+import { GatewayError } from '../core/errors.ts';
+
+/** A key that the settings give to somebody. */
+export interface ApiKey {
+  /** The tenant: whose tasks they are that come with it. */
+  readonly name: string;
+  readonly key: string;
+  /** Whether it may look at everybody's tasks, and change the pool. */
+  readonly isOperator: boolean;
+}
+
+/** Who sent a request. */
+export interface Caller {
+  readonly tenant: string;
+  readonly isOperator: boolean;
+}
+
+declare module 'hono' {
+  interface ContextVariableMap {
+    caller: Caller;
+  }
+}
+
+/** Without keys, whoever reaches the gateway is everybody. */
+const everybody: Caller = { tenant: '', isOperator: true };
+
+/**
+ * Finds out who sends a request: by `Authorization: Bearer KEY` or `X-API-Key: KEY`. Keys are compared
+ * by their digests, which tells nothing of how much of a guess was right.
+ *
+ * @throws GatewayError `unauthorized`.
+ */
+export function identify(keys: readonly ApiKey[]): MiddlewareHandler {
+  const callers = new Map(
+    keys.map(({ name, key, isOperator }) => [digest(key), { tenant: name, isOperator }]),
+  );
+  return async (context, next) => {
+    context.set('caller', callers.size === 0 ? everybody : callerOf(context, callers));
+    await next();
+  };
+}
+
+/** @throws GatewayError `forbidden` where an operator's key is needed. */
+export const operatorsOnly: MiddlewareHandler = async (context, next) => {
+  if (!context.var.caller.isOperator) {
+    throw new GatewayError('forbidden', 'That takes the key of an operator');
+  }
+  await next();
+};
+
+function callerOf(context: Context, callers: ReadonlyMap<string, Caller>): Caller {
+  const [, bearer] = /^Bearer (\S+)$/i.exec(context.req.header('authorization') ?? '') ?? [];
+  const key = bearer ?? context.req.header('x-api-key');
+  const caller = key === undefined ? null : callers.get(digest(key));
+  if (caller) return caller;
+  context.header('WWW-Authenticate', 'Bearer');
+  throw new GatewayError(
+    'unauthorized',
+    'A key is needed, as Authorization: Bearer KEY or X-API-Key: KEY',
+  );
+}
+
+function digest(key: string): string {
+  return createHash('sha256').update(key).digest('base64');
+}
