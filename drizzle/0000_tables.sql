@@ -63,6 +63,7 @@ CREATE TABLE "tasks" (
 	"priority" integer NOT NULL,
 	"tenant" text DEFAULT '' NOT NULL,
 	"rank" timestamp (3) with time zone NOT NULL,
+	"queue_timeout_ms" bigint,
 	"queue_deadline" timestamp (3) with time zone,
 	"run_timeout_ms" bigint,
 	"state" text DEFAULT 'pending' NOT NULL,
@@ -92,5 +93,5 @@ CREATE INDEX "tasks_of_tenant" ON "tasks" USING btree ("tenant","seq");--> state
 CREATE INDEX "tasks_ready" ON "tasks" USING btree ("workflow","tenant","rank","seq") WHERE "tasks"."state" = 'pending' and "tasks"."run_after" is null and "tasks"."avoid" is null;--> statement-breakpoint
 CREATE INDEX "tasks_retried" ON "tasks" USING btree ("rank","seq") WHERE "tasks"."state" = 'pending' and "tasks"."run_after" is null and "tasks"."avoid" is not null;--> statement-breakpoint
 CREATE INDEX "tasks_waiting" ON "tasks" USING btree ("run_after") WHERE "tasks"."state" = 'pending' and "tasks"."run_after" is not null;--> statement-breakpoint
-CREATE INDEX "tasks_expiring" ON "tasks" USING btree ("queue_deadline") WHERE "tasks"."state" = 'pending' and "tasks"."started_at" is null;--> statement-breakpoint
+CREATE INDEX "tasks_expiring" ON "tasks" USING btree ("queue_deadline") WHERE "tasks"."state" = 'pending';--> statement-breakpoint
 CREATE INDEX "tasks_leased" ON "tasks" USING btree ("lease_until") WHERE "tasks"."state" = 'processing';

@@ -101,6 +101,7 @@ export class Gateway implements AsyncDisposable {
       workflows,
       log: new PoolLog(logger),
     });
+    const poolService = new PoolService({ store: backends, pool, membership, workflows });
     const running = new RunningAttempts({
       workflows,
       fetcher,
@@ -111,6 +112,7 @@ export class Gateway implements AsyncDisposable {
       lease,
       attempts,
       pool,
+      wholePool: poolService,
       log,
       downloads: new PQueue({ concurrency: config.transfers.downloads }),
       uploads: new PQueue({ concurrency: config.transfers.uploads }),
@@ -119,6 +121,7 @@ export class Gateway implements AsyncDisposable {
     const dispatcher = new Dispatcher({
       claims,
       pool,
+      wholePool: poolService,
       workflows,
       running,
       notices,
@@ -136,7 +139,6 @@ export class Gateway implements AsyncDisposable {
       lease,
       log,
     });
-    const poolService = new PoolService({ store: backends, pool, membership, workflows });
     const service = new TaskService({
       tasks,
       stats,

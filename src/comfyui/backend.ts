@@ -1,6 +1,11 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { BackendReport, BackendState, Device } from '../core/backend.ts';
+import {
+  type BackendReport,
+  type BackendState,
+  type Device,
+  isInService,
+} from '../core/backend.ts';
 import { type NodeCatalogue, shortcomings } from '../core/capabilities.ts';
 import type { Workflow } from '../core/workflow.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -16,6 +21,10 @@ import { ComfySocket } from './socket.ts';
 const catalogueEveryMs = 120_000;
 const describeEveryMs = 10_000;
 const identifyAgainMs = 1_000;
+/** How old the last message may be when a prompt has come to its end. */
+const deafAfterMs = 1_000;
+
+const onTrial = 'on trial: the next task decides';
 
 interface BackendEventMap {
   /** Its GPU fell idle. */
@@ -56,9 +65,12 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   #state: BackendState = 'offline';
   #reason = 'not reached yet';
   #since = new Date();
+  /** Why it is away, drained (`null`: it is not) or not trusted. */
+  #absence = this.#reason;
+  #draining: string | null = null;
+  #distrust = '';
   /** The server has told what it is and what it can do, over the present connection. */
   #isIdentified = false;
-  #isDraining = false;
   readonly #breaker = new CircuitBreaker();
   /** Those of our tasks that have a prompt here: one, or more while prompts are adopted. */
   readonly #occupants = new Set<Occupant>();
@@ -66,6 +78,8 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   #idleSince = 0;
 
   #lastActiveAt: Date | null = null;
+  /** When its socket last said anything (`performance.now()`). */
+  #heardAt = 0;
   #version: string | null = null;
   #devices: readonly Device[] = [];
   #hasJobs = false;
@@ -88,8 +102,9 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     this.#socket = new ComfySocket(address);
     this.#socket.on('open', () => void this.#opened());
     this.#socket.on('close', (reason) => this.#closed(reason));
+    this.#socket.on('unreachable', (reason) => this.#away(`not reached: ${reason}`));
     this.#socket.on('message', (message) => {
-      this.#lastActiveAt = new Date();
+      this.#heard();
       this.emit('message', message);
     });
   }
@@ -121,7 +136,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
 
   /** Whether it takes tasks, now or when it has done what it does. */
   get isInService(): boolean {
-    return this.#state === 'idle' || this.#state === 'busy';
+    return isInService(this.#state);
   }
 
   /**
@@ -137,11 +152,12 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     this.#running.push(this.#socket.run(this.#stop.signal), this.#keepDescribed());
   }
 
-  /** Stops giving it work, or gives it work again. What it has, it ends. */
-  drain(isDraining: boolean): void {
-    if (isDraining === this.#isDraining) return;
-    this.#isDraining = isDraining;
-    this.#settle(isDraining ? 'drained by an operator' : 'resumed by an operator');
+  /** Stops giving it work, for this reason, or gives it work again. What it has, it ends. */
+  drain(isDraining: boolean, reason = 'drained by an operator'): void {
+    const draining = isDraining ? reason : null;
+    if (draining === this.#draining) return;
+    this.#draining = draining;
+    this.#settle('taken into service again');
   }
 
   /** Whether nothing of ours is on it or in front of it. */
@@ -178,19 +194,19 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
 
   /** Takes the slot, or `null` when the backend is not idle. */
   take(occupant: Occupant): BackendSlot | null {
-    return this.#state === 'idle' ? this.#occupy(occupant, 'it has a task') : null;
+    return this.#state === 'idle' ? this.#occupy(occupant) : null;
   }
 
   /** Takes a slot for a prompt that is there already, whatever else is, reachable or not. */
   takeForAdoption(occupant: Occupant): BackendSlot {
-    return this.#occupy(occupant, 'a prompt is adopted');
+    return this.#occupy(occupant);
   }
 
-  #occupy(occupant: Occupant, reason: string): BackendSlot {
+  #occupy(occupant: Occupant): BackendSlot {
     if (this.#occupants.size === 0) this.#ranSince = performance.now();
     this.#occupants.add(occupant);
     this.#busy.begin(performance.now());
-    this.#settle(reason);
+    this.#settle('it has a task');
     const release = () => {
       if (!this.#occupants.delete(occupant)) return;
       this.#busy.end(performance.now());
@@ -207,6 +223,11 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
       this.#shortcomings.set(workflow.hash, reasons);
     }
     return reasons;
+  }
+
+  /** Whether it has told what it can run. */
+  get isKnown(): boolean {
+    return this.#catalogue !== null;
   }
 
   canRun(workflow: Workflow): boolean {
@@ -247,7 +268,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     if (wasOnTrial) this.#settle('its trial went well');
   }
 
-  /** A task failed for a reason that may lie here; a few in a row end its service. */
+  /** A task failed for a reason that may lie here; a few in a row end its service for a while. */
   failed(reason: string): void {
     if (this.#breaker.fail()) this.#rest(reason);
   }
@@ -259,10 +280,14 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     this.#rest(reason);
   }
 
-  /** Its WebSocket is open and says nothing: a new one is opened. */
-  socketIsDeaf(): void {
+  /**
+   * A prompt has come to its end here. A server tells everyone that its queue has changed: a socket that
+   * is open and did not say so is deaf, and a new one is opened.
+   */
+  promptEnded(): void {
+    if (this.#socket.clientId === null || performance.now() - this.#heardAt < deafAfterMs) return;
     this.#logger.warn({}, 'backend.deaf');
-    this.#socket.renew('it said nothing of a prompt that ran');
+    this.#socket.renew('it said nothing of a prompt that ended');
   }
 
   report(workflows: Iterable<Workflow>): BackendReport {
@@ -286,22 +311,26 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
       warm: this.#warm,
       busyShare: Math.round(this.#busy.share(performance.now()) * 1_000) / 1_000,
       cannotRun,
-      isKnown: this.#catalogue !== null,
+      isKnown: this.isKnown,
     };
   }
 
   /** It is well known what it is before it gets any work; a server that starts may need a while. */
   async #opened(): Promise<void> {
     const { clientId } = this.#socket;
-    this.#lastActiveAt = new Date();
+    const isOver = () => this.#socket.clientId !== clientId || this.#stop.signal.aborted;
+    this.#heard();
     this.emit('reconnected');
-    while (this.#socket.clientId === clientId && !this.#stop.signal.aborted) {
+    while (!isOver()) {
       try {
         await this.#identify();
+        if (isOver()) return;
         this.#isIdentified = true;
         return this.#settle('connected');
       } catch (error) {
+        if (isOver()) return;
         this.#logger.debug({ err: error }, 'backend.unidentified');
+        this.#away(`not known yet: ${(error as Error).message}`);
       }
       await this.#pause(identifyAgainMs);
     }
@@ -311,8 +340,18 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     this.#isIdentified = false;
     // Whether it restarted shows later; that it may have is enough not to count on its memory.
     this.#warm = null;
-    this.#settle(`connection lost: ${reason}`);
+    this.#away(`connection lost: ${reason}`);
     this.emit('reconnected');
+  }
+
+  #away(reason: string): void {
+    this.#absence = reason;
+    this.#settle(reason);
+  }
+
+  #heard(): void {
+    this.#lastActiveAt = new Date();
+    this.#heardAt = performance.now();
   }
 
   async #identify(): Promise<void> {
@@ -355,6 +394,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   }
 
   #rest(reason: string): void {
+    this.#distrust = reason;
     this.#settle(reason);
     this.#running.push(this.#tryLater());
   }
@@ -367,7 +407,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
         const { running, pending } = await this.client.queue(this.#stop.signal);
         if (running.size + pending.size > 0) continue;
         this.#breaker.tryOut();
-        return this.#settle('on trial: the next task decides');
+        return this.#settle(onTrial);
       } catch (error) {
         this.#logger.debug({ err: error }, 'backend.untried');
       }
@@ -378,10 +418,13 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     await delay(ms, undefined, { signal: this.#stop.signal }).catch(() => {});
   }
 
-  /** The one place where the state changes: it follows from everything that is known. */
-  #settle(reason: string): void {
+  /**
+   * The one place where the state changes: it follows from everything that is known. `event`, which made
+   * it look, is the reason where the state has none of its own.
+   */
+  #settle(event: string): void {
     const from = this.#state;
-    const to = this.#derived();
+    const { state: to, reason } = this.#derived(event);
     if (to === from && reason === this.#reason) return;
     if (to !== from) this.#since = new Date();
     this.#state = to;
@@ -398,11 +441,12 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     }
   }
 
-  #derived(): BackendState {
-    if (this.#breaker.isOpen) return 'quarantined';
-    if (this.#isDraining) return 'draining';
-    if (this.#occupants.size > 0) return 'busy';
-    return this.#isIdentified ? 'idle' : 'offline';
+  #derived(event: string): { state: BackendState; reason: string } {
+    if (this.#breaker.isOpen) return { state: 'quarantined', reason: this.#distrust };
+    if (this.#draining !== null) return { state: 'draining', reason: this.#draining };
+    if (this.#occupants.size > 0) return { state: 'busy', reason: 'it has a task' };
+    if (!this.#isIdentified) return { state: 'offline', reason: this.#absence };
+    return { state: 'idle', reason: this.#breaker.isHalfOpen ? onTrial : event };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

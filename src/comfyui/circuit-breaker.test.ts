@@ -21,6 +21,14 @@ describe('CircuitBreaker', () => {
     assert.equal(breaker.fail(), false);
   });
 
+  it('stays open when a task ends well that had begun before', () => {
+    const breaker = new CircuitBreaker();
+    breaker.trip();
+    breaker.succeed();
+    assert.ok(breaker.isOpen);
+    assert.equal(breaker.restMs, 5_000);
+  });
+
   it('rests twice as long after each trial that fails, up to five minutes', () => {
     const breaker = new CircuitBreaker();
     breaker.trip();

@@ -24,7 +24,9 @@ export class CircuitBreaker {
     return Math.min(firstRestMs * 2 ** Math.max(0, this.#trips - 1), longestRestMs);
   }
 
+  /** What it ended well before it was opened says nothing of how it is now. */
   succeed(): void {
+    if (this.#state === 'open') return;
     this.#failures = 0;
     this.#trips = 0;
     this.#state = 'closed';

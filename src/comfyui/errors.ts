@@ -64,7 +64,27 @@ export function executionFailed(error: ExecutionError, prompt: Prompt | null = n
     withoutPaths(lineOf(error.exception_message ?? '')).slice(0, 300) ||
     error.exception_type ||
     'no message';
-  return new GatewayError('execution_failed', `${where} failed: ${message}`, { detail: error });
+  const code = isMissingFile(error, prompt) ? 'workflow_unsupported' : 'execution_failed';
+  return new GatewayError(code, `${where} failed: ${message}`, { detail: error });
+}
+
+/**
+ * Whether the node complains that something which the workflow names (a model, a device) is not there.
+ * Lists of the new kind are not checked when a prompt is posted, so that this is the first to be heard
+ * of it.
+ */
+function isMissingFile(
+  { node_id, exception_message = '' }: ExecutionError,
+  prompt: Prompt | null,
+): boolean {
+  if (!/not found|not available|no such file|does not exist/i.test(exception_message)) return false;
+  const inputs = Object.values(prompt?.[node_id ?? '']?.inputs ?? {});
+  // In quotation marks: the words may occur by chance.
+  return inputs.some(
+    (value) =>
+      typeof value === 'string' &&
+      [`'${value}'`, `"${value}"`].some((quoted) => exception_message.includes(quoted)),
+  );
 }
 
 function nodeOf({ node_id, node_type }: ExecutionError, prompt: Prompt | null): string {

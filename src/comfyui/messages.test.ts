@@ -186,6 +186,26 @@ describe('what clients are told of a backend’s errors', () => {
     });
   }
 
+  it('knows when what the workflow names is not on the server', () => {
+    const loader = { class_type: 'LoadModel', inputs: { model_name: 'x4.pth', device: 'cuda:1' } };
+    const codeOf = (exception_message: string, known: typeof prompt | null = null) =>
+      executionFailed(
+        { node_id: '7', node_type: 'LoadModel', exception_message },
+        known ?? { ...prompt, '7': loader },
+      ).code;
+    for (const message of [
+      "Model in folder 'upscale_models' with filename 'x4.pth' not found.",
+      "device 'cuda:1' is not available",
+      '"x4.pth" does not exist',
+    ]) {
+      assert.equal(codeOf(message), 'workflow_unsupported', message);
+      assert.equal(codeOf(message, prompt), 'execution_failed', message);
+    }
+    for (const message of ["'x4.pth' is damaged", "'input.png' not found", 'x4.pth not found']) {
+      assert.equal(codeOf(message), 'execution_failed', message);
+    }
+  });
+
   it('knows when memory ran out, and what may help', () => {
     const torch = executionFailed({ exception_type: 'torch.OutOfMemoryError' }, null);
     const python = executionFailed(

@@ -9,6 +9,8 @@ interface SocketEventMap {
   open: [clientId: string];
   message: [message: ComfyMessage];
   close: [reason: string];
+  /** A connection could not be opened; it is tried again. */
+  unreachable: [reason: string];
 }
 
 const pingEveryMs = 10_000;
@@ -25,8 +27,6 @@ export class ComfySocket extends EventEmitter<SocketEventMap> {
   readonly #address: BackendAddress;
   #clientId: string | null = null;
   #present: WebSocket | null = null;
-  /** Why the present connection is given up, when it is we who do. */
-  #givenUp: string | null = null;
 
   constructor(address: BackendAddress) {
     super();
@@ -38,9 +38,9 @@ export class ComfySocket extends EventEmitter<SocketEventMap> {
     return this.#clientId;
   }
 
-  /** Gives the present connection up for a new one. */
+  /** Gives the present connection up, at once, for a new one. */
   renew(reason: string): void {
-    this.#givenUp = reason;
+    this.#lost(reason);
     this.#present?.terminate();
   }
 
@@ -65,17 +65,18 @@ export class ComfySocket extends EventEmitter<SocketEventMap> {
         headers,
         ...(serverName ? { servername: serverName } : {}),
         handshakeTimeout: handshakeMs,
+        // Compressing costs more than the few bytes are worth, and holds up the message that frees the GPU.
+        perMessageDeflate: false,
         maxPayload: 64 * 1024 * 1024,
       },
     );
     this.#present = socket;
-    this.#givenUp = null;
     const abort = () => socket.terminate();
     signal.addEventListener('abort', abort, { once: true });
     let reason = 'closed';
     let isOpen = false;
     socket.on('error', (error) => {
-      reason = error.message;
+      reason = reasonOf(error);
     });
     socket.on('open', () => {
       isOpen = true;
@@ -85,17 +86,29 @@ export class ComfySocket extends EventEmitter<SocketEventMap> {
     // Binary frames are previews.
     socket.on('message', (data, isBinary) => {
       const message = isBinary ? null : parseMessage(data.toString());
-      if (message) this.emit('message', message);
+      if (message && this.#clientId === clientId) this.emit('message', message);
     });
     const heartbeat = keepAlive(socket);
     // An 'error' comes before the 'close' of a connection that failed; only the latter is the end.
     await new Promise<void>((resolve) => socket.once('close', () => resolve()));
     clearInterval(heartbeat);
     signal.removeEventListener('abort', abort);
-    this.#clientId = null;
-    if (isOpen) this.emit('close', this.#givenUp ?? reason);
+    if (isOpen) this.#lost(reason);
+    else if (!signal.aborted) this.emit('unreachable', reason);
     return isOpen;
   }
+
+  #lost(reason: string): void {
+    if (this.#clientId === null) return;
+    this.#clientId = null;
+    this.emit('close', reason);
+  }
+}
+
+/** Where a name has several addresses, what went wrong with each is inside, and the message empty. */
+function reasonOf(error: Error): string {
+  const [first] = error instanceof AggregateError ? error.errors : [];
+  return error.message || first?.message || 'no connection';
 }
 
 /** The server sends no heartbeat of its own, but answers pings. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { type ErrorCode, GatewayError } from './errors.ts';
-import { type FailedAttempt, nextStep } from './next-step.ts';
+import { type FailedAttempt, failureRules, nextStep, ruleOf } from './next-step.ts';
 import type { StageName } from './stage.ts';
 
 const policy = { maxAttempts: 3, baseDelayMs: 1_000, maxDelayMs: 1_500 };
@@ -72,5 +73,44 @@ describe('nextStep', () => {
   it('never tries more often than the policy allows', () => {
     const once = { ...policy, maxAttempts: 1 };
     for (const [code] of cases) assert.equal(nextStep(failed(code), 0, once).kind, 'fail');
+  });
+});
+
+describe('docs/failures.md', () => {
+  const text = readFileSync(new URL('../../docs/failures.md', import.meta.url), 'utf8');
+  const rows = text
+    .slice(text.indexOf('| code |'))
+    .trim()
+    .split('\n')
+    .slice(2)
+    .map((line) => line.split('|').map((cell) => cell.trim()));
+  const told = rows.map(([, code = '', fault, attempts, elsewhere, verdict]) => ({
+    code: code.replaceAll('`', ''),
+    fault,
+    rule: { attempts, elsewhere, verdict },
+  }));
+  const inWords = (code: ErrorCode) => {
+    const { attempts, elsewhere, verdict } = ruleOf(code);
+    return { attempts: String(attempts), elsewhere: elsewhere ? 'yes' : 'no', verdict };
+  };
+
+  it('tells every rule as it is, and no other', () => {
+    const codes = Object.keys(failureRules) as ErrorCode[];
+    const rules = codes.map((code) => {
+      return { code, fault: new GatewayError(code, '').fault, rule: inWords(code) };
+    });
+    const classes = [
+      { code: 'every code of the client', fault: 'client', rule: inWords('run_timeout') },
+      { code: 'every code of the source', fault: 'source', rule: inWords('source_timeout') },
+    ];
+    assert.deepEqual(told, [...classes, ...rules]);
+  });
+
+  it('gives a reason for each', () => {
+    for (const row of rows) assert.match(row[6] ?? '', /^[A-Z].*\.$/, row[1]);
+  });
+
+  it('explains every verdict', () => {
+    for (const { rule } of told) assert.ok(text.includes(`\n| ${rule.verdict} | `), rule.verdict);
   });
 });

@@ -72,8 +72,8 @@ const atOnce: FailureRule = { attempts: 1, elsewhere: false, verdict: 'none' };
 /** A task under which this many servers died is not given a third. */
 const deadlyKills = 2;
 
-export function ruleFor(failure: GatewayError): FailureRule {
-  return failureRules[failure.code] ?? atOnce;
+export function ruleOf(code: ErrorCode): FailureRule {
+  return failureRules[code] ?? atOnce;
 }
 
 export interface FailedAttempt {
@@ -93,7 +93,7 @@ export function nextStep(
   policy: RetryPolicy = defaultRetryPolicy,
 ): NextStep {
   const { failure, retries } = attempt;
-  const { attempts, elsewhere } = ruleFor(failure);
+  const { attempts, elsewhere } = ruleOf(failure.code);
   if (attempts === 'each') {
     return attempt.othersCanRun
       ? { kind: 'retry', afterMs: 0, elsewhere, counts: false }

@@ -41,7 +41,10 @@ export interface Situation {
   readonly patienceMs: number;
 }
 
-/** A tenant may be so many tasks ahead of another before that goes before loaded models. */
+/**
+ * A tenant that is so many tasks ahead of another waits for it, whatever models are loaded: one
+ * backend has as many, the one that runs and the one that is made ready.
+ */
 const unevenBy = 2;
 
 /**
@@ -53,20 +56,16 @@ const unevenBy = 2;
  */
 export function schedule(heads: readonly QueuedTask[], situation: Situation): QueuedTask | null {
   const usable = heads.filter((task) => isFor(task, situation)).sort(byRank);
-  const [first] = usable;
-  if (!first) return null;
-  const peers = usable.filter(({ priority }) => priority === first.priority);
-  const [fairest = first] = peers.toSorted(
-    (a, b) => byShare(a, b, situation) || byLoad(a, b, situation) || byRank(a, b),
+  const peers = withoutTheGreedy(ofOnePriority(usable), situation);
+  const overdue = peers.filter((task) => stoodStillMs(task, situation) >= situation.patienceMs);
+  const warm = peers.filter(({ workflow }) => workflow === situation.warm);
+  const byShareOf = (a: QueuedTask, b: QueuedTask) => byShare(a, b, situation);
+  const byLoadOf = (a: QueuedTask, b: QueuedTask) => byLoad(a, b, situation);
+  return (
+    firstOf(overdue, byShareOf, byRank) ??
+    firstOf(warm, byShareOf, byRank) ??
+    firstOf(peers, byShareOf, byLoadOf, byRank)
   );
-  const overdue = peers.find((task) => stoodStillMs(task, situation) >= situation.patienceMs);
-  if (overdue) return overdue;
-  const warm = peers
-    .filter(({ workflow }) => workflow === situation.warm)
-    .sort((a, b) => byShare(a, b, situation) || byRank(a, b))[0];
-  if (!warm) return fairest;
-  const ahead = active(warm, situation) - active(fairest, situation);
-  return ahead >= unevenBy ? fairest : warm;
 }
 
 /** The lines among which tasks are equal but for their order. */
@@ -80,21 +79,41 @@ function isFor(task: QueuedTask, { backend, canRun, othersCanRun }: Situation): 
   return !task.avoid.includes(backend) || !othersCanRun(task);
 }
 
+/** The tasks that are equal to the first in priority, before any that is above them. */
+function ofOnePriority(usable: readonly QueuedTask[]): QueuedTask[] {
+  const [first] = usable;
+  if (!first) return [];
+  // What has aged to the front brings no others of its priority with it.
+  const above = usable.findIndex(({ priority }) => priority > first.priority);
+  const before = above < 0 ? usable : usable.slice(0, above);
+  return before.filter(({ priority }) => priority === first.priority);
+}
+
+function withoutTheGreedy(peers: readonly QueuedTask[], situation: Situation): QueuedTask[] {
+  const least = Math.min(...peers.map((task) => active(task, situation)));
+  return peers.filter((task) => active(task, situation) - least < unevenBy);
+}
+
+type Order = (a: QueuedTask, b: QueuedTask) => number;
+
+function firstOf(tasks: readonly QueuedTask[], ...orders: readonly Order[]): QueuedTask | null {
+  const order: Order = (a, b) => orders.reduce((before, by) => before || by(a, b), 0);
+  return tasks.toSorted(order)[0] ?? null;
+}
+
 function byRank(a: QueuedTask, b: QueuedTask): number {
   return a.rank - b.rank;
 }
 
 function byShare(a: QueuedTask, b: QueuedTask, situation: Situation): number {
-  if (a.tenant === b.tenant) return 0;
   return (
     active(a, situation) - active(b, situation) || servedAt(a, situation) - servedAt(b, situation)
   );
 }
 
 /** A workflow that few others hold first: so a cold pool divides itself among the workflows. */
-function byLoad(a: QueuedTask, b: QueuedTask, { warm, warmElsewhere }: Situation): number {
-  const holders = ({ workflow }: QueuedTask) =>
-    workflow === warm ? -1 : (warmElsewhere.get(workflow) ?? 0);
+function byLoad(a: QueuedTask, b: QueuedTask, { warmElsewhere }: Situation): number {
+  const holders = ({ workflow }: QueuedTask) => warmElsewhere.get(workflow) ?? 0;
   return holders(a) - holders(b);
 }
 

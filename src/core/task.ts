@@ -32,7 +32,7 @@ export interface NewTask {
   readonly priority?: number;
   /** On whose account: within one priority all tenants get equal shares. */
   readonly tenant?: string;
-  /** How long it may wait for its first attempt, milliseconds; `null` for ever. */
+  /** How long it may wait for an attempt, milliseconds; `null` for ever. */
   readonly queueTimeoutMs?: number | null;
   /** How long a prompt of it may take, milliseconds; `null` for ever. */
   readonly runTimeoutMs?: number | null;
@@ -45,7 +45,7 @@ export interface Task extends Omit<NewTask, 'queueTimeoutMs'> {
   readonly priority: number;
   readonly tenant: string;
   readonly runTimeoutMs: number | null;
-  /** It fails unless its first attempt has begun by then. */
+  /** While it waits: it fails unless an attempt has begun by then. */
   readonly queueDeadline: Date | null;
   /** How many attempts were begun; the number of the present one, which fences its writes. */
   readonly attempt: number;

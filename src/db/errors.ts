@@ -14,8 +14,12 @@ const connection = new Set([
   'ETIMEDOUT',
 ]);
 
-/** Turns the loss of the database into `unavailable`; any other error stays what it is. */
+/**
+ * Turns the loss of the database into `unavailable`; any other error stays what it is, above all one
+ * that tells of somebody else who refused a connection.
+ */
 export function translateDatabaseError(error: unknown): unknown {
+  if (error instanceof GatewayError) return error;
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const code = 'code' in cause ? String(cause.code) : '';
     if (connection.has(code) || passing.test(code)) {

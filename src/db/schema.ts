@@ -41,6 +41,8 @@ export const tasks = pgTable(
     tenant: text('tenant').notNull().default(''),
     /** Its place in the order: its arrival, moved back by what its priority is worth. */
     rank: instant('rank').notNull(),
+    queueTimeoutMs: bigint('queue_timeout_ms', { mode: 'number' }),
+    /** It waits no longer than that; put off whenever it has to wait anew. */
     queueDeadline: instant('queue_deadline'),
     runTimeoutMs: bigint('run_timeout_ms', { mode: 'number' }),
     state: text('state').$type<TaskState>().notNull().default('pending'),
@@ -74,9 +76,7 @@ export const tasks = pgTable(
     index('tasks_waiting')
       .on(t.runAfter)
       .where(sql`${t.state} = 'pending' and ${t.runAfter} is not null`),
-    index('tasks_expiring')
-      .on(t.queueDeadline)
-      .where(sql`${t.state} = 'pending' and ${t.startedAt} is null`),
+    index('tasks_expiring').on(t.queueDeadline).where(sql`${t.state} = 'pending'`),
     index('tasks_leased').on(t.leaseUntil).where(sql`${t.state} = 'processing'`),
     check(
       'tasks_owned_while_processing',

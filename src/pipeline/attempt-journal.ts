@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Claim, PastAttempt } from '../core/attempt.ts';
 import type { StageName, StageProgress } from '../core/stage.ts';
 import type { TaskError, TaskOutput } from '../core/task.ts';
@@ -126,10 +127,14 @@ export class AttemptJournal {
     this.#beside(() => this.#store.progressStage(this.claim, name, progress));
   }
 
-  /** A write that fails is left out: it is no reason to fail a task. */
+  /**
+   * A write that fails is left out: it is no reason to fail a task. It begins when the work, which may
+   * be about to give a GPU its next prompt, has something to wait for.
+   */
   #beside(write: () => Promise<void>): void {
     this.#pending += 1;
     this.#written = this.#written
+      .then(() => nextTurn())
       .then(write)
       .catch(() => {})
       .finally(() => {

@@ -11,6 +11,7 @@ import type { MediaProbe } from '../media/probe.ts';
 import type { Spool } from '../media/spool.ts';
 import type { LeaseClock } from '../pool/lease-clock.ts';
 import type { Seat } from '../pool/seat.ts';
+import { SeatLostError } from '../pool/waiting-room.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { ClaimLostError } from '../tasks/attempt-store.ts';
 import type { QueueStats } from '../tasks/queue-stats.ts';
@@ -209,7 +210,7 @@ async function submit(
   const prompt = bind(workflow, { inputName: name, filenamePrefix, size });
 
   // Whoever took over meanwhile found no prompt and began anew: this one must not come after.
-  if (!lease.isSure) throw new ClaimLostError(journal.claim.task.id);
+  if (!lease.isSure) throw new SeatLostError('The leases may have run out');
   journal.posting();
   let isFresh = false;
   try {

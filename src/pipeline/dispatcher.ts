@@ -4,6 +4,7 @@ import type { Claim } from '../core/attempt.ts';
 import { lineOf, type QueuedTask, type Share, schedule } from '../core/schedule.ts';
 import type { Notices } from '../db/notices.ts';
 import type { Pool } from '../pool/pool.ts';
+import type { PoolService } from '../pool/pool-service.ts';
 import type { ClaimStore } from '../tasks/claim-store.ts';
 import type { TaskLog } from '../telemetry/task-log.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
@@ -17,6 +18,8 @@ const mostLines = 1_000;
 export interface DispatcherParts {
   readonly claims: ClaimStore;
   readonly pool: Pool;
+  /** With the backends of other gateways. */
+  readonly wholePool: Pick<PoolService, 'canRunElsewhere'>;
   readonly workflows: WorkflowRegistry;
   readonly running: RunningAttempts;
   readonly notices: Notices;
@@ -93,9 +96,9 @@ export class Dispatcher {
 
   /** Claims a task for each backend that has room: its GPU is idle, or will want the next one. */
   async #fillRoom(): Promise<void> {
-    const { pool, claims, workflows } = this.#parts;
+    const { pool, claims, workflows, running } = this.#parts;
     const backends = pool.withRoom();
-    if (backends.length === 0) return;
+    if (backends.length === 0 || !running.mayBegin) return;
     const names = workflows.names;
     let heads = await claims.heads(names);
     for (const backend of backends) {
@@ -113,7 +116,8 @@ export class Dispatcher {
     const claim = graph && (await claims.claim(chosen.id, backend.label));
     if (!claim) return false;
     this.#noteService(claim.task);
-    const guest = { taskId: claim.task.id, workflow: graph.name, graph };
+    const { avoid } = chosen;
+    const guest = { taskId: claim.task.id, workflow: graph.name, graph, avoid };
     const seat = pool.seatBefore(backend, guest);
     if (seat) running.begin(claim, seat);
     // It went away meanwhile.
@@ -122,24 +126,19 @@ export class Dispatcher {
   }
 
   async #situation(backend: Backend, heads: readonly QueuedTask[]) {
-    const { pool, workflows, patienceMs } = this.#parts;
-    const can = (candidate: Backend, name: string) => {
-      const workflow = workflows.find(name);
-      return workflow !== null && candidate.canRun(workflow);
-    };
+    const { pool, wholePool, workflows, patienceMs } = this.#parts;
     return {
       backend: backend.label,
       warm: backend.holds,
       warmElsewhere: holders(pool.backends.filter((other) => other !== backend)),
-      canRun: (name: string) => can(backend, name),
-      othersCanRun: ({ workflow, avoid }: QueuedTask) =>
-        pool.backends.some(
-          (other) =>
-            other !== backend &&
-            other.isInService &&
-            !avoid.includes(other.label) &&
-            can(other, workflow),
-        ),
+      canRun: (name: string) => {
+        const workflow = workflows.find(name);
+        return workflow !== null && backend.canRun(workflow);
+      },
+      othersCanRun: ({ workflow: name, avoid }: QueuedTask) => {
+        const workflow = workflows.find(name);
+        return workflow !== null && wholePool.canRunElsewhere(workflow, [...avoid, backend.label]);
+      },
       shares: await this.#shares(heads),
       lineServedAt: (task: QueuedTask) => this.#servedAt.get(lineOf(task)) ?? null,
       now: Date.now(),

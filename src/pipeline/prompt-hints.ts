@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import type { Backend } from '../comfyui/backend.ts';
 import type { ComfyMessage } from '../comfyui/messages.ts';
 import type { StageProgress } from '../core/stage.ts';
@@ -17,27 +17,20 @@ export class PromptHints implements Disposable {
   readonly #backend: Backend;
   readonly #hinted: HintedPrompt;
   readonly #progress: PromptProgress;
-  readonly #clientId: string;
   #mayBeOver = Promise.withResolvers<void>();
   #heardAt: number | null = null;
 
   constructor(backend: Backend, hinted: HintedPrompt) {
     this.#backend = backend;
     this.#hinted = hinted;
-    this.#clientId = backend.clientId;
     this.#progress = new PromptProgress(hinted.prompt);
     backend.on('message', this.#receive);
-    backend.on('reconnected', this.#wake);
+    backend.on('reconnected', this.#lose);
   }
 
   /** When the last message about the prompt came (`performance.now()`). */
   get heardAt(): number | null {
     return this.#heardAt;
-  }
-
-  /** Whether a socket that was open all the time said nothing. */
-  get isDeaf(): boolean {
-    return this.#heardAt === null && this.#backend.clientId === this.#clientId;
   }
 
   /** Resolves when it is worth looking: at a hint, or when the time has passed. */
@@ -50,30 +43,40 @@ export class PromptHints implements Disposable {
     const wasHinted = await Promise.race([hinted, elapsed]);
     timer.abort();
     signal.throwIfAborted();
-    if (wasHinted) this.#mayBeOver = Promise.withResolvers<void>();
+    if (!wasHinted) return;
+    this.#mayBeOver = Promise.withResolvers<void>();
+    // Whoever has the GPU next posts before we ask for more.
+    await nextTurn();
   }
 
   readonly #wake = () => this.#mayBeOver.resolve();
+
+  /** The prompt was posted for a socket that is gone: nothing more will be heard of it. */
+  readonly #lose = () => {
+    this.#heardAt = null;
+    this.#wake();
+  };
 
   readonly #receive = (message: ComfyMessage) => {
     const { promptId, onProgress, onGpuFree } = this.#hinted;
     if (message.type === 'status' || message.data.prompt_id !== promptId) return;
     this.#heardAt = performance.now();
-    if (isLast(message)) {
-      onGpuFree();
-      return this.#wake();
-    }
+    if (isLast(message) || message.type === 'execution_success') onGpuFree();
+    if (isLast(message)) return this.#wake();
     const progress = this.#progress.follow(message);
     if (progress) onProgress(progress);
   };
 
   [Symbol.dispose](): void {
     this.#backend.off('message', this.#receive);
-    this.#backend.off('reconnected', this.#wake);
+    this.#backend.off('reconnected', this.#lose);
   }
 }
 
-/** History is always there when `executing {node: null}` is. */
+/**
+ * History is always there when `executing {node: null}` is. A success is told before that: nothing is
+ * left to run then, and what is posted meanwhile is not held up by the server's bookkeeping.
+ */
 function isLast(message: ComfyMessage): boolean {
   return message.type === 'executing' && message.data.node === null;
 }

@@ -72,12 +72,12 @@ export class Recovery {
 
   /** One round of picking up. */
   async sweep(): Promise<void> {
-    const { claims, pool, dispatcher, log } = this.#parts;
-    for (const claim of await claims.takeOver(pool.labels)) {
+    const { claims, pool, running, dispatcher, log } = this.#parts;
+    for (const claim of await claims.takeOver(pool.labels, running.taskIds)) {
       log.attemptAdopted(claim);
       dispatcher.adopt(claim);
     }
-    const requeued = await claims.requeueAbandoned(abandonedAfterMs);
+    const requeued = await claims.requeueAbandoned(abandonedAfterMs, running.taskIds);
     const woken = await claims.wakeWaiting();
     if (requeued + woken > 0) dispatcher.wake();
     for (const id of await claims.expireQueued()) log.taskExpired(id);

@@ -10,7 +10,7 @@ import { toStoreError } from '../tasks/errors.ts';
 import { reached } from '../telemetry/milestones.ts';
 import { type AttemptParts, NeverPostedError, runAttempt } from './attempt.ts';
 import { AttemptJournal } from './attempt-journal.ts';
-import { type SettleParts, settleFailure, settleSuccess } from './settle-failure.ts';
+import { judgeBackend, type SettleParts, settleFailure, settleSuccess } from './settle-failure.ts';
 import { withdrawPrompt } from './withdraw-prompt.ts';
 
 /** After that a prompt which cannot be withdrawn is left to the sweep. */
@@ -35,6 +35,7 @@ interface Running {
 export class RunningAttempts {
   readonly #parts: RunningParts;
   readonly #running = new Map<string, Running>();
+  readonly #graceOver = new AbortController();
 
   constructor(parts: RunningParts) {
     this.#parts = parts;
@@ -45,8 +46,15 @@ export class RunningAttempts {
     return [...this.#running.keys()];
   }
 
+  /** Whether anything may be begun: not by a gateway that slept, until it has renewed its leases. */
+  get mayBegin(): boolean {
+    return this.#parts.lease.isSure;
+  }
+
   /** Works on the task from here on; its seat is given up in the end. */
   begin(claim: Claim, seat: Seat): void {
+    // It was lost to another gateway, and came back, before a renewal could tell.
+    this.lose(claim.task.id);
     const abort = new AbortController();
     const journal = new AttemptJournal(this.#parts.attempts, claim);
     const done = this.#attempt(journal, seat, abort.signal).finally(() => {
@@ -70,12 +78,15 @@ export class RunningAttempts {
 
   /**
    * Lets go of everything, so that other gateways can go on with it: at once of what waits or runs, and
-   * after `graceMs` of results that are on their way to the store.
+   * after `graceMs` of results that are on their way to the store and of prompts that are withdrawn.
    */
   async detach(graceMs: number): Promise<void> {
     const all = [...this.#running.values()];
     const grace = new AbortController();
-    const isOver = delay(graceMs, undefined, { signal: grace.signal }).catch(() => {});
+    const isOver = delay(graceMs, undefined, { signal: grace.signal }).then(
+      () => this.#graceOver.abort(),
+      () => {},
+    );
     await Promise.all(
       all.map(async ({ journal, abort, done }) => {
         if (journal.stage === 'upload') await Promise.race([done, isOver]);
@@ -97,13 +108,17 @@ export class RunningAttempts {
       if (isBegunInVain(claim)) throw exhausted();
       await runAttempt({ ...this.#parts, journal, seat, signal });
       log.taskCompleted(claim);
-      await settleSuccess(this.#parts, journal, seat.backend);
     } catch (thrown) {
       await this.#settle(journal, seat.backend, signal.aborted ? signal.reason : thrown).catch(
         // The lease runs out, and whoever sweeps next finds the task as it is.
-        (error) => log.settleFailed(claim, error),
+        (error) =>
+          error instanceof ClaimLostError ? log.claimLost(claim) : log.settleFailed(claim, error),
       );
+      return;
     }
+    await settleSuccess(this.#parts, journal, seat.backend).catch((error) =>
+      log.settleFailed(claim, error),
+    );
   }
 
   async #settle(journal: AttemptJournal, backend: Backend, thrown: unknown): Promise<void> {
@@ -123,6 +138,7 @@ export class RunningAttempts {
     // Without the database nothing can be decided. What runs goes on, and whoever reaches the
     // database first takes the attempt over when its lease has run out.
     if (failure.code === 'unavailable') return log.attemptDetached(claim);
+    judgeBackend(this.#parts, journal, backend, failure);
     // Whatever becomes of the task, nothing of this attempt stays on the backend; while something
     // runs there, the slot stays taken.
     await this.#withdraw(journal, backend);
@@ -142,7 +158,7 @@ export class RunningAttempts {
     try {
       const promptId = journal.postedPromptId;
       if (promptId) {
-        const deadline = AbortSignal.timeout(withdrawMs);
+        const deadline = AbortSignal.any([AbortSignal.timeout(withdrawMs), this.#graceOver.signal]);
         await withdrawPrompt(client, promptId, hasJobs, deadline);
         await client.forget(promptId, deadline);
       }

@@ -1,8 +1,9 @@
 import type { Backend } from '../comfyui/backend.ts';
 import type { GatewayError } from '../core/errors.ts';
-import { type NextStep, nextStep, type RetryPolicy, ruleFor } from '../core/next-step.ts';
+import { type NextStep, nextStep, type RetryPolicy, ruleOf } from '../core/next-step.ts';
 import type { TaskError } from '../core/task.ts';
 import type { Pool } from '../pool/pool.ts';
+import type { PoolService } from '../pool/pool-service.ts';
 import type { TaskLog } from '../telemetry/task-log.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
 import type { AttemptJournal } from './attempt-journal.ts';
@@ -11,12 +12,14 @@ const freeMemoryMs = 10_000;
 
 export interface SettleParts {
   readonly pool: Pool;
+  /** With the backends of other gateways. */
+  readonly wholePool: Pick<PoolService, 'fitness' | 'canRunElsewhere'>;
   readonly workflows: WorkflowRegistry;
   readonly retryPolicy: RetryPolicy;
   readonly log: TaskLog;
 }
 
-/** Decides what becomes of the task, and of the backend where it failed, and writes it down. */
+/** Decides what becomes of the task, and writes it down. */
 export async function settleFailure(
   parts: SettleParts,
   journal: AttemptJournal,
@@ -24,7 +27,6 @@ export async function settleFailure(
   failure: GatewayError,
 ): Promise<void> {
   const { claim, stage } = journal;
-  judge(parts, journal, backend, failure);
   const workflow = parts.workflows.find(claim.task.workflow);
   const next = nextStep(
     {
@@ -32,7 +34,8 @@ export async function settleFailure(
       stage,
       retries: claim.task.retries,
       past: await journal.past(),
-      othersCanRun: workflow !== null && parts.pool.ableTo(workflow).length > 0,
+      // One that is away or drained now may be back in a minute.
+      othersCanRun: workflow !== null && parts.wholePool.fitness(workflow).able > 0,
     },
     Math.random(),
     parts.retryPolicy,
@@ -53,20 +56,20 @@ export async function settleSuccess(
   backend.succeeded();
   if (journal.claim.task.retries === 0) return;
   for (const { backend: label, error } of await journal.past()) {
-    if (label === backend.label || error.code !== 'execution_failed') continue;
+    if (label === backend.label || ruleOf(error.code).verdict !== 'blamed') continue;
     pool.get(label)?.failed('tasks that failed here succeeded elsewhere');
   }
 }
 
 /** What the failure says of the backend takes effect at once, whatever becomes of the task. */
-function judge(
-  { workflows }: SettleParts,
+export function judgeBackend(
+  { workflows }: Pick<SettleParts, 'workflows'>,
   { claim }: AttemptJournal,
   backend: Backend,
   failure: GatewayError,
 ): void {
   const workflow = workflows.find(claim.task.workflow);
-  switch (ruleFor(failure).verdict) {
+  switch (ruleOf(failure.code).verdict) {
     case 'unable':
       if (workflow) backend.markUnable(workflow, failure.message);
       break;

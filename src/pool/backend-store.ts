@@ -40,11 +40,13 @@ export class BackendStore {
   readonly #orm: Orm;
   readonly #owner: string;
   readonly #lease;
+  readonly #present;
 
   constructor(orm: Orm, { owner, leaseMs }: BackendStoreOptions) {
     this.#orm = orm;
     this.#owner = owner;
     this.#lease = sql`now() + ${leaseMs} * interval '1 ms'`;
+    this.#present = sql`now() + ${leaseMs / 2} * interval '1 ms'`;
   }
 
   /**
@@ -70,10 +72,12 @@ export class BackendStore {
           .values(labels.toSorted().map((label) => ({ label })))
           .onConflictDoUpdate({ target: backends.label, set: { knownAt: sql`now()` } });
       }
+      // One that has not renewed for half a lease is as good as dead: what others leave for it would
+      // lie idle.
       const alive = await tx
         .select({ id: gateways.id })
         .from(gateways)
-        .where(gt(gateways.leaseUntil, sql`now()`));
+        .where(gt(gateways.leaseUntil, this.#present));
       return { gateways: alive.map(({ id }) => id), backends: await list(tx) };
     });
   }

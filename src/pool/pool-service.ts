@@ -51,6 +51,17 @@ export class PoolService {
     return { able, inService, unable, total: records.length };
   }
 
+  /** Whether a backend that is none of these takes tasks at present, and can run the workflow. */
+  canRunElsewhere(workflow: Workflow, than: readonly string[]): boolean {
+    const { membership, pool } = this.#parts;
+    return membership.records.some(({ label, report }) => {
+      if (than.includes(label)) return false;
+      const backend = pool.get(label);
+      if (backend) return backend.isInService && backend.canRun(workflow);
+      return isInService(report?.state) && !report?.cannotRun[workflow.name];
+    });
+  }
+
   /**
    * Adds a backend for all gateways, from now on and after a restart.
    *

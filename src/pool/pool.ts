@@ -1,6 +1,5 @@
 import type { BackendAddress } from '../comfyui/address.ts';
 import { Backend, type Occupant } from '../comfyui/backend.ts';
-import type { Workflow } from '../core/workflow.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { Seat } from './seat.ts';
 import { type Guest, WaitingRoom } from './waiting-room.ts';
@@ -48,12 +47,17 @@ export class Pool implements AsyncDisposable {
     return backend;
   }
 
-  /** Gives a backend no more work; when it is vacant it is let go of, and `true` is returned. */
+  /**
+   * Gives a backend no more work, that of its own which waits for it included; when it is vacant it is
+   * let go of, and `true` is returned.
+   */
   async remove(label: string): Promise<boolean> {
     const backend = this.get(label);
     if (!backend) return true;
     this.#backends.delete(label);
     this.#leaving.set(label, backend);
+    // It would go on with whatever waits for a GPU, and never be vacant.
+    backend.drain(true, 'it leaves the pool');
     if (!backend.isVacant) return false;
     this.#leaving.delete(label);
     await backend[Symbol.asyncDispose]();
@@ -80,11 +84,6 @@ export class Pool implements AsyncDisposable {
   /** Those for which a task may be made ready: idle ones first, the longest idle before the others. */
   withRoom(): Backend[] {
     return this.backends.filter((backend) => backend.hasRoom).sort((a, b) => b.idleMs - a.idleMs);
-  }
-
-  /** Those that could take the workflow's tasks, now or when they have done what they do. */
-  ableTo(workflow: Workflow): Backend[] {
-    return this.backends.filter((backend) => backend.isInService && backend.canRun(workflow));
   }
 
   /** Whether the queue holds tasks beyond those that have a seat. */

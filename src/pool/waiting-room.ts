@@ -11,6 +11,8 @@ export class SeatLostError extends Error {
 export interface Guest extends Occupant {
   readonly taskId: string;
   readonly graph: Workflow;
+  /** Backends where it failed: another is waited for. */
+  readonly avoid: readonly string[];
 }
 
 interface Waiter {
@@ -22,7 +24,10 @@ interface Waiter {
 
 /** A backend that is away for less than this is waited for: its input need not be sent again. */
 const awayMs = 3_000;
-/** An idle backend whose next task is being made ready waits so long before it loads other models. */
+/**
+ * An idle backend whose next task is being made ready waits so long before it loads other models, which
+ * takes as long at least.
+ */
 const beforeSwitchMs = 1_000;
 /** After a decision to wait for a faster backend it is looked at again. */
 const reconsiderMs = 250;
@@ -37,6 +42,8 @@ export class WaitingRoom implements Disposable {
   readonly #backends: () => Iterable<Backend>;
   readonly #waiters: Waiter[] = [];
   readonly #timers = new Set<NodeJS.Timeout>();
+  /** Idle backends that are going to be offered once more. */
+  readonly #offeredAgain = new Set<Backend>();
   /** Whether the queue holds tasks beyond those that have a seat. */
   isMoreToCome = false;
 
@@ -46,6 +53,9 @@ export class WaitingRoom implements Disposable {
 
   /** Gives the idle backend to who waits; `false` when nobody does. */
   offer(backend: Backend): boolean {
+    const own = this.#waiters.find(({ preferred }) => preferred === backend);
+    // It came back without what the task needs.
+    if (own && !backend.canRun(own.guest.graph)) this.#sendAway(own);
     const waiter =
       this.#waiters.find(({ preferred }) => preferred === backend) ??
       this.#waiters.find(({ guest }) => this.#mayMove(guest, backend));
@@ -74,8 +84,7 @@ export class WaitingRoom implements Disposable {
     this.#later(awayMs, () => {
       if (backend.isInService) return;
       for (const waiter of this.#waiters.filter(({ preferred }) => preferred === backend)) {
-        this.#leave(waiter);
-        waiter.reject(new SeatLostError(`${backend.label} is ${backend.state}`));
+        this.#sendAway(waiter);
       }
     });
   }
@@ -92,42 +101,47 @@ export class WaitingRoom implements Disposable {
   #take(guest: Guest, backend: Backend): BackendSlot | null {
     if (backend.state !== 'idle') return null;
     if (this.#isBetterLater(guest, backend)) {
-      this.#later(reconsiderMs, () => this.#offerIfIdle(backend));
+      this.#offerAgain(backend, reconsiderMs);
       return null;
     }
     return backend.take(guest);
   }
 
   /** Whether an idle backend may take a task that was made ready for another. */
-  #mayMove({ graph }: Guest, backend: Backend): boolean {
-    if (!backend.canRun(graph)) return false;
+  #mayMove({ graph, avoid }: Guest, backend: Backend): boolean {
+    if (!backend.canRun(graph) || avoid.includes(backend.label)) return false;
     const isForIt = backend.hasRoom || backend.warm === graph.name;
     if (isForIt || backend.idleMs >= beforeSwitchMs) return true;
-    if (backend.state === 'idle') {
-      this.#later(beforeSwitchMs - backend.idleMs, () => this.#offerIfIdle(backend));
-    }
+    if (backend.state === 'idle') this.#offerAgain(backend, beforeSwitchMs - backend.idleMs);
     return false;
   }
 
   /**
    * When the queue is empty, the last tasks decide when everything is done: one that a slow backend
-   * would take now may end sooner on a fast one.
+   * would take now, or one that has to load its models first, may end sooner where others run.
    */
   #isBetterLater(guest: Guest, backend: Backend): boolean {
     if (this.isMoreToCome) return false;
-    const hereMs = backend.runTimes.expectedMs(guest.workflow);
-    if (hereMs === null) return false;
     const runners = [...this.#backends()].flatMap((other) => {
       if (other === backend || other.state !== 'busy' || !other.canRun(guest.graph)) return [];
-      const taskMs = other.runTimes.expectedMs(guest.workflow);
+      const taskMs = expectedMs(guest, other, other.holds);
       return taskMs === null ? [] : [{ taskMs, freeInMs: freeInMs(other, taskMs) }];
     });
+    if (runners.length === 0) return false;
+    // Where it never ran it is no faster than elsewhere, and its models are not loaded.
+    const elsewhereMs = Math.min(...runners.map(({ taskMs }) => taskMs));
+    const hereMs = expectedMs(guest, backend, backend.warm) ?? elsewhereMs + beforeSwitchMs;
     const others = this.#waiters.filter((waiter) => waiter.guest !== guest);
     return endsSoonerLater(hereMs, runners, others.length);
   }
 
-  #offerIfIdle(backend: Backend): void {
-    if (backend.state === 'idle') this.offer(backend);
+  #offerAgain(backend: Backend, afterMs: number): void {
+    if (this.#offeredAgain.has(backend)) return;
+    this.#offeredAgain.add(backend);
+    this.#later(afterMs, () => {
+      this.#offeredAgain.delete(backend);
+      if (backend.state === 'idle') this.offer(backend);
+    });
   }
 
   async #wait(guest: Guest, preferred: Backend, signal: AbortSignal): Promise<BackendSlot> {
@@ -147,6 +161,12 @@ export class WaitingRoom implements Disposable {
     }
   }
 
+  #sendAway(waiter: Waiter): void {
+    const { label, state } = waiter.preferred;
+    this.#leave(waiter);
+    waiter.reject(new SeatLostError(`${label} is ${state}`));
+  }
+
   #leave(waiter: Waiter): void {
     const index = this.#waiters.indexOf(waiter);
     if (index >= 0) this.#waiters.splice(index, 1);
@@ -163,6 +183,16 @@ export class WaitingRoom implements Disposable {
   [Symbol.dispose](): void {
     for (const timer of this.#timers) clearTimeout(timer);
   }
+}
+
+/** How long the backend takes for it with these models loaded, milliseconds; `null`: not known. */
+function expectedMs(
+  { workflow }: Guest,
+  { runTimes }: Backend,
+  loaded: string | null,
+): number | null {
+  const ms = runTimes.expectedMs(workflow);
+  return ms === null || loaded === workflow ? ms : ms + beforeSwitchMs;
 }
 
 function freeInMs({ runningMs }: Backend, taskMs: number): number {

@@ -129,7 +129,7 @@ export class AttemptStore {
 
   async fail(claim: Claim, error: TaskError): Promise<void> {
     await this.#fenced(claim, { ...ended, state: 'failed', error }, async (tx) => {
-      await closeFailed(tx, claim, error);
+      await blame(tx, claim, error);
       // The stage that failed says why; those after it never begin.
       await tx
         .update(taskStages)
@@ -151,7 +151,7 @@ export class AttemptStore {
         : {}),
     };
     await this.#fenced(claim, change, async (tx) => {
-      await closeFailed(tx, claim, error);
+      await blame(tx, claim, error);
       await resetStages(tx, claim.task.id);
       if (plan.afterMs === 0) await notify(tx, 'ready', claim.task.id);
     });
@@ -244,9 +244,7 @@ export class AttemptStore {
   }
 }
 
-async function closeFailed(tx: Orm, { attempt }: Claim, error: TaskError): Promise<void> {
-  await tx
-    .update(attempts)
-    .set({ error, finishedAt: sql`now()` })
-    .where(eq(attempts.id, attempt.id));
+/** The attempt is closed when nothing of it is left on its backend, which may be later. */
+async function blame(tx: Orm, { attempt }: Claim, error: TaskError): Promise<void> {
+  await tx.update(attempts).set({ error }).where(eq(attempts.id, attempt.id));
 }

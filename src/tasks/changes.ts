@@ -1,12 +1,17 @@
 import { and, eq, inArray, sql } from 'drizzle-orm';
 import type { Orm } from '../db/connect.ts';
-import { taskStages } from '../db/schema.ts';
+import { taskStages, tasks } from '../db/schema.ts';
 
 /** Parts of a task's moves from state to state that several of them have in common. */
 
 const unowned = { owner: null, leaseUntil: null };
 export const ended = { ...unowned, runAfter: null, finishedAt: sql`now()` };
-export const backInQueue = { ...unowned, state: 'pending' as const, updatedAt: sql`now()` };
+export const backInQueue = {
+  ...unowned,
+  state: 'pending' as const,
+  queueDeadline: sql`now() + ${tasks.queueTimeoutMs} * interval '1 ms'`,
+  updatedAt: sql`now()`,
+};
 
 export async function resetStages(tx: Orm, taskId: string): Promise<void> {
   await tx

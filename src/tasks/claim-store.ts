@@ -1,5 +1,17 @@
 import { randomUUID } from 'node:crypto';
-import { and, count, eq, getTableColumns, inArray, isNotNull, isNull, ne, sql } from 'drizzle-orm';
+import {
+  and,
+  count,
+  eq,
+  getTableColumns,
+  inArray,
+  isNotNull,
+  isNull,
+  ne,
+  notInArray,
+  type SQL,
+  sql,
+} from 'drizzle-orm';
 import type { Claim } from '../core/attempt.ts';
 import type { QueuedTask, Share } from '../core/schedule.ts';
 import type { TaskError } from '../core/task.ts';
@@ -21,7 +33,7 @@ export interface ClaimStoreOptions {
 const retriedAtOnce = 50;
 
 /** A task that was begun so often without ever reaching a GPU takes its gateway down with it. */
-const mostBeginnings = 10;
+const mostBeginnings = 20;
 
 const waitedTooLong: TaskError = {
   code: 'queue_timeout',
@@ -169,9 +181,10 @@ export class ClaimStore {
 
   /**
    * Takes over what a dead gateway left on one of these backends: the task with its attempt, whose
-   * prompt may well be running.
+   * prompt may well be running. What is `held` here is let be: its lease ran out while the database
+   * was away, and the next renewal prolongs it.
    */
-  async takeOver(backends: readonly string[]): Promise<Claim[]> {
+  async takeOver(backends: readonly string[], held: readonly string[] = []): Promise<Claim[]> {
     if (backends.length === 0) return [];
     return await this.#orm.transaction(async (tx) => {
       const expired = await tx
@@ -180,8 +193,7 @@ export class ClaimStore {
         .innerJoin(attempts, isCurrentAttempt)
         .where(
           and(
-            eq(tasks.state, 'processing'),
-            sql`${tasks.leaseUntil} < now()`,
+            isExpired(held),
             inArray(attempts.backend, [...backends]),
             isNotNull(attempts.promptId),
           ),
@@ -208,8 +220,8 @@ export class ClaimStore {
    * was made, or nobody has adopted it for so long that its backend must be gone, too. Only the
    * latter counts as a failure.
    */
-  async requeueAbandoned(afterMs: number): Promise<number> {
-    const expired = and(eq(tasks.state, 'processing'), sql`${tasks.leaseUntil} < now()`);
+  async requeueAbandoned(afterMs: number, held: readonly string[] = []): Promise<number> {
+    const expired = isExpired(held);
     const prompts = sql`(
       select from attempts
        where attempts.task_id = tasks.id and attempts.number = tasks.attempt
@@ -253,19 +265,13 @@ export class ClaimStore {
     return rows.length;
   }
 
-  /** Fails tasks that have waited for their first attempt longer than they may; returns their ids. */
+  /** Fails tasks that have waited longer than they may; returns their ids. */
   async expireQueued(): Promise<string[]> {
     return await this.#orm.transaction(async (tx) => {
       const rows = await tx
         .update(tasks)
         .set({ ...ended, state: 'failed', error: waitedTooLong, updatedAt: sql`now()` })
-        .where(
-          and(
-            eq(tasks.state, 'pending'),
-            isNull(tasks.startedAt),
-            sql`${tasks.queueDeadline} < now()`,
-          ),
-        )
+        .where(and(eq(tasks.state, 'pending'), sql`${tasks.queueDeadline} < now()`))
         .returning({ id: tasks.id });
       for (const { id } of rows) await skipStages(tx, id);
       return rows.map(({ id }) => id);
@@ -280,9 +286,21 @@ export class ClaimStore {
   }
 }
 
-/** Whether the task was begun so often that something in it must be deadly. */
-export function isBegunInVain({ attempt }: Claim): boolean {
-  return attempt.number > mostBeginnings;
+/** Nobody works on it any more, `held` here or elsewhere. */
+function isExpired(held: readonly string[]): SQL | undefined {
+  return and(
+    eq(tasks.state, 'processing'),
+    sql`${tasks.leaseUntil} < now()`,
+    notInArray(tasks.id, [...held]),
+  );
+}
+
+/**
+ * Whether the task was begun so often that something in it must be deadly. What failed in a known way
+ * is counted elsewhere.
+ */
+export function isBegunInVain({ task, attempt }: Claim): boolean {
+  return attempt.number - task.retries > mostBeginnings;
 }
 
 const isCurrentAttempt = and(eq(attempts.taskId, tasks.id), eq(attempts.number, tasks.attempt));

@@ -7,7 +7,7 @@ import { taskCounts } from '../db/schema.ts';
 /** Tasks by state, of one workflow. */
 export type StateCounts = Readonly<Record<TaskState, number>>;
 
-/** How many tasks of a workflow go before a task; more than `countedAtMost` are not told apart. */
+/** How many tasks of a workflow go before a task; of all workflows, `countedAtMost` are counted. */
 export interface Ahead {
   readonly workflow: string;
   readonly count: number;
@@ -55,13 +55,15 @@ export class QueueStats {
              where ${ready} and (workflow, tenant) > (lines.workflow, lines.tenant)
              order by workflow, tenant limit 1) as next
       )
-      select lines.workflow, ahead.count::int as count from lines cross join mine
-       cross join lateral (
-         select count(*) as count from (
+      select workflow, count(*)::int as count from (
+        select lines.workflow from lines cross join mine
+         cross join lateral (
            select from tasks
             where ${ready} and workflow = lines.workflow and tenant = lines.tenant
               and (rank, seq) < (mine.rank, mine.seq)
-            order by rank, seq limit ${countedAtMost}) as counted) as ahead`);
+            order by rank, seq limit ${countedAtMost}) as before
+         limit ${countedAtMost}) as counted
+       group by workflow`);
     return rowsOf<Ahead>(result);
   }
 

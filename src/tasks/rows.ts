@@ -10,7 +10,15 @@ type StageRow = InferSelectModel<typeof taskStages>;
 export type AttemptRow = InferSelectModel<typeof attempts>;
 
 export function toTask(row: TaskRow): Task {
-  const { seq: _, owner: __, leaseUntil: ___, rank: ____, avoid: _____, ...task } = row;
+  const {
+    seq: _,
+    owner: __,
+    leaseUntil: ___,
+    rank: ____,
+    avoid: _____,
+    queueTimeoutMs: ______,
+    ...task
+  } = row;
   return task;
 }
 

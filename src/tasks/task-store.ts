@@ -42,6 +42,7 @@ export class TaskStore {
           id,
           priority,
           rank: sql`now() - ${priority * agePerPriorityMs} * interval '1 ms'`,
+          queueTimeoutMs: queueTimeoutMs ?? null,
           queueDeadline: queueTimeoutMs ? sql`now() + ${queueTimeoutMs} * interval '1 ms'` : null,
           runTimeoutMs: runTimeoutMs ?? null,
         })
@@ -120,7 +121,7 @@ export class TaskStore {
     });
   }
 
-  /** Prompts of tasks that have ended, which may still be in the queue of a backend. */
+  /** Prompts of attempts that are over, which may still be in the queue of a backend. */
   async leftovers(
     olderThanMs: number,
   ): Promise<{ id: string; backend: string; promptId: string }[]> {
@@ -132,7 +133,7 @@ export class TaskStore {
         and(
           sql`${attempts.finishedAt} is null`,
           sql`${attempts.promptId} is not null`,
-          inArray(tasks.state, ['completed', 'failed', 'canceled']),
+          sql`(${tasks.state} <> 'processing' or ${attempts.number} < ${tasks.attempt})`,
           sql`${tasks.updatedAt} < now() - ${olderThanMs} * interval '1 ms'`,
         ),
       )

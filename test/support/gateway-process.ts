@@ -2,46 +2,109 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import type { Milestone } from '../../src/telemetry/milestones.ts';
+import { GatewayClient } from './gateway-client.ts';
 
 const program = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const crashAt = new URL('./crash-at.ts', import.meta.url).href;
 const startMs = 60_000;
+
+/** A line of its log. */
+export interface LogEvent {
+  readonly msg: string;
+  readonly [field: string]: unknown;
+}
+
+export interface GatewayProcessOptions {
+  /** Arguments for Node, before the program. */
+  readonly nodeArgs?: readonly string[];
+}
 
 /** The service as its own process, to be stopped and killed like a real one. */
 export class GatewayProcess implements AsyncDisposable {
-  readonly url: string;
+  /** Everything that it has logged. */
+  readonly log: readonly LogEvent[];
   readonly #child: ChildProcess;
+  readonly #exited: Promise<number | null>;
+  #client = new GatewayClient('');
 
-  private constructor(url: string, child: ChildProcess) {
-    this.url = url;
+  private constructor(child: ChildProcess, log: readonly LogEvent[]) {
     this.#child = child;
+    this.log = log;
+    this.#exited = once(child, 'exit').then(([code]) => code);
   }
 
-  static async start(env: Readonly<Record<string, string>>): Promise<GatewayProcess> {
-    const child = spawn(process.execPath, [program], {
+  static async start(
+    env: Readonly<Record<string, string>>,
+    { nodeArgs = [] }: GatewayProcessOptions = {},
+  ): Promise<GatewayProcess> {
+    const child = spawn(process.execPath, [...nodeArgs, program], {
       // An empty value counts as unset and keeps a developer's .env out.
       env: { PATH: process.env.PATH, DATABASE_URL: '', PORT: '0', ...env },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
-    const deadline = AbortSignal.timeout(startMs);
-    for await (const line of createInterface({ input: child.stdout, signal: deadline })) {
+    const log: LogEvent[] = [];
+    const gateway = new GatewayProcess(child, log);
+    const started = Promise.withResolvers<GatewayClient>();
+    createInterface({ input: child.stdout }).on('line', (line) => {
       const event = JSON.parse(line);
-      if (event.msg === 'gateway.started') {
-        child.stdout.resume();
-        return new GatewayProcess(event.url, child);
-      }
+      log.push(event);
+      if (event.msg === 'gateway.started') started.resolve(new GatewayClient(event.url));
+    });
+    const reject = (reason: string) => started.reject(new Error(`The gateway ${reason}`));
+    const tooLate = setTimeout(() => reject('did not listen in time'), startMs);
+    gateway.exited.then(() => reject('ended before it listened'));
+    try {
+      gateway.#client = await started.promise;
+      return gateway;
+    } catch (error) {
+      await gateway.end('SIGKILL');
+      throw error;
+    } finally {
+      clearTimeout(tooLate);
     }
-    throw new Error('The gateway ended before it listened');
+  }
+
+  /** Starts one that kills itself when it comes to the milestone for the nth time. */
+  static async startToCrash(
+    env: Readonly<Record<string, string>>,
+    milestone: Milestone,
+    nth = 1,
+  ): Promise<GatewayProcess> {
+    const CRASH_AT = `${milestone}:${nth}`;
+    return await GatewayProcess.start({ ...env, CRASH_AT }, { nodeArgs: ['--import', crashAt] });
+  }
+
+  /** To speak with it. */
+  get client(): GatewayClient {
+    return this.#client;
+  }
+
+  get isRunning(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** Resolves when it has ended, with its exit code, `null` after a kill. */
+  get exited(): Promise<number | null> {
+    return this.#exited;
   }
 
   /** Ends it with the signal and returns its exit code, `null` after a kill. */
   async end(signal: 'SIGKILL' | 'SIGTERM' | 'SIGINT'): Promise<number | null> {
-    const exited = once(this.#child, 'exit');
     this.#child.kill(signal);
-    const [code] = await exited;
-    return code;
+    return await this.#exited;
+  }
+
+  /** Stops it where it is, its connections open, as a machine does that sleeps. */
+  freeze(): void {
+    this.#child.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#child.kill('SIGCONT');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) await this.end('SIGKILL');
+    if (this.isRunning) await this.end('SIGKILL');
   }
 }

@@ -1,0 +1,106 @@
+import type { QueueState } from '../comfyui/client.ts';
+import { isRefused } from '../comfyui/errors.ts';
+import { GatewayError } from '../core/errors.ts';
+
+/** HTTP is asked this often even if the WebSocket is silent: it may be deaf. */
+const pollMs = 2_000;
+/** A server that does not answer for so long is lost, and with it the prompt. */
+const lostAfterMs = 30_000;
+/** One that refuses connections is not running, and what it had is gone. */
+const refusedAfterMs = 3_000;
+/** Two reads that agree, at least so far apart, tell that a prompt is gone. */
+const absentMs = 1_000;
+/** A server that has pending prompts and runs none for so long has lost the thread that runs them. */
+const wedgedAfterMs = 5_000;
+/** A prompt may be without a sign of life for this many times what its workflow takes in all… */
+const stallFactor = 4;
+/** … but at least so long: a model may have to be loaded first. */
+const stallAtLeastMs = 60_000;
+
+export interface WatchedPrompt {
+  readonly promptId: string;
+  /** How long its workflow takes, milliseconds; `null` when that is not known yet. */
+  readonly learnedMs: Promise<number | null>;
+  /** How long it may still take; `null` without a limit. */
+  readonly leftMs: number | null;
+}
+
+/** What reads over HTTP that follow each other tell together. */
+export class PromptWatch {
+  readonly #prompt: WatchedPrompt;
+  readonly #now: () => number;
+  readonly #startedAt: number;
+  #answeredAt: number;
+  /** When it was last found to wait behind other prompts. */
+  #pendingAt = Number.NEGATIVE_INFINITY;
+  #absentSince: number | null = null;
+  #idleSince: number | null = null;
+
+  /** `now` is a clock that never goes back, in milliseconds. */
+  constructor(prompt: WatchedPrompt, now = () => performance.now()) {
+    this.#prompt = prompt;
+    this.#now = now;
+    this.#startedAt = now();
+    this.#answeredAt = this.#startedAt;
+  }
+
+  /** When to look again, without a hint. */
+  get nextLookMs(): number {
+    const usual = this.#absentSince === null ? pollMs : absentMs;
+    return Math.max(0, Math.min(usual, this.#leftMs));
+  }
+
+  /** @throws GatewayError `prompt_lost`, `backend_wedged`. */
+  looked({ running, pending }: QueueState): void {
+    const { promptId } = this.#prompt;
+    const now = this.#now();
+    this.#answeredAt = now;
+    if (pending.has(promptId)) this.#pendingAt = now;
+    const isKnown = running.has(promptId) || pending.has(promptId);
+    this.#absentSince = isKnown ? null : (this.#absentSince ?? now);
+    if (this.#absentSince !== null && now - this.#absentSince >= absentMs) {
+      throw lost('The ComfyUI server lost the task; it has restarted');
+    }
+    this.#idleSince = pending.size > 0 && running.size === 0 ? (this.#idleSince ?? now) : null;
+    if (this.#idleSince !== null && now - this.#idleSince >= wedgedAfterMs) {
+      throw new GatewayError('backend_wedged', 'The ComfyUI server has stopped running prompts');
+    }
+  }
+
+  /** @throws GatewayError `prompt_lost`; the error, when the server has been silent for too long. */
+  unanswered(error: unknown): void {
+    const silentMs = this.#now() - this.#answeredAt;
+    if (isRefused(error) && silentMs > refusedAfterMs) {
+      throw lost('The ComfyUI server went down while it had the task', error);
+    }
+    if (silentMs > lostAfterMs) throw error;
+  }
+
+  /**
+   * `heardAt`: when the prompt last gave a sign of life. Whose messages never came, because the socket
+   * is deaf or the prompt is another connection's, may be well: silence says nothing of it.
+   *
+   * @throws GatewayError `run_timeout`, `backend_stalled`.
+   */
+  async check(heardAt: number | null): Promise<void> {
+    if (this.#leftMs <= 0) {
+      throw new GatewayError('run_timeout', 'The task took longer than it may');
+    }
+    const learnedMs = await this.#prompt.learnedMs.catch(() => null);
+    if (learnedMs === null || heardAt === null) return;
+    // Behind the prompts of others it has no reason to give any.
+    const silentMs = this.#now() - Math.max(heardAt, this.#pendingAt);
+    if (silentMs > Math.max(stallAtLeastMs, learnedMs * stallFactor)) {
+      throw new GatewayError('backend_stalled', 'The ComfyUI server makes no progress');
+    }
+  }
+
+  get #leftMs(): number {
+    const { leftMs } = this.#prompt;
+    return leftMs === null ? Number.POSITIVE_INFINITY : leftMs - (this.#now() - this.#startedAt);
+  }
+}
+
+function lost(message: string, cause?: unknown): GatewayError {
+  return new GatewayError('prompt_lost', message, { cause });
+}

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
+import { request } from 'undici';
+import type { TaskState } from '../../src/core/task.ts';
+import type { TaskBody } from './test-gateway.ts';
+
+/** No answer takes longer, unless the gateway is gone or frozen. */
+const answerMs = 15_000;
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  // biome-ignore lint/suspicious/noExplicitAny: read by tests as JSON is.
+  readonly body: any;
+}
+
+/** A client of a gateway that is a process of its own. */
+export class GatewayClient {
+  readonly #url: string;
+
+  constructor(url: string) {
+    this.#url = url;
+  }
+
+  async call(
+    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
+    path: string,
+    json?: unknown,
+  ): Promise<HttpAnswer> {
+    const { statusCode, headers, body } = await request(`${this.#url}${path}`, {
+      method,
+      signal: AbortSignal.timeout(answerMs),
+      ...(json === undefined
+        ? {}
+        : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(json) }),
+    });
+    return { status: statusCode, headers, body: await body.json() };
+  }
+
+  /** Submits a task that must be taken on, and returns its id. */
+  async submit(task: object): Promise<string> {
+    const { status, body } = await this.call('POST', '/tasks', task);
+    assert.equal(status, 200, JSON.stringify(body));
+    return body.task_id;
+  }
+
+  async task(id: string): Promise<TaskBody> {
+    const { status, body } = await this.call('GET', `/tasks/${id}`);
+    assert.equal(status, 200, JSON.stringify(body));
+    return body;
+  }
+
+  /** Waits until the task is as wanted; until it has ended where nothing else is wanted. */
+  async until(
+    id: string,
+    isWanted: (task: TaskBody) => boolean = hasEnded,
+    timeoutMs = 90_000,
+  ): Promise<TaskBody> {
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      const task = await this.task(id);
+      if (isWanted(task)) return task;
+      if (Date.now() > deadline || hasEnded(task)) {
+        assert.fail(`The task is not as wanted: ${JSON.stringify(task)}`);
+      }
+      await delay(50);
+    }
+  }
+
+  /** Which gateway drives which backend, by the backend's address. */
+  async drivers(): Promise<Map<string, string | null>> {
+    const { body } = await this.call('GET', '/backends');
+    const backends = body.backends as { address: string; gateway: string | null }[];
+    return new Map(backends.map(({ address, gateway }) => [address, gateway]));
+  }
+
+  /** How many tasks are in each state, as of the last second. */
+  async counts(): Promise<Record<TaskState, number>> {
+    return (await this.call('GET', '/monitor/stats')).body.stats;
+  }
+
+  /** The fifty newest tasks of all gateways. */
+  async newest(): Promise<TaskBody[]> {
+    return (await this.call('GET', '/monitor/stats')).body.tasks;
+  }
+}
+
+export function hasEnded({ status }: Pick<TaskBody, 'status'>): boolean {
+  return status === 'completed' || status === 'failed' || status === 'canceled';
+}

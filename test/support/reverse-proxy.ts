@@ -1,0 +1,89 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, request, type Server } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+
+/** What it was asked for, in order. */
+export interface ProxiedRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly authorization: string | null;
+}
+
+/** Stands in front of a server, as nginx does, and may answer some paths from another one. */
+export class ReverseProxy implements AsyncDisposable {
+  readonly requests: ProxiedRequest[] = [];
+  readonly #server: Server;
+  readonly #target: URL;
+  readonly #elsewhere = new Map<string, URL>();
+  readonly #sockets = new Set<Socket>();
+
+  private constructor(server: Server, target: URL) {
+    this.#server = server;
+    this.#target = target;
+  }
+
+  static async start(target: string): Promise<ReverseProxy> {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const proxy = new ReverseProxy(server, new URL(target));
+    server.on('request', (incoming, response) => {
+      const { hostname, port } = proxy.#targetOf(incoming);
+      const { method, url: path, headers } = incoming;
+      const outgoing = request({ hostname, port, method, path, headers }, (answer) => {
+        response.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(response);
+      });
+      outgoing.on('error', () => response.destroy());
+      incoming.pipe(outgoing);
+    });
+    server.on('upgrade', (incoming: IncomingMessage, client: Socket) => {
+      const { hostname, port } = proxy.#targetOf(incoming);
+      const backend = connect(Number(port), hostname);
+      const lines = incoming.rawHeaders.flatMap((name, i, all) =>
+        i % 2 === 0 ? [`${name}: ${all[i + 1]}`] : [],
+      );
+      backend.write(`GET ${incoming.url} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`);
+      proxy.#sockets.add(client);
+      for (const [one, other] of [
+        [client, backend],
+        [backend, client],
+      ] as const) {
+        one.pipe(other);
+        one.on('error', () => {}).on('close', () => other.destroy());
+      }
+    });
+    return proxy;
+  }
+
+  get host(): string {
+    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  get url(): string {
+    return `http://${this.host}`;
+  }
+
+  /** Answers the path as another server would. */
+  answerFrom(path: string, target: string): void {
+    this.#elsewhere.set(path, new URL(target));
+  }
+
+  /** Every WebSocket ends without a close frame; HTTP goes on. */
+  dropSockets(): void {
+    for (const socket of this.#sockets) socket.resetAndDestroy();
+    this.#sockets.clear();
+  }
+
+  #targetOf({ method = '', url: path = '', headers }: IncomingMessage): URL {
+    this.requests.push({ method, path, authorization: headers.authorization ?? null });
+    return this.#elsewhere.get(path) ?? this.#target;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    this.#server.closeAllConnections();
+    this.dropSockets();
+    await closed;
+  }
+}
