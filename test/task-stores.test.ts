@@ -260,6 +260,17 @@ for (const engine of engines) {
       await later.complete(adopted as typeof claim, output);
     });
 
+    it('lets be what is worked on here, though its lease has run out', async () => {
+      const { id } = await tasks.insert(newTask());
+      const claim = await claimOne();
+      const promptId = randomUUID();
+      await attempts.recordPrompt(claim, { promptId, backend, input, workflowHash: 'f00' });
+      await expire(id);
+      assert.deepEqual(await claims.takeOver([backend], [id]), []);
+      assert.equal(await claims.requeueAbandoned(-1, [id]), 0);
+      assert.equal((await claims.takeOver([backend])).length, 1);
+    });
+
     it('counts no attempt for a task that shutdown interrupted before its prompt', async () => {
       const { id } = await tasks.insert(newTask());
       await attempts.handBack(await claimOne(), false);

@@ -177,6 +177,7 @@ async function process(
   const awaited = {
     promptId: ready.promptId,
     prompt,
+    workflow: task.workflow,
     isFresh,
     outputFolder: folderOf(journal),
     learnedMs: stats.durations().then((durations) => durations.get(task.workflow) ?? null),

@@ -10,12 +10,13 @@ import { PromptWatch, type WatchedPrompt } from './prompt-watch.ts';
 export interface AwaitedPrompt extends WatchedPrompt {
   /** `null` for an adopted prompt: its progress is told without the nodes' titles. */
   readonly prompt: Prompt | null;
+  readonly workflow: string;
   /** Whether it is sure to be there and to be new: otherwise HTTP is asked at once. */
   readonly isFresh: boolean;
   /** The folder that only this attempt writes to. */
   readonly outputFolder: string;
   readonly onProgress: (progress: StageProgress) => void;
-  /** Called as soon as the server says that it has done with the prompt, before that is verified. */
+  /** Called when the next prompt may be posted: the server has done with this one, or as good as. */
   readonly onGpuFree: () => void;
 }
 

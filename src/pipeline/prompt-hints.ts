@@ -5,9 +5,17 @@ import type { StageProgress } from '../core/stage.ts';
 import type { Prompt } from '../core/workflow.ts';
 import { PromptProgress } from './prompt-progress.ts';
 
+/**
+ * A prompt whose last node never takes longer, usually the one that saves, does not keep the GPU from
+ * the next until that has ended: to take a prompt costs a server some milliseconds, in which its GPU
+ * would lie idle.
+ */
+const shortEndingMs = 200;
+
 export interface HintedPrompt {
   readonly promptId: string;
   readonly prompt: Prompt | null;
+  readonly workflow: string;
   readonly onProgress: (progress: StageProgress) => void;
   readonly onGpuFree: () => void;
 }
@@ -19,6 +27,8 @@ export class PromptHints implements Disposable {
   readonly #progress: PromptProgress;
   #mayBeOver = Promise.withResolvers<void>();
   #heardAt: number | null = null;
+  /** When its last node began. */
+  #endingSince: number | null = null;
 
   constructor(backend: Backend, hinted: HintedPrompt) {
     this.#backend = backend;
@@ -61,11 +71,31 @@ export class PromptHints implements Disposable {
     const { promptId, onProgress, onGpuFree } = this.#hinted;
     if (message.type === 'status' || message.data.prompt_id !== promptId) return;
     this.#heardAt = performance.now();
-    if (isLast(message) || message.type === 'execution_success') onGpuFree();
-    if (isLast(message)) return this.#wake();
+    if (message.type === 'execution_success') {
+      this.#succeeded();
+      return onGpuFree();
+    }
+    if (isLast(message)) {
+      onGpuFree();
+      return this.#wake();
+    }
     const progress = this.#progress.follow(message);
     if (progress) onProgress(progress);
+    if (this.#progress.isAtLastNode) this.#ending();
   };
+
+  #ending(): void {
+    const { workflow, onGpuFree } = this.#hinted;
+    this.#endingSince ??= performance.now();
+    const endingMs = this.#backend.runTimes.endingMs(workflow);
+    if (endingMs !== null && endingMs <= shortEndingMs) onGpuFree();
+  }
+
+  #succeeded(): void {
+    if (this.#endingSince === null) return;
+    const endingMs = performance.now() - this.#endingSince;
+    this.#backend.runTimes.addEnding(this.#hinted.workflow, endingMs);
+  }
 
   [Symbol.dispose](): void {
     this.#backend.off('message', this.#receive);
@@ -73,10 +103,7 @@ export class PromptHints implements Disposable {
   }
 }
 
-/**
- * History is always there when `executing {node: null}` is. A success is told before that: nothing is
- * left to run then, and what is posted meanwhile is not held up by the server's bookkeeping.
- */
+/** History is always there when `executing {node: null}` is; a success is told just before. */
 function isLast(message: ComfyMessage): boolean {
   return message.type === 'executing' && message.data.node === null;
 }

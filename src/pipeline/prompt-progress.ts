@@ -36,6 +36,12 @@ export class PromptProgress {
     }
   }
 
+  /** Whether no other node is left to run. Nodes that never run hide that. */
+  get isAtLastNode(): boolean {
+    if (!this.#prompt || this.#current === null || this.#done.has(this.#current)) return false;
+    return this.#done.size === Object.keys(this.#prompt).length - 1;
+  }
+
   #enter(node: string | null): void {
     if (this.#current) this.#done.add(this.#current);
     this.#current = node;

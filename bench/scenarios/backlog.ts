@@ -1,0 +1,170 @@
+import postgres from 'postgres';
+import type { Claim } from '../../src/core/attempt.ts';
+import type { QueuedTask } from '../../src/core/schedule.ts';
+import { sizeAsTheWorkflowGives } from '../../src/core/size-plan.ts';
+import type { NewTask, TaskOutput } from '../../src/core/task.ts';
+import { connectDatabase, type Database } from '../../src/db/connect.ts';
+import { AttemptStore } from '../../src/tasks/attempt-store.ts';
+import { ClaimStore } from '../../src/tasks/claim-store.ts';
+import { QueueStats } from '../../src/tasks/queue-stats.ts';
+import { TaskStore } from '../../src/tasks/task-store.ts';
+import { PostgresServer } from '../../test/support/postgres-server.ts';
+import { type Figure, quantile, type Scenario } from '../support/figures.ts';
+
+const few = 100;
+const many = 1_000_000;
+const workflows = ['red', 'green', 'blue'];
+const tenants = ['', 'a', 'b', 'c', 'd'];
+const rounds = 1_000;
+const warmUp = 100;
+const bar = 1.5;
+
+const dispatch = 'heads and claim';
+/** It counts what goes before a task: 99 here, and as many as it ever counts there. */
+const countsMore = 'ahead of the last';
+
+/** Two databases of one server, asked in turns, so that both have the same luck. */
+export const backlog: Scenario = {
+  title: `what a claim and /monitor/stats cost with ${many} waiting tasks, as against ${few}`,
+
+  async measure(): Promise<Figure[]> {
+    await using server = await PostgresServer.start();
+    await using small = await Queue.fill(server, 'small', few);
+    await using large = await Queue.fill(server, 'large', many);
+    for (let i = 0; i < rounds + warmUp; i += 1) {
+      if (i === warmUp) for (const queue of [small, large]) queue.forget();
+      // Whoever comes first may find the processor asleep.
+      for (const queue of i % 2 ? [small, large] : [large, small]) await queue.ask();
+    }
+    return [...small.times.keys()].flatMap((what) =>
+      [0.5, 0.99].map((share): Figure => {
+        const [one = Number.NaN, other = Number.NaN] = [small, large].map(({ times }) =>
+          quantile(times.get(what) ?? [], share),
+        );
+        const isJudged = share === 0.5 ? what !== countsMore : what === dispatch;
+        return {
+          what: `${what}, p${share * 100}: ${one.toFixed(2)} ms, ${other.toFixed(2)} ms; ratio`,
+          is: other / one,
+          ...(isJudged ? { atMost: bar } : {}),
+        };
+      }),
+    );
+  },
+};
+
+class Queue implements AsyncDisposable {
+  /** By what was asked, milliseconds. */
+  readonly times = new Map<string, number[]>();
+  readonly #database: Database;
+  readonly #claims: ClaimStore;
+  readonly #tasks: TaskStore;
+  readonly #attempts: AttemptStore;
+  #turn = 0;
+
+  private constructor(database: Database, owner: string) {
+    this.#database = database;
+    this.#claims = new ClaimStore(database.orm, { owner, leaseMs: 60_000 });
+    this.#tasks = new TaskStore(database.orm);
+    this.#attempts = new AttemptStore(database.orm, owner);
+  }
+
+  static async fill(server: PostgresServer, name: string, count: number): Promise<Queue> {
+    const client = postgres(server.url, { max: 1, onnotice: () => {} });
+    await client.unsafe(`create database ${name}`);
+    await client.end();
+    const url = new URL(server.url);
+    url.pathname = `/${name}`;
+    const database = await connectDatabase({ engine: 'postgres', url: url.href });
+    await fill(url.href, count);
+    return new Queue(database, crypto.randomUUID());
+  }
+
+  forget(): void {
+    this.times.clear();
+  }
+
+  /** One of everything, in the course of a task that comes, and of another that goes. */
+  async ask(): Promise<void> {
+    const { orm } = this.#database;
+    const claims = this.#claims;
+    // A line after the other, as tenants and workflows take turns.
+    const turn = this.#turn++;
+    const workflow = workflows[turn % workflows.length] as string;
+    const tenant = tenants[turn % tenants.length] as string;
+    const added = await this.#timed('submit', () => this.#tasks.insert(task(workflow, tenant)));
+    const claim = await this.#timed(dispatch, async () => {
+      const heads = await this.#timed('heads', () => claims.heads(workflows));
+      const head = heads.find((each) => each.workflow === workflow && each.tenant === tenant);
+      const { id } = head as QueuedTask;
+      return await this.#timed('claim', () => claims.claim(id, 'http://backend'));
+    });
+    // What a QueueStats has read it keeps for a while.
+    const stats = () => new QueueStats(orm);
+    await this.#timed('counts', () => stats().counts());
+    await this.#timed('durations', () => stats().durations());
+    await this.#timed(countsMore, () => stats().ahead(added));
+    await this.#timed('shares', () => claims.shares());
+    await this.#attempts.complete(claim as Claim, output);
+  }
+
+  async #timed<T>(what: string, work: () => Promise<T>): Promise<T> {
+    const startedAt = performance.now();
+    const result = await work();
+    const taken = this.times.get(what) ?? [];
+    taken.push(performance.now() - startedAt);
+    this.times.set(what, taken);
+    return result;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#database[Symbol.asyncDispose]();
+  }
+}
+
+function task(workflow: string, tenant: string): NewTask {
+  const source = { url: 'http://a/b.png' };
+  return {
+    dialect: 'tmlsr',
+    kind: 'image',
+    source,
+    workflow,
+    size: sizeAsTheWorkflowGives,
+    params: {},
+    tenant,
+  };
+}
+
+const output: TaskOutput = {
+  key: 'a/b.png',
+  size: 1,
+  sha256: '',
+  contentType: 'image/png',
+  input: { kind: 'image', format: 'png', width: 64, height: 64 },
+  output: null,
+};
+
+/** So many waiting tasks in all lines alike, some that have run, and vacuumed as it is in the end. */
+async function fill(url: string, count: number): Promise<void> {
+  const client = postgres(url, { max: 1, onnotice: () => {} });
+  const names = `(array['${workflows.join("','")}'])[1 + i % ${workflows.length}]`;
+  const owners = `(array['${tenants.join("','")}'])[1 + i / ${workflows.length} % ${tenants.length}]`;
+  const columns = 'id, dialect, kind, source, workflow, size, params, priority, tenant, rank';
+  const values = `'tmlsr', 'image', '{"url": "http://a/b.png"}', ${names}, '{}', '{}', 5, ${owners}`;
+  await client.unsafe(`
+    insert into tasks (${columns}, created_at)
+    select gen_random_uuid(), ${values}, at - interval '50 minutes', at
+      from generate_series(1, ${count}) as i,
+           lateral (select now() - (${count} - i) * interval '1 ms' as at) as arrival`);
+  await client.unsafe(`
+    with done as (
+      insert into tasks (${columns}, state, attempt, finished_at)
+      select gen_random_uuid(), ${values}, now(), 'completed', 1, now()
+        from generate_series(1, 1000) as i
+      returning id, workflow)
+    insert into attempts (id, task_id, number, workflow, backend, gpu_ms, started_at, finished_at)
+    select gen_random_uuid(), id, 1, workflow, 'http://backend', 1000, now(), now() from done`);
+  await client.unsafe('vacuum analyze');
+  // Or it comes while the clock runs, as the filling's and no one else's.
+  await client.unsafe('checkpoint');
+  await client.end();
+}
