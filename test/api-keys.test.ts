@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { request } from 'undici';
 import { Emulator } from '../src/emulator/emulator.ts';
+import { GatewayClient } from './support/gateway-client.ts';
 import { samplePng } from './support/media-samples.ts';
 import { SourceServer } from './support/source-server.ts';
 import { TestGateway } from './support/test-gateway.ts';
@@ -42,32 +43,18 @@ describe('API keys', () => {
   type Name = keyof typeof keys;
 
   async function ask(who: Name | null, method: 'GET' | 'POST' | 'DELETE', path: string, body = {}) {
-    const response = await request(`${gateway.url}${path}`, {
-      method,
-      headers: {
-        'content-type': 'application/json',
-        ...(who ? { authorization: `Bearer ${keys[who]}` } : {}),
-      },
-      ...(method === 'POST' ? { body: JSON.stringify(body) } : {}),
-    });
-    const text = await response.body.text();
-    // biome-ignore lint/suspicious/noExplicitAny: read as JSON is.
-    return { status: response.statusCode, body: JSON.parse(text) as any };
+    const client = new GatewayClient(gateway.url, who && keys[who]);
+    return await client.call(method, path, method === 'POST' ? body : undefined);
   }
 
   async function submit(who: Name): Promise<string> {
-    const { status, body } = await ask(who, 'POST', '/tasks', { url, workflow: 'sleep' });
-    assert.equal(status, 200, JSON.stringify(body));
-    return body.task_id;
+    return await new GatewayClient(gateway.url, keys[who]).submit({ url, workflow: 'sleep' });
   }
 
   async function completed(who: Name, id: string) {
-    for (;;) {
-      const { body } = await ask(who, 'GET', `/tasks/${id}`);
-      if (body.status === 'completed') return body;
-      assert.match(body.status, /pending|processing/, body.error);
-      await new Promise((resolve) => setTimeout(resolve, 25));
-    }
+    const task = await new GatewayClient(gateway.url, keys[who]).until(id);
+    assert.equal(task.status, 'completed', task.error ?? '');
+    return task;
   }
 
   it('lets nobody in without one, but to see whether it runs', async () => {
@@ -111,7 +98,7 @@ describe('API keys', () => {
     assert.ok(!(await listed('bob')).includes(id));
     const { output } = await completed('alice', id);
     // The link is the secret.
-    const object = await request(output.url);
+    const object = await request(output?.url ?? '');
     await object.body.dump();
     assert.equal(object.statusCode, 200);
   });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { request } from 'undici';
 import type { Emulator } from '../src/emulator/emulator.ts';
+import type { TaskBody } from './support/gateway-client.ts';
 import { OssServer } from './support/oss-server.ts';
 import {
   completes,
@@ -11,7 +12,7 @@ import {
   untilBackend,
   untilTrue,
 } from './support/pool-scene.ts';
-import type { TaskBody, TestGateway } from './support/test-gateway.ts';
+import type { TestGateway } from './support/test-gateway.ts';
 import { sleepGraph } from './support/test-workflows.ts';
 
 let supplies: Supplies;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Emulator } from '../src/emulator/emulator.ts';
+import type { Answer } from './support/gateway-client.ts';
 import { GatewayProcess } from './support/gateway-process.ts';
 import {
   type BackendBody,
@@ -14,7 +15,7 @@ import {
   untilTrue,
 } from './support/pool-scene.ts';
 import { createTestDatabase } from './support/test-database.ts';
-import { type Answer, TestGateway } from './support/test-gateway.ts';
+import { TestGateway } from './support/test-gateway.ts';
 
 let supplies: Supplies;
 let url: string;
@@ -401,9 +402,9 @@ describe('the members of a pool', { concurrency: true }, () => {
       [201, 409, 400, 500],
     );
     await untilTrue(async () => {
-      const { body } = await client.call('GET', '/backends');
-      answers.push({ status: 200, body });
-      return body.backends.some(({ reason }: BackendBody) => reason.includes('ECONNREFUSED'));
+      const answer = await client.call('GET', '/backends');
+      answers.push(answer);
+      return answer.body.backends.some(({ reason }: BackendBody) => reason.includes('ECONNREFUSED'));
     });
     answers.push(await client.call('GET', '/monitor/stats'));
     await untilTrue(() => gateway.log.some(({ msg }) => msg === 'request.failed'));

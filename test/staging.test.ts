@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Emulator } from '../src/emulator/emulator.ts';
+import type { TaskBody } from './support/gateway-client.ts';
 import { samplePng } from './support/media-samples.ts';
 import { SourceServer } from './support/source-server.ts';
-import { type TaskBody, TestGateway } from './support/test-gateway.ts';
+import { TestGateway } from './support/test-gateway.ts';
 import { createTestWorkflows, sleepGraph, type TestWorkflows } from './support/test-workflows.ts';
 
 describe('staging', () => {

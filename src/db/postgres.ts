@@ -8,7 +8,10 @@ import * as schema from './schema.ts';
 /** Any number, as long as every gateway takes the same. */
 const migrationLock = 7_469_105;
 
-/** No statement of ours takes long; one that does is stuck, and holds up vacuuming for all. */
+/**
+ * No statement of ours takes long; one that does is stuck, and holds up vacuuming for all. A transaction
+ * that stands idle is of a gateway that froze, and holds up its successor.
+ */
 const limits = { statement_timeout: 30_000, idle_in_transaction_session_timeout: 5_000 };
 
 export async function connectPostgres(url: string): Promise<Database> {
@@ -17,6 +20,9 @@ export async function connectPostgres(url: string): Promise<Database> {
     max: 10,
     connect_timeout: 10,
     backoff: reconnectSeconds,
+    // What types of arrays there are need not be asked with each connection; where that is broken off,
+    // nobody would catch the error.
+    fetch_types: false,
     onnotice: () => {},
     connection: { application_name: 'tmlsr', ...limits },
   });

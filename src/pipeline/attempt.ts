@@ -180,7 +180,7 @@ async function process(
     workflow: task.workflow,
     isFresh,
     outputFolder: folderOf(journal),
-    learnedMs: stats.durations().then((durations) => durations.get(task.workflow) ?? null),
+    learnedMs: learned(stats, task.workflow),
     leftMs: task.runTimeoutMs === null ? null : task.runTimeoutMs - elapsedMs,
     onProgress: (progress: Parameters<ReportProgress>[0]) => {
       reached('prompt-running');
@@ -226,6 +226,12 @@ async function submit(
   // The backend has the input, and another attempt would fetch it again.
   await spool.remove(journal.claim.attempt.id);
   return { prompt, isFresh };
+}
+
+/** How long the workflow takes, milliseconds; `null` also while the database cannot tell. */
+async function learned(stats: AttemptParts['stats'], workflow: string): Promise<number | null> {
+  const durations = await stats.durations().catch(() => null);
+  return durations?.get(workflow) ?? null;
 }
 
 /** What later tasks, here and elsewhere, are measured by. */

@@ -6,12 +6,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Emulator } from '../../src/emulator/emulator.ts';
 import type { PromptRun } from '../../src/emulator/ledger.ts';
 import type { Milestone } from '../../src/telemetry/milestones.ts';
+import type { TaskBody } from './gateway-client.ts';
 import { hasEnded } from './gateway-client.ts';
 import { GatewayProcess } from './gateway-process.ts';
 import { samplePng } from './media-samples.ts';
 import { SourceServer } from './source-server.ts';
 import { createTestDatabase, type Engine } from './test-database.ts';
-import type { TaskBody } from './test-gateway.ts';
 import { createTestWorkflows, type TestWorkflows } from './test-workflows.ts';
 
 /** Every milestone is reached within it. */

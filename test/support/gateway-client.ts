@@ -2,45 +2,77 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { request } from 'undici';
 import type { TaskState } from '../../src/core/task.ts';
-import type { TaskBody } from './test-gateway.ts';
 
 /** No answer takes longer, unless the gateway is gone or frozen. */
 const answerMs = 15_000;
 
-export interface HttpAnswer {
+export interface TaskBody {
+  readonly task_id: string;
+  readonly status: string;
+  readonly params: Record<string, unknown>;
+  readonly stages: {
+    readonly name: string;
+    readonly status: string;
+    readonly progress: number;
+    readonly duration: number | null;
+    readonly detail: string | null;
+  }[];
+  readonly output: {
+    readonly url: string;
+    readonly size_mb: number;
+    // biome-ignore lint/suspicious/noExplicitAny: read by tests as JSON is.
+    readonly metadata: any;
+  } | null;
+  readonly error: string | null;
+  readonly error_code: string | null;
+  readonly retries: number;
+}
+
+export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   // biome-ignore lint/suspicious/noExplicitAny: read by tests as JSON is.
   readonly body: any;
 }
 
-/** A client of a gateway that is a process of its own. */
+/** Speaks to a gateway over HTTP, as its clients do. */
 export class GatewayClient {
-  readonly #url: string;
+  readonly url: string;
+  readonly #headers: Readonly<Record<string, string>>;
 
-  constructor(url: string) {
-    this.#url = url;
+  /** With an API key where the gateway asks for one. */
+  constructor(url: string, key: string | null = null) {
+    this.url = url;
+    this.#headers = {
+      'content-type': 'application/json',
+      ...(key === null ? {} : { authorization: `Bearer ${key}` }),
+    };
   }
 
   async call(
     method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
     path: string,
-    json?: unknown,
-  ): Promise<HttpAnswer> {
-    const { statusCode, headers, body } = await request(`${this.#url}${path}`, {
+    body?: unknown,
+  ): Promise<Answer> {
+    const response = await request(`${this.url}${path}`, {
       method,
       signal: AbortSignal.timeout(answerMs),
-      ...(json === undefined
+      headers: this.#headers,
+      // What is a string already need not be JSON.
+      ...(body === undefined
         ? {}
-        : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(json) }),
+        : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     });
-    return { status: statusCode, headers, body: await body.json() };
+    const text = await response.body.text();
+    const { statusCode: status, headers } = response;
+    return { status, headers, body: text === '' ? null : JSON.parse(text) };
   }
 
   /** Submits a task that must be taken on, and returns its id. */
   async submit(task: object): Promise<string> {
     const { status, body } = await this.call('POST', '/tasks', task);
     assert.equal(status, 200, JSON.stringify(body));
+    assert.match(body.task_id, /^[0-9a-f]{32}$/);
     return body.task_id;
   }
 
@@ -63,7 +95,7 @@ export class GatewayClient {
       if (Date.now() > deadline || hasEnded(task)) {
         assert.fail(`The task is not as wanted: ${JSON.stringify(task)}`);
       }
-      await delay(50);
+      await delay(25);
     }
   }
 

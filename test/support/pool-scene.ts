@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Emulator, type EmulatorOptions } from '../../src/emulator/emulator.ts';
+import type { TaskBody } from './gateway-client.ts';
 import { samplePng } from './media-samples.ts';
 import { ReverseProxy } from './reverse-proxy.ts';
 import { SourceServer } from './source-server.ts';
-import { type TaskBody, TestGateway, type TestGatewayOptions } from './test-gateway.ts';
+import { TestGateway, type TestGatewayOptions } from './test-gateway.ts';
 import { createTestWorkflows, sleepGraph, type TestWorkflows } from './test-workflows.ts';
 
 export interface BackendBody {
