@@ -404,7 +404,9 @@ describe('the members of a pool', { concurrency: true }, () => {
     await untilTrue(async () => {
       const answer = await client.call('GET', '/backends');
       answers.push(answer);
-      return answer.body.backends.some(({ reason }: BackendBody) => reason.includes('ECONNREFUSED'));
+      return answer.body.backends.some(({ reason }: BackendBody) =>
+        reason.includes('ECONNREFUSED'),
+      );
     });
     answers.push(await client.call('GET', '/monitor/stats'));
     await untilTrue(() => gateway.log.some(({ msg }) => msg === 'request.failed'));

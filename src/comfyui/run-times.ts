@@ -14,16 +14,17 @@ export class RunTimes {
     keep(this.#endings, workflow, ms);
   }
 
-  /** The longest that a last node took of late, milliseconds; `null` while that is not known. */
-  endingMs(workflow: string): number | null {
-    const endings = this.#endings.get(workflow);
-    return endings ? Math.max(...endings) : null;
-  }
-
   /** The median, milliseconds; `null` while the workflow has not run here. */
   expectedMs(workflow: string): number | null {
-    const runs = this.#runs.get(workflow)?.toSorted((a, b) => a - b);
-    return runs?.[Math.floor(runs.length / 2)] ?? null;
+    return median(this.#runs.get(workflow));
+  }
+
+  /**
+   * How long its last node takes, as `expectedMs`: a server that collects its garbage just then is heard
+   * late, which says nothing of the next time.
+   */
+  endingMs(workflow: string): number | null {
+    return median(this.#endings.get(workflow));
   }
 }
 
@@ -32,4 +33,8 @@ function keep(times: Map<string, number[]>, workflow: string, ms: number): void 
   kept.push(ms);
   if (kept.length > keptRuns) kept.shift();
   times.set(workflow, kept);
+}
+
+function median(times: readonly number[] = []): number | null {
+  return times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)] ?? null;
 }

@@ -6,7 +6,7 @@ import type { Prompt } from '../core/workflow.ts';
 import { PromptProgress } from './prompt-progress.ts';
 
 /**
- * A prompt whose last node never takes longer, usually the one that saves, does not keep the GPU from
+ * A prompt whose last node takes no longer, as the one that saves seldom does, does not keep the GPU from
  * the next until that has ended: to take a prompt costs a server some milliseconds, in which its GPU
  * would lie idle.
  */

@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { afterEach, describe, it } from 'node:test';
+import { sleepGraph } from '../../test/support/test-workflows.ts';
+import { parseBackendAddress } from '../comfyui/address.ts';
+import { Backend } from '../comfyui/backend.ts';
+import { Emulator } from '../emulator/emulator.ts';
+import { createLogger } from '../telemetry/logger.ts';
+import { parseWorkflow } from '../workflows/parse.ts';
+import { type Guest, SeatLostError, WaitingRoom } from './waiting-room.ts';
+
+const signal = AbortSignal.timeout(60_000);
+
+describe('WaitingRoom', () => {
+  let cleanup = new AsyncDisposableStack();
+  afterEach(async () => {
+    await cleanup.disposeAsync();
+    cleanup = new AsyncDisposableStack();
+  });
+
+  /** Backends that are idle, and the room in front of them. */
+  async function open(count: number): Promise<{ backends: Backend[]; room: WaitingRoom }> {
+    const backends: Backend[] = [];
+    for (let i = 0; i < count; i += 1) {
+      const emulator = await Emulator.start();
+      cleanup.use(emulator);
+      const backend = new Backend(parseBackendAddress(emulator.url), createLogger('silent'));
+      cleanup.use(backend);
+      backend.start();
+      if (backend.state !== 'idle') await once(backend, 'idle', { signal });
+      backends.push(backend);
+    }
+    const room = new WaitingRoom(() => backends);
+    cleanup.use(room);
+    for (const backend of backends) {
+      backend.on('idle', () => room.offer(backend));
+      backend.on('unavailable', () => room.vacate(backend));
+    }
+    return { backends, room };
+  }
+
+  function guest(taskId: string, workflow = 'sleep'): Guest {
+    const graph = parseWorkflow(workflow, JSON.stringify(sleepGraph(1)), null);
+    return { taskId, workflow, graph, avoid: [] };
+  }
+
+  it('gives the preferred backend, and another where that is busy', async () => {
+    const { backends, room } = await open(2);
+    const [first, second] = backends as [Backend, Backend];
+    const slots = [
+      await room.takeGpu(guest('a'), second, signal),
+      await room.takeGpu(guest('b'), second, signal),
+    ];
+    assert.deepEqual(
+      slots.map(({ backend }) => backend),
+      [second, first],
+    );
+  });
+
+  it('lets whoever was made ready for a backend go first, then who has waited longest', async () => {
+    const { backends, room } = await open(2);
+    const [first, second] = backends as [Backend, Backend];
+    room.isMoreToCome = true;
+    const running = await room.takeGpu(guest('a'), first, signal);
+    const other = await room.takeGpu(guest('b'), second, signal);
+    const order: string[] = [];
+    const waits = [guest('c'), guest('d'), guest('e')].map(async (waiting, i) => {
+      const preferred = i === 1 ? first : second;
+      const slot = await room.takeGpu(waiting, preferred, signal);
+      order.push(`${waiting.taskId} ${slot.backend === first ? 'first' : 'second'}`);
+      return slot;
+    });
+    running.release();
+    const d = await (waits[1] as (typeof waits)[0]);
+    d.release();
+    await (waits[0] as (typeof waits)[0]);
+    other.release();
+    await Promise.all(waits);
+    assert.deepEqual(order, ['d first', 'c first', 'e second']);
+  });
+
+  it('keeps the last task from a backend that takes much longer than another', async () => {
+    const { backends, room } = await open(2);
+    const [fast, slow] = backends as [Backend, Backend];
+    for (const backend of backends) backend.posted('sleep', 1);
+    fast.runTimes.add('sleep', 300);
+    slow.runTimes.add('sleep', 3_000);
+    const running = await room.takeGpu(guest('a'), fast, signal);
+    const waiting = room.takeGpu(guest('b'), slow, signal);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.equal(slow.state, 'idle');
+    running.release();
+    assert.equal((await waiting).backend, fast);
+  });
+
+  it('gives it to the slow one while more are to come', async () => {
+    const { backends, room } = await open(2);
+    const [fast, slow] = backends as [Backend, Backend];
+    for (const backend of backends) backend.posted('sleep', 1);
+    fast.runTimes.add('sleep', 300);
+    slow.runTimes.add('sleep', 3_000);
+    room.isMoreToCome = true;
+    await room.takeGpu(guest('a'), fast, signal);
+    assert.equal((await room.takeGpu(guest('b'), slow, signal)).backend, slow);
+  });
+
+  it('loads no models for the last task where another that has them is free soon', async () => {
+    const { backends, room } = await open(2);
+    const [warm, cold] = backends as [Backend, Backend];
+    warm.posted('sleep', 1);
+    warm.runTimes.add('sleep', 400);
+    const running = await room.takeGpu(guest('a'), warm, signal);
+    const waiting = room.takeGpu(guest('b'), cold, signal);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.equal(cold.state, 'idle');
+    running.release();
+    assert.equal((await waiting).backend, warm);
+  });
+
+  it('sends away who waits for a backend that stays out of service', async () => {
+    const { backends, room } = await open(1);
+    const [only] = backends as [Backend];
+    const running = await room.takeGpu(guest('a'), only, signal);
+    const waiting = room.takeGpu(guest('b'), only, signal);
+    only.drain(true);
+    running.release();
+    await assert.rejects(waiting, SeatLostError);
+  });
+
+  it('keeps who waits for a backend that is back soon', async () => {
+    const { backends, room } = await open(1);
+    const [only] = backends as [Backend];
+    const running = await room.takeGpu(guest('a'), only, signal);
+    const waiting = room.takeGpu(guest('b'), only, signal);
+    only.drain(true);
+    running.release();
+    only.drain(false);
+    assert.equal((await waiting).backend, only);
+  });
+
+  it('lets go of who waits no longer', async () => {
+    const { backends, room } = await open(1);
+    const [only] = backends as [Backend];
+    const running = await room.takeGpu(guest('a'), only, signal);
+    const abort = new AbortController();
+    const waiting = room.takeGpu(guest('b'), only, abort.signal);
+    const next = room.takeGpu(guest('c'), only, signal);
+    abort.abort(new Error('canceled'));
+    await assert.rejects(waiting, /canceled/);
+    running.release();
+    assert.equal((await next).backend, only);
+  });
+});
