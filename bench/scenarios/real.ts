@@ -22,6 +22,8 @@ async function setWarmScene(
     picture: picture ?? (await benchPicture()),
   });
   await completeAll(scene, Array(warmUp).fill('nothing'));
+  // After a prompt ComfyUI collects its garbage, every ten seconds, and answers nobody meanwhile.
+  await delay(1_500);
   return scene;
 }
 

@@ -75,6 +75,8 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   /** Those of our tasks that have a prompt here: one, or more while prompts are adopted. */
   readonly #occupants = new Set<Occupant>();
   #next: Occupant | null = null;
+  /** Tasks that still need it: those above, and those whose results are being fetched. */
+  #attached = 0;
   #idleSince = 0;
 
   #lastActiveAt: Date | null = null;
@@ -160,9 +162,23 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     this.#settle('taken into service again');
   }
 
-  /** Whether nothing of ours is on it or in front of it. */
+  /** Whether nothing of ours is on it or in front of it, nor any result still to be fetched. */
   get isVacant(): boolean {
-    return this.#occupants.size === 0 && this.#next === null;
+    return this.#occupants.size === 0 && this.#next === null && this.#attached === 0;
+  }
+
+  /** Keeps it from being let go of until that is disposed of. */
+  attach(): Disposable {
+    this.#attached += 1;
+    let isAttached = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (!isAttached) return;
+        isAttached = false;
+        this.#attached -= 1;
+        this.emit('room');
+      },
+    };
   }
 
   /** Whether another task may be made ready for it: one at a time, and only while it takes any. */

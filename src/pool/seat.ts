@@ -17,11 +17,14 @@ export class Seat implements Disposable {
   /** `null` where there is nothing to wait for. */
   readonly #place: Place | null;
   #slot: BackendSlot | null;
+  /** From the GPU on until the task needs nothing more of its backend. */
+  #attachment: Disposable | null;
 
   private constructor(backend: Backend, taken: Place | BackendSlot) {
     this.#backend = backend;
     this.#place = 'room' in taken ? taken : null;
     this.#slot = 'room' in taken ? null : taken;
+    this.#attachment = this.#slot && backend.attach();
   }
 
   /** A place in front of the backend; `null` when another task has it. */
@@ -50,16 +53,19 @@ export class Seat implements Disposable {
     const { room, guest } = this.#place;
     this.#slot = await room.takeGpu(guest, this.#backend, signal);
     this.#backend = this.#slot.backend;
+    this.#attachment = this.#backend.attach();
     this.#place.reserved[Symbol.dispose]();
   }
 
-  /** Gives up what it has. Once is enough; more does nothing. */
+  /** Gives up the GPU. Once is enough; more does nothing. */
   release(): void {
     this.#place?.reserved[Symbol.dispose]();
     this.#slot?.release();
   }
 
+  /** Gives up everything: the task needs nothing more of its backend. */
   [Symbol.dispose](): void {
     this.release();
+    this.#attachment?.[Symbol.dispose]();
   }
 }
