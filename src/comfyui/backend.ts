@@ -57,6 +57,8 @@ export interface BackendSlot extends Disposable {
 export class Backend extends EventEmitter<BackendEventMap> implements AsyncDisposable {
   readonly address: BackendAddress;
   readonly client: ComfyClient;
+  /** What is known of how long it takes. */
+  readonly runTimes = new RunTimes();
   readonly #socket: ComfySocket;
   readonly #logger: Logger;
   readonly #stop = new AbortController();
@@ -91,7 +93,6 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   #promptCount = -1;
   #warm: string | null = null;
   readonly #busy = new BusyMeter(performance.now());
-  readonly #runTimes = new RunTimes();
   #ranSince = 0;
 
   constructor(address: BackendAddress, logger: Logger) {
@@ -265,11 +266,6 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     if (count < this.#promptCount) this.#logger.info({ count }, 'backend.restarted');
     this.#promptCount = count;
     this.#warm = workflow;
-  }
-
-  /** What is known of how long it takes, here and now. */
-  get runTimes(): RunTimes {
-    return this.#runTimes;
   }
 
   /** How long it has worked on what it has, milliseconds; `null` while it has nothing. */

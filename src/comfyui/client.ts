@@ -175,10 +175,6 @@ export class ComfyClient implements AsyncDisposable {
     };
   }
 
-  async version(signal: AbortSignal): Promise<string | null> {
-    return (await this.describe(signal)).version;
-  }
-
   /** The node classes that it has, and the files that their inputs may name. */
   async nodeCatalogue(signal: AbortSignal): Promise<NodeCatalogue> {
     const limits = { deadlineMs: catalogueMs, maxBytes: maxCatalogueBytes };

@@ -1,7 +1,8 @@
-import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
+import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import { type BackendView, backendStates, type WantedState } from '../core/backend.ts';
 import { operatorsOnly } from './auth.ts';
-import { errorSchema, invalidRequest } from './errors.ts';
+import { errorSchema } from './errors.ts';
+import { createRoutes, json } from './openapi.ts';
 
 /** What operators do to the pool. */
 export interface PoolControl {
@@ -13,11 +14,7 @@ export interface PoolControl {
 
 /** `/backends`: which ComfyUI servers belong to the pool. */
 export function backendRoutes(pool: PoolControl): OpenAPIHono {
-  const app = new OpenAPIHono({
-    defaultHook: (result) => {
-      if (!result.success) throw invalidRequest(result.error);
-    },
-  });
+  const app = createRoutes();
 
   app.use('/backends/*', operatorsOnly);
   app.openapi(listRoute, async (context) => {
@@ -75,10 +72,6 @@ function present(view: BackendView): z.infer<typeof backend> {
   };
 }
 
-const json = <T extends z.ZodType>(schema: T, description: string) => ({
-  description,
-  content: { 'application/json': { schema } },
-});
 const invalid = { 400: json(errorSchema, 'The request is wrong; `field` says where.') };
 const unknown = { 404: json(errorSchema, 'There is no such backend.') };
 

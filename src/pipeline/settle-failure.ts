@@ -13,7 +13,7 @@ const freeMemoryMs = 10_000;
 export interface SettleParts {
   readonly pool: Pool;
   /** With the backends of other gateways. */
-  readonly wholePool: Pick<PoolService, 'fitness' | 'canRunElsewhere'>;
+  readonly wholePool: Pick<PoolService, 'fitness'>;
   readonly workflows: WorkflowRegistry;
   readonly retryPolicy: RetryPolicy;
   readonly log: TaskLog;

@@ -1,11 +1,12 @@
-import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
+import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { BackendView } from '../../../core/backend.ts';
 import { GatewayError } from '../../../core/errors.ts';
 import type { Workflow } from '../../../core/workflow.ts';
 import type { TaskService } from '../../../tasks/task-service.ts';
 import type { TaskOwner } from '../../../tasks/task-store.ts';
 import type { Caller } from '../../auth.ts';
-import { errorSchema, invalidRequest } from '../../errors.ts';
+import { errorSchema } from '../../errors.ts';
+import { createRoutes, json } from '../../openapi.ts';
 import { dialect, parseNewTask, parseTaskId, presentTaskId } from './parse.ts';
 import { presentBackend, presentTask, presentWorkflow } from './present.ts';
 import * as schema from './schema.ts';
@@ -21,11 +22,7 @@ const newestTasks = 50;
 
 /** TMLSR's own API, versions 1 and 2 as a union. */
 export function tmlsrRoutes({ tasks, workflows, pool }: TmlsrParts): OpenAPIHono {
-  const app = new OpenAPIHono({
-    defaultHook: (result) => {
-      if (!result.success) throw invalidRequest(result.error);
-    },
-  });
+  const app = createRoutes();
 
   app.openapi(createTaskRoute, async (context) => {
     const body = context.req.valid('json');
@@ -89,11 +86,6 @@ function taskId(text: string): string {
   if (!id) throw new GatewayError('task_not_found', 'There is no such task');
   return id;
 }
-
-const json = <T extends z.ZodType>(shape: T, description: string) => ({
-  description,
-  content: { 'application/json': { schema: shape } },
-});
 
 const taskIdParam = z.object({
   task_id: z.string().openapi({ example: 'f692edeb41cb4a3eaebd2db0044c0778' }),
