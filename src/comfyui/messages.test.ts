@@ -59,8 +59,8 @@ describe('promptEnd', () => {
     assert.deepEqual(end, {
       kind: 'success',
       files: [
-        { filename: 'a.mp4', subfolder: 's', type: 'output' },
-        { filename: 'b.mp4', subfolder: 's', type: 'temp' },
+        { filename: 'a.mp4', subfolder: 's', type: 'output', node: '4' },
+        { filename: 'b.mp4', subfolder: 's', type: 'temp', node: '5' },
       ],
     });
   });
@@ -80,19 +80,56 @@ describe('promptEnd', () => {
 });
 
 describe('nodeCatalogue', () => {
-  /** The lists of a class whose input `a` is described so. */
-  const listsOf = (spec: unknown, section = 'required') =>
-    Object.fromEntries(
-      nodeCatalogue({ X: { input: { [section]: { a: spec } } } }).get('X')?.options ?? [],
-    );
+  /** The input `a` of a class that describes it so. */
+  const inputOf = (spec: unknown, section = 'required') =>
+    nodeCatalogue({ X: { input: { [section]: { a: spec } } } }).get('X')?.inputs[0];
+  const choicesOf = (spec: unknown) => inputOf(spec)?.choices;
 
-  it('reads the lists of both ways to describe a node, required or not', () => {
-    assert.deepEqual(listsOf([['x', 'y'], { default: 'x' }]), { a: ['x', 'y'] });
-    assert.deepEqual(listsOf([['x']], 'optional'), { a: ['x'] });
-    assert.deepEqual(listsOf(['COMBO', { options: ['x', 'y'], multiselect: false }]), {
-      a: ['x', 'y'],
+  it('reads the inputs of both ways to describe a node, in the order of the editor', () => {
+    const described = {
+      input: {
+        required: { '2': ['INT', { default: 1, min: 0, tooltip: 'long' }], image: ['IMAGE'] },
+        optional: { mode: [['x', 'y'], { default: 'y' }] },
+      },
+      input_order: { required: ['image', '2'], optional: ['mode'] },
+      output: ['IMAGE', ['x', 'y'], null],
+      output_name: ['picture', 'mode', 'rest'],
+      output_node: true,
+      display_name: 'An X',
+    };
+    assert.deepEqual(nodeCatalogue({ X: described }).get('X'), {
+      name: 'X',
+      displayName: 'An X',
+      inputs: [
+        { name: 'image', type: 'IMAGE', isRequired: true, choices: null, settings: {} },
+        {
+          name: '2',
+          type: 'INT',
+          isRequired: true,
+          choices: null,
+          settings: { default: 1, min: 0 },
+        },
+        {
+          name: 'mode',
+          type: 'COMBO',
+          isRequired: false,
+          choices: ['x', 'y'],
+          settings: { default: 'y' },
+        },
+      ],
+      outputs: [
+        { name: 'picture', type: 'IMAGE' },
+        { name: 'mode', type: 'COMBO' },
+        { name: 'rest', type: '*' },
+      ],
+      isOutput: true,
     });
-    assert.deepEqual(listsOf(['COMBO', { options: [] }]), { a: [] });
+  });
+
+  it('reads the choices of both ways to describe them', () => {
+    assert.deepEqual(choicesOf([['x', 'y'], { default: 'x' }]), ['x', 'y']);
+    assert.deepEqual(choicesOf(['COMBO', { options: ['x', 2], multiselect: false }]), ['x', 2]);
+    assert.deepEqual(choicesOf(['COMBO', { options: [] }]), []);
   });
 
   const unlisted: readonly [string, unknown][] = [
@@ -101,19 +138,24 @@ describe('nodeCatalogue', () => {
     ['files that are uploaded, described newly', ['COMBO', { options: [], video_upload: true }]],
     ['options that the browser fetches', ['COMBO', { options: [], remote: { route: '/x' } }]],
     ['a list that is not told', ['COMBO', {}]],
-    ['options that are no strings', [['x', 2], {}]],
+    ['options that are no values', [['x', {}], {}]],
     ['options that bring inputs along', ['COMFY_DYNAMICCOMBO_V3', { options: [{ key: 'x' }] }]],
     ['nothing', null],
     ['no settings', ['COMBO']],
   ];
   for (const [what, spec] of unlisted) {
-    it(`has no list for ${what}`, () => assert.deepEqual(listsOf(spec), {}));
+    it(`has no choices for ${what}`, () => assert.equal(choicesOf(spec), null));
   }
+
+  it('takes what cannot be read for an input of any type', () => {
+    assert.equal(inputOf(null)?.type, '*');
+    assert.equal(inputOf([{}], 'optional')?.type, '*');
+  });
 
   it('knows the loaders that list the input folder without saying so', () => {
     const described = { input: { required: { video: [['a.mp4']] } } };
     const catalogue = nodeCatalogue({ VHS_LoadVideo: described });
-    assert.deepEqual(catalogue.get('VHS_LoadVideo'), { options: new Map() });
+    assert.equal(catalogue.get('VHS_LoadVideo')?.inputs[0]?.choices, null);
   });
 
   it('keeps a class that is described strangely', () => {
@@ -122,12 +164,14 @@ describe('nodeCatalogue', () => {
     assert.deepEqual([...nodeCatalogue('<html>')], []);
   });
 
-  it('keeps one copy of a list that many nodes have', () => {
-    const described = () => ({ input: { required: { lora: [['a', 'b']] } } });
-    const catalogue = nodeCatalogue({ A: described(), B: described() });
-    const [a, b] = ['A', 'B'].map((name) => catalogue.get(name)?.options.get('lora'));
-    assert.ok(a);
-    assert.equal(a, b);
+  it('keeps one copy of what servers and nodes say alike', () => {
+    const described = (lora: readonly string[]) => ({ input: { required: { lora: [lora] } } });
+    const one = nodeCatalogue({ A: described(['a', 'b']), B: described(['a', 'b']) });
+    const two = nodeCatalogue({ A: described(['a', 'b']), B: described(['a']) });
+    assert.equal(one.get('A'), two.get('A'));
+    assert.notEqual(one.get('B'), two.get('B'));
+    assert.ok(one.get('A')?.inputs[0]?.choices);
+    assert.equal(one.get('A')?.inputs[0]?.choices, one.get('B')?.inputs[0]?.choices);
   });
 });
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import type { NodeCatalogue } from '../core/capabilities.ts';
+import type { Choice, NodeCatalogue, NodeClass, NodeInput } from '../core/node-catalogue.ts';
+import { InternTable } from './intern-table.ts';
 import { parsePythonJson } from './json.ts';
 
 /**
@@ -73,7 +74,8 @@ export const queueState = z.object({
 });
 
 const outputFile = z.object({ filename: z.string(), subfolder: z.string(), type: z.string() });
-export type OutputFile = z.infer<typeof outputFile>;
+/** A file that a node reported. */
+export type OutputFile = z.infer<typeof outputFile> & { readonly node: string };
 
 const executionError = z.object({
   node_id: z.string().optional(),
@@ -118,10 +120,12 @@ export function promptEnd(entry: z.infer<typeof historyEntry>): PromptEnd {
 
 /** Every file that any node reported: `images`, `gifs`, `video` … are all lists of them. */
 function outputFiles(outputs: Record<string, Record<string, unknown>>): OutputFile[] {
-  return Object.values(outputs)
-    .flatMap((byKey) => Object.values(byKey))
-    .flatMap((list) => (Array.isArray(list) ? list : []))
-    .flatMap((file) => outputFile.safeParse(file).data ?? []);
+  return Object.entries(outputs).flatMap(([node, byKey]) =>
+    Object.values(byKey)
+      .flatMap((list) => (Array.isArray(list) ? list : []))
+      .flatMap((file) => outputFile.safeParse(file).data ?? [])
+      .map((file) => ({ ...file, node })),
+  );
 }
 
 export const uploadedFile = z.object({ name: z.string(), subfolder: z.string() });
@@ -143,30 +147,69 @@ export const jobCanceled = z.object({ cancelled: z.boolean() });
 
 export const objectInfo = z.record(z.string(), z.unknown());
 
+const nodeClasses = new InternTable<NodeClass>();
+const choiceLists = new InternTable<readonly Choice[]>();
+
 /**
- * What `/object_info` says of the node classes, as far as servers differ in it: a class that a custom
- * node describes in its own way is still one that the server has.
+ * What `/object_info` says of the node classes. A class that a custom node describes in its own way is
+ * still one that the server has: what cannot be read is left out. What servers say alike is one object.
  */
 export function nodeCatalogue(info: unknown): NodeCatalogue {
-  const lists = new Map<string, readonly string[]>();
-  /** Many loaders list the same folder: one list is kept for all. */
-  const shared = (list: readonly string[]) => {
-    const key = JSON.stringify(list);
-    const known = lists.get(key) ?? list;
-    lists.set(key, known);
-    return known;
+  return new Map(
+    Object.entries(recordOf(info)).map(([name, described]) => [
+      name,
+      nodeClasses.intern([name, described], () => nodeClass(name, recordOf(described))),
+    ]),
+  );
+}
+
+function nodeClass(name: string, described: Readonly<Record<string, unknown>>): NodeClass {
+  const { input, input_order: order, output, output_name: names } = described;
+  const { required, optional } = recordOf(input);
+  const types = Array.isArray(output) ? output : [];
+  return {
+    name,
+    displayName: typeof described.display_name === 'string' ? described.display_name : name,
+    inputs: [
+      ...nodeInputs(name, recordOf(required), recordOf(order).required, true),
+      ...nodeInputs(name, recordOf(optional), recordOf(order).optional, false),
+    ],
+    outputs: types.map((type, index) => ({
+      name: String(Array.isArray(names) ? names[index] : type),
+      type: typeName(type),
+    })),
+    isOutput: described.output_node === true,
   };
-  const classes = Object.entries(recordOf(info)).map(([name, described]) => {
-    const { required, optional } = recordOf(recordOf(described).input);
-    const options = Object.entries({ ...recordOf(optional), ...recordOf(required) }).flatMap(
-      ([field, spec]) => {
-        const list = inputFolderLists.has(`${name}.${field}`) ? null : listOf(spec);
-        return list ? [[field, shared(list)] as const] : [];
-      },
-    );
-    return [name, { options: new Map(options) }] as const;
+}
+
+/** A list stands for a choice among its values; what cannot be read, for anything. */
+function typeName(type: unknown): string {
+  if (Array.isArray(type)) return 'COMBO';
+  return typeof type === 'string' ? type : '*';
+}
+
+function nodeInputs(
+  className: string,
+  specs: Readonly<Record<string, unknown>>,
+  order: unknown,
+  isRequired: boolean,
+): NodeInput[] {
+  // An object forgets the order of names that are numbers.
+  const listed = Array.isArray(order) ? order.filter((name) => Object.hasOwn(specs, name)) : [];
+  const names = listed.length > 0 ? listed : Object.keys(specs);
+  return names.map((name) => {
+    const spec = Array.isArray(specs[name]) ? specs[name] : [];
+    const { tooltip: _, ...settings } = recordOf(spec[1]);
+    const isFromFolder = inputFolderLists.has(`${className}.${name}`);
+    const choices = isFromFolder ? null : choicesOf(spec[0], settings);
+    return {
+      name,
+      type: typeName(spec[0]),
+      isRequired,
+      choices,
+      settings: choices && settings.options ? { ...settings, options: choices } : settings,
+    };
   });
-  return new Map(classes);
 }
 
 /**
@@ -181,14 +224,22 @@ const inputFolderLists: ReadonlySet<string> = new Set([
   'VHS_LoadVideoFFmpeg.video',
 ]);
 
-/** The strings that an input may have: `[[…], {…}]` or `["COMBO", {"options": […]}]`; else `null`. */
-function listOf(spec: unknown): readonly string[] | null {
-  if (!Array.isArray(spec)) return null;
-  const [type, settings] = [spec[0], recordOf(spec[1])];
-  if (Object.keys(settings).some((key) => isFilledElsewhere.test(key) && settings[key]))
+/** The values that an input may have: `[[…], {…}]` or `["COMBO", {"options": […]}]`; else `null`. */
+function choicesOf(
+  type: unknown,
+  settings: Readonly<Record<string, unknown>>,
+): readonly Choice[] | null {
+  if (Object.keys(settings).some((key) => isFilledElsewhere.test(key) && settings[key])) {
     return null;
+  }
   const list: unknown = type === 'COMBO' ? settings.options : type;
-  return Array.isArray(list) && list.every((option) => typeof option === 'string') ? list : null;
+  if (!Array.isArray(list) || !list.every(isChoice)) return null;
+  // All the nodes that load a model list the same folder.
+  return choiceLists.intern(list, () => list);
+}
+
+function isChoice(value: unknown): value is Choice {
+  return ['string', 'number', 'boolean'].includes(typeof value);
 }
 
 /** By an upload, or by the browser from another address. */
