@@ -1,84 +1,126 @@
-import { createHash } from 'node:crypto';
-import { z } from 'zod';
-import {
-  describeGraph,
-  type Graph,
-  invalid,
-  type Timeouts,
-  type Workflow,
-} from '../core/workflow.ts';
+import { checkGraph } from '../core/check-graph.ts';
+import { GatewayError } from '../core/errors.ts';
+import { type BindingWishes, findBindings } from '../core/find-bindings.ts';
+import type { Graph } from '../core/graph.ts';
+import type { NodeCatalogue } from '../core/node-catalogue.ts';
+import { schemaOf } from '../core/parameters.ts';
+import { invalid, type Workflow } from '../core/workflow.ts';
+import { convertEditorGraph, isEditorGraph } from './editor/convert.ts';
+import { parseJsonText } from './json-text.ts';
+import { type Meta, parseMeta } from './meta.ts';
+import { compileSchema } from './schema-compiler.ts';
+import { workflowHash } from './workflow-hash.ts';
 
-const maxBytes = 1024 * 1024;
+export const maxWorkflowBytes = 4 * 1024 * 1024;
 
-const node = z.looseObject({
-  class_type: z.string(),
-  inputs: z.record(z.string(), z.unknown()),
-  _meta: z.looseObject({ title: z.string().optional() }).optional(),
-});
+export interface WorkflowFile {
+  readonly name: string;
+  readonly text: string;
+  /** What its operator says of it beside it; `null` for nothing. */
+  readonly meta: string | null;
+}
+
+/** What a file is before any server is asked. */
+export type ParsedFile =
+  | { readonly format: 'api'; readonly name: string; readonly meta: Meta; readonly graph: Graph }
+  | {
+      readonly format: 'editor';
+      readonly name: string;
+      readonly meta: Meta;
+      readonly file: object;
+    };
 
 /**
- * Reads a workflow file, and what its operator says of it in `NAME.meta.json`.
+ * Reads a workflow file as far as that needs no server.
  *
  * @throws GatewayError `workflow_invalid`, its message telling the operator what to mend.
  */
-export function parseWorkflow(name: string, text: string, metaText: string | null): Workflow {
-  if (Buffer.byteLength(text) > maxBytes) throw invalid('The file is larger than 1 MB');
-  const value = parseJson(text);
+export function parseFile({ name, text, meta }: WorkflowFile): ParsedFile {
+  const value = parseLimited(text, 'The file');
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw invalid('The file holds no JSON object');
   }
-  if ('nodes' in value && 'links' in value) {
+  const said = parseSidecar(meta);
+  if (isEditorGraph(value)) return { format: 'editor', name, meta: said, file: value };
+  // A null prototype: no node id means anything to the language.
+  const graph: unknown = Object.assign(Object.create(null), value);
+  checkGraph(graph);
+  return { format: 'api', name, meta: said, graph };
+}
+
+/**
+ * The workflow of a file. One that the editor saved is converted with what a server says of its nodes.
+ *
+ * @throws GatewayError `workflow_invalid`; `workflow_unavailable` for an editor's file without a
+ *   catalogue.
+ */
+export function toWorkflow(parsed: ParsedFile, catalogue: NodeCatalogue | null): Workflow {
+  const { name, meta } = parsed;
+  const { graph, exposures } =
+    parsed.format === 'api' ? { graph: parsed.graph, exposures: [] } : converted(parsed, catalogue);
+  const { title, description, aliases, scale, timeouts } = meta;
+  const workflow = {
+    name,
+    graph,
+    title,
+    description,
+    aliases,
+    scale,
+    timeouts,
+    ...findBindings(graph, { ...meta.wishes, exposures }),
+  };
+  checkDefaults(workflow);
+  return { ...workflow, hash: workflowHash(workflow) };
+}
+
+/** What an operator says of a parameter has to fit together, and with what stands in the graph. */
+function checkDefaults(workflow: Omit<Workflow, 'hash'>): void {
+  for (const parameter of workflow.parameters) {
+    const { name, default: value, isSeed } = parameter;
+    const isGraphs = parameter.slots.every(
+      ({ node, field }) => workflow.graph[node]?.inputs[field] === value,
+    );
+    if (value === undefined || (parameter.schema === null && isGraphs)) continue;
+    const fits = compileSchema(schemaOf(parameter, workflow, null))(value);
+    if (fits && !(isSeed && value === 'random')) continue;
+    const what = isGraphs ? 'the graph has' : 'the default is';
     throw invalid(
-      "The file is in the editor's own format; in ComfyUI, choose Workflow > Export (API) instead",
+      `The parameter ${name}: ${what} ${JSON.stringify(value)}, which its schema does not allow`,
     );
   }
-  const graph = toGraph(value);
-  const hash = createHash('sha256').update(text).digest('hex');
-  return { name, graph, hash, timeouts: parseTimeouts(metaText), ...describeGraph(graph) };
 }
 
-/** What may stand in `NAME.meta.json` beside the graph. */
-const meta = z.looseObject({
-  queue_timeout: z.number().min(0).optional(),
-  run_timeout: z.number().min(0).optional(),
-});
+/** @throws GatewayError as {@link parseFile} and {@link toWorkflow}. */
+export function parseWorkflow(file: WorkflowFile, catalogue: NodeCatalogue | null): Workflow {
+  return toWorkflow(parseFile(file), catalogue);
+}
 
-function parseTimeouts(text: string | null): Timeouts {
-  if (text === null) return {};
-  const parsed = meta.safeParse(parseJson(text));
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw invalid(`Its .meta.json: ${issue?.path.join('.') || 'it'}: ${issue?.message}`);
+function converted(
+  { name, file }: Extract<ParsedFile, { format: 'editor' }>,
+  catalogue: NodeCatalogue | null,
+): { graph: Graph; exposures: BindingWishes['exposures'] } {
+  if (!catalogue) {
+    throw new GatewayError(
+      'workflow_unavailable',
+      `The workflow ${name} is in the editor's format, and no ComfyUI server has told its nodes yet`,
+    );
   }
-  const { queue_timeout: queue, run_timeout: run } = parsed.data;
-  return {
-    ...(queue === undefined ? {} : { queueMs: secondsToMs(queue) }),
-    ...(run === undefined ? {} : { runMs: secondsToMs(run) }),
-  };
+  return convertEditorGraph(file, catalogue);
 }
 
-/** 0 stands for no limit. */
-function secondsToMs(seconds: number): number | null {
-  return seconds === 0 ? null : Math.ceil(seconds * 1_000);
-}
-
-function parseJson(text: string): unknown {
+function parseSidecar(text: string | null): Meta {
   try {
-    return JSON.parse(text);
+    if (text !== null) parseLimited(text, 'It');
+    return parseMeta(text);
   } catch (error) {
-    throw invalid(`The file is not JSON: ${error instanceof Error ? error.message : error}`);
+    if (!(error instanceof GatewayError)) throw error;
+    throw invalid(`Its .meta.json: ${error.message}`);
   }
 }
 
-function toGraph(value: object): Graph {
-  const entries = Object.entries(value).map(([id, candidate]) => {
-    const parsed = node.safeParse(candidate);
-    if (!parsed.success) {
-      const [issue] = parsed.error.issues;
-      throw invalid(`Node ${id}: ${issue?.path.join('.') || 'it'}: ${issue?.message}`);
-    }
-    return [id, parsed.data] as const;
-  });
-  // A null prototype: no node id means anything to the language.
-  return Object.assign(Object.create(null), Object.fromEntries(entries)) as Graph;
+function parseLimited(text: string, what: string): unknown {
+  if (Buffer.byteLength(text) > maxWorkflowBytes) {
+    throw invalid(`${what} is larger than ${maxWorkflowBytes / 1024 / 1024} MB`);
+  }
+  return parseJsonText(text);
 }
