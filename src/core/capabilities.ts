@@ -1,36 +1,105 @@
+import { type Graph, type GraphNode, isLink } from './graph.ts';
+import { inputFault } from './input-fault.ts';
+import type { NodeCatalogue, NodeClass } from './node-catalogue.ts';
+import { isExpanded } from './node-catalogue.ts';
+import { labelOf } from './node-label.ts';
 import type { Workflow } from './workflow.ts';
 
-/** What a ComfyUI server says of one class of nodes. */
-export interface NodeClass {
-  /** By input, the only values that it takes; an input without a list takes any. */
-  readonly options: ReadonlyMap<string, readonly string[]>;
-}
-
-/** The classes of nodes that a server has, by name. */
-export type NodeCatalogue = ReadonlyMap<string, NodeClass>;
-
 /**
- * Why a server with these nodes cannot run the workflow, one sentence each; none when it can. Only
- * what servers differ in is looked at: the nodes and the files (models above all) that they have.
- * The workflow's input is left out: its file is put there when a task comes.
+ * Why a server with these nodes cannot run the workflow, one sentence each; none when it can. It says
+ * what ComfyUI itself would say to the prompt, by ComfyUI's rules: an unknown class is refused
+ * wherever it stands, all else only where a result needs it. What ComfyUI leaves to a node's own check
+ * cannot be seen from outside and is passed over. The files that a task brings are left out: they are
+ * put there when it comes.
  */
 export function shortcomings(
-  workflow: Pick<Workflow, 'graph' | 'input'>,
+  workflow: Pick<Workflow, 'graph' | 'inputs' | 'outputs' | 'parameters'>,
   catalogue: NodeCatalogue,
 ): string[] {
+  const graph = withDefaults(workflow);
+  const needed = new Set<string>();
+  for (const { node } of workflow.outputs) collectNeeded(graph, catalogue, node, needed);
   const reasons = new Set<string>();
-  for (const [id, { class_type, inputs }] of Object.entries(workflow.graph)) {
-    const { options } = catalogue.get(class_type) ?? {};
-    if (!options) {
-      reasons.add(`It has no node class ${class_type}`);
+  const filled = filledFields(workflow);
+  for (const [id, node] of Object.entries(graph)) {
+    const nodeClass = catalogue.get(node.class_type);
+    if (!nodeClass) {
+      reasons.add(`It has no node class ${node.class_type}`);
       continue;
     }
-    for (const [field, value] of Object.entries(inputs)) {
-      if (id === workflow.input.node && field === workflow.input.field) continue;
-      // What is no string is a link to another node, or a number.
-      if (typeof value !== 'string' || options.get(field)?.includes(value) !== false) continue;
-      reasons.add(`${class_type} (node ${id}) has no ${field} ${JSON.stringify(value)}`);
+    if (!needed.has(id)) continue;
+    for (const input of nodeClass.inputs) {
+      if (isExpanded(input) || filled.get(id)?.includes(input.name)) continue;
+      const fault = inputFault(graph, catalogue, id, input);
+      if (fault !== null) reasons.add(`${labelOf(id, node)} ${fault}`);
     }
   }
-  return [...reasons];
+  return [...reasons, ...neverRun(graph, catalogue, workflow)];
+}
+
+/** The graph as it runs when a task chooses nothing. */
+function withDefaults({ graph, parameters }: Pick<Workflow, 'graph' | 'parameters'>): Graph {
+  const nodes = new Map(Object.entries(graph));
+  for (const { slots, default: value } of parameters) {
+    for (const { node: id, field } of value === undefined ? [] : slots) {
+      const node = nodes.get(id);
+      if (node) nodes.set(id, { ...node, inputs: { ...node.inputs, [field]: value } });
+    }
+  }
+  return Object.fromEntries(nodes);
+}
+
+/** By node id, the inputs that every attempt fills. */
+function filledFields({
+  inputs,
+  outputs,
+}: Pick<Workflow, 'inputs' | 'outputs'>): ReadonlyMap<string, string[]> {
+  const filled = new Map<string, string[]>();
+  const add = (node: string, field: string) =>
+    filled.set(node, [...(filled.get(node) ?? []), field]);
+  for (const { slot } of inputs) add(slot.node, slot.field);
+  for (const { node, prefixField } of outputs) if (prefixField !== null) add(node, prefixField);
+  return filled;
+}
+
+/** What a node's value comes from, itself included, as far as ComfyUI follows it. */
+function collectNeeded(
+  graph: Graph,
+  catalogue: NodeCatalogue,
+  start: string,
+  needed: Set<string>,
+): void {
+  const open = [start];
+  for (let id = open.pop(); id !== undefined; id = open.pop()) {
+    const node = Object.hasOwn(graph, id) ? graph[id] : undefined;
+    if (!node || needed.has(id)) continue;
+    needed.add(id);
+    open.push(...sourcesOf(node, catalogue.get(node.class_type)));
+  }
+}
+
+/** Links of inputs that the class does not have lead nowhere. */
+function sourcesOf({ inputs }: GraphNode, nodeClass: NodeClass | undefined): string[] {
+  const known = nodeClass && new Set(nodeClass.inputs.map(({ name }) => name));
+  return Object.entries(inputs).flatMap(([field, value]) => {
+    const isKnown = !known || known.has(field) || known.has(field.replace(/\..*/s, ''));
+    return isKnown && isLink(value) ? value[0] : [];
+  });
+}
+
+/** ComfyUI runs what its output nodes need: a result that none of them needs never comes. */
+function neverRun(
+  graph: Graph,
+  catalogue: NodeCatalogue,
+  { outputs }: Pick<Workflow, 'outputs'>,
+): string[] {
+  const run = new Set<string>();
+  for (const [id, { class_type }] of Object.entries(graph)) {
+    if (catalogue.get(class_type)?.isOutput) collectNeeded(graph, catalogue, id, run);
+  }
+  return outputs.flatMap(({ node: id }) => {
+    const node = graph[id];
+    if (!node || run.has(id) || !catalogue.has(node.class_type)) return [];
+    return `${labelOf(id, node)} would not run: it is no output node, and none needs it`;
+  });
 }
