@@ -1,18 +1,17 @@
 import { GatewayError } from './errors.ts';
+import type { Graph, Slot } from './graph.ts';
 import type { MediaInfo } from './media.ts';
+import { isSameSize, mapSides, pictureSize, type Size } from './picture-size.ts';
+import type { Workflow } from './workflow.ts';
 
-export interface Size {
-  /** Pixels. */
-  readonly width: number;
-  readonly height: number;
-}
+export type { Size };
 
 /**
- * The size that a client wants. The workflow upscales as it does; the result is then resized once
- * if its size is not the one asked for. `dims` wins over `magnification`, which wins over `outscale`.
+ * The size that a client wants. The workflow upscales; the result is then resized once if its size is
+ * not the one asked for. `dims` wins over `magnification`, which wins over `outscale`.
  */
 export interface SizeRequest {
-  /** Times the source's size. */
+  /** Times the source's size; the model's own scale too, where the graph can choose it. */
   readonly outscale: number | null;
   /** Times the source's size. */
   readonly magnification: number | null;
@@ -28,34 +27,129 @@ export const sizeAsTheWorkflowGives: SizeRequest = {
 /** ComfyUI's ImageScale takes no more a side. */
 export const maxSidePixels = 16_384;
 
+/** SeedVR2 takes even lengths from here on. */
+const minResolution = 16;
+
+/** What is done so that the result has the size asked for. */
+export type SizePlan =
+  /** Nothing: as the graph makes it. */
+  | { readonly by: 'workflow' }
+  /** The graph gets another `resolution`, an ImageScale to the exact size, or both. */
+  | { readonly by: 'graph'; readonly resolution: number | null; readonly resize: Size | null }
+  /** The graph has no place for an ImageScale: the gateway resizes the picture while it stores it. */
+  | { readonly by: 'gateway'; readonly resolution: number | null; readonly size: Size };
+
+type Sizing = Pick<
+  Workflow,
+  'scale' | 'resolution' | 'inputs' | 'outputs' | 'kind' | 'graph' | 'parameters'
+>;
+
 /**
- * The exact size of the result, or `null` to leave it to the workflow.
- * H.264 in 4:2:0 has no odd sides, so those of a video become even.
+ * How the main output of the workflow gets the size asked for. Where its size without a resize is
+ * known and the same, there is none. H.264 in 4:2:0 has no odd sides, so those of a video become even,
+ * whether or not a size was asked for.
  *
- * @throws GatewayError `media_too_large` when a side would pass `maxSidePixels`.
+ * @param source The main input; `null` for a workflow without inputs.
+ * @throws GatewayError `media_too_large` when a side would pass `maxSidePixels`; `invalid_request`
+ *   for a size that this workflow cannot give.
  */
-export function planSize(source: MediaInfo, request: SizeRequest): Size | null {
+export function planSize(
+  source: MediaInfo | null,
+  workflow: Sizing,
+  request: SizeRequest,
+): SizePlan {
   const wanted = wantedSize(source, request);
-  if (wanted === null) return null;
-  const size = source.kind === 'video' ? mapSides(wanted, toEven) : mapSides(wanted, toWhole);
-  if (Math.max(size.width, size.height) > maxSidePixels) {
-    throw new GatewayError(
-      'media_too_large',
-      `The result would measure ${size.width}x${size.height} pixels; ${maxSidePixels} a side is the most`,
-    );
+  if (wanted === null) return evenSides(source, workflow);
+  const size = mapSides(wanted, outputKind(workflow) === 'video' ? toEven : toWhole);
+  refuseTooLarge(size);
+  const resolution = workflow.resolution && resolutionFor(source, size, request.outscale);
+  const made = sizeMade(source, workflow, resolution);
+  if (made && isSameSize(made, size)) {
+    return resolution === null ? { by: 'workflow' } : { by: 'graph', resolution, resize: null };
   }
-  return size;
+  if (picturesOf(workflow)) return { by: 'graph', resolution, resize: size };
+  if (outputKind(workflow) === 'image') return { by: 'gateway', resolution, size };
+  throw new GatewayError(
+    'invalid_request',
+    'This workflow gives its videos the size that it chooses; leave the size out',
+  );
 }
 
-function wantedSize(source: MediaInfo, request: SizeRequest): Size | null {
+function wantedSize(source: Size | null, request: SizeRequest): Size | null {
   if (request.dims) return request.dims;
   const factor = request.magnification ?? request.outscale;
   if (factor === null) return null;
-  return mapSides(source, (side) => side * factor);
+  if (source) return mapSides(source, (side) => side * factor);
+  throw new GatewayError(
+    'invalid_request',
+    'This workflow has no input whose size could be multiplied; ask for exact dimensions',
+  );
 }
 
-function mapSides({ width, height }: Size, change: (side: number) => number): Size {
-  return { width: change(width), height: change(height) };
+/** An odd size that nobody asked for must not make the encoder of a video fail. */
+function evenSides(source: Size | null, workflow: Sizing): SizePlan {
+  if (outputKind(workflow) !== 'video' || !picturesOf(workflow)) return { by: 'workflow' };
+  const made = sizeMade(source, workflow, null);
+  const even = made && mapSides(made, toEven);
+  if (!made || !even || isSameSize(made, even)) return { by: 'workflow' };
+  return { by: 'graph', resolution: null, resize: even };
+}
+
+/**
+ * The length of the shorter side that the model shall make: of the size wanted, or by `outscale` where
+ * that asks for the model's scale and something else for the size. Rounded up, so that the resize after
+ * it makes nothing larger.
+ */
+function resolutionFor(source: Size | null, size: Size, outscale: number | null): number {
+  const upscaled = source && outscale ? mapSides(source, (side) => side * outscale) : size;
+  refuseTooLarge(mapSides(upscaled, toWhole));
+  const shorter = Math.ceil(Math.min(upscaled.width, upscaled.height));
+  return Math.max(minResolution, shorter + (shorter % 2));
+}
+
+/** The size of the main output without a resize, as far as it is known. */
+function sizeMade(source: Size | null, workflow: Sizing, resolution: number | null): Size | null {
+  if (!source) return null;
+  if (resolution === null && workflow.scale !== null) {
+    const { scale } = workflow;
+    const made = mapSides(source, (side) => side * scale);
+    // How a model rounds is not known.
+    return Number.isInteger(made.width) && Number.isInteger(made.height) ? made : null;
+  }
+  const pictures = picturesOf(workflow);
+  const [input] = workflow.inputs;
+  if (!pictures || !input) return null;
+  const { width, height } = source;
+  const from = { node: input.slot.node, width, height };
+  return pictureSize(knownGraph(workflow, resolution), pictures, from);
+}
+
+/** The graph without the values that a task may choose, so that no size is told from them. */
+function knownGraph({ graph, parameters, resolution }: Sizing, length: number | null): Graph {
+  const known = new Map(Object.entries(graph));
+  const set = ({ node: id, field }: Slot, value: unknown) => {
+    const node = known.get(id);
+    if (node) known.set(id, { ...node, inputs: { ...node.inputs, [field]: value } });
+  };
+  for (const { slots } of parameters) for (const slot of slots) set(slot, undefined);
+  if (resolution && length !== null) set(resolution, length);
+  return Object.fromEntries(known);
+}
+
+function picturesOf({ outputs: [main] }: Sizing): Slot | null {
+  return main?.pictures ?? null;
+}
+
+function outputKind({ kind, outputs: [main] }: Sizing): Workflow['kind'] {
+  return main?.kind ?? kind;
+}
+
+function refuseTooLarge({ width, height }: Size): void {
+  if (Math.max(width, height) <= maxSidePixels) return;
+  throw new GatewayError(
+    'media_too_large',
+    `The result would measure ${width}x${height} pixels; ${maxSidePixels} a side is the most`,
+  );
 }
 
 function toWhole(side: number): number {

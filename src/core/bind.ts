@@ -1,0 +1,102 @@
+import { GatewayError } from './errors.ts';
+import { type GraphNode, isLink, type Slot } from './graph.ts';
+import type { Size, SizePlan } from './size-plan.ts';
+import type { Workflow } from './workflow.ts';
+
+/** A bound graph, ready to be posted. */
+export type Prompt = Record<string, GraphNode>;
+
+export interface Binding {
+  /** By the input's name, the file's name as the backend knows it, folder included. */
+  readonly files: Readonly<Record<string, string>>;
+  /**
+   * Folder on the backend in which only this attempt writes: it defeats ComfyUI's cache and makes the
+   * outputs' names predictable, which begin with `${folder}/${output.name}`.
+   */
+  readonly folder: string;
+  /** By the parameter's name, the values that the task chose; others keep the default. */
+  readonly arguments: Readonly<Record<string, unknown>>;
+  readonly size: SizePlan;
+}
+
+/**
+ * Makes the prompt of one attempt. The workflow's graph stays as it is. Only the main output gets the
+ * size that was planned; others, such as a preview or a mask, keep their own.
+ *
+ * @throws GatewayError `invalid_request` without a file for a required input; `workflow_invalid` when
+ *   the graph lacks a node that the workflow names.
+ */
+export function bind(workflow: Workflow, binding: Binding): Prompt {
+  const prompt = new BoundGraph(workflow.graph);
+  for (const { name, slot, isRequired } of workflow.inputs) {
+    if (Object.hasOwn(binding.files, name)) prompt.set(slot, binding.files[name]);
+    else if (isRequired) throw new GatewayError('invalid_request', `There is no file for ${name}`);
+  }
+  for (const { name, node, prefixField } of workflow.outputs) {
+    if (prefixField !== null) prompt.set({ node, field: prefixField }, `${binding.folder}/${name}`);
+  }
+  for (const { name, slots, default: usual } of workflow.parameters) {
+    const value = Object.hasOwn(binding.arguments, name) ? binding.arguments[name] : usual;
+    if (value === undefined) continue;
+    for (const slot of slots) prompt.set(slot, value);
+  }
+  setSize(prompt, workflow, binding.size);
+  return prompt.toPrompt();
+}
+
+/** After the parameters: one of them may be the same field. */
+function setSize(prompt: BoundGraph, workflow: Workflow, size: SizePlan): void {
+  if (size.by === 'workflow') return;
+  if (size.resolution !== null && workflow.resolution) {
+    prompt.set(workflow.resolution, size.resolution);
+  }
+  const resize = size.by === 'graph' ? size.resize : null;
+  const pictures = workflow.outputs[0]?.pictures;
+  if (resize && pictures) prompt.insertResize(pictures, resize);
+}
+
+/** Node ids are an operator's words: in a map even `__proto__` is only a name. */
+class BoundGraph {
+  readonly #nodes: Map<string, GraphNode>;
+
+  constructor(graph: Workflow['graph']) {
+    this.#nodes = new Map(Object.entries(graph));
+  }
+
+  set({ node: id, field }: Slot, value: unknown): void {
+    const node = this.#node(id);
+    this.#nodes.set(id, { ...node, inputs: { ...node.inputs, [field]: value } });
+  }
+
+  /** Puts an ImageScale between the node that makes the pictures and the one that takes them. */
+  insertResize(slot: Slot, { width, height }: Size): void {
+    const image = this.#node(slot.node).inputs[slot.field];
+    if (!isLink(image)) throw broken(`its input ${slot.field} is not linked`, slot.node);
+    const id = this.#freshId();
+    const inputs = { image, upscale_method: 'lanczos', width, height, crop: 'disabled' };
+    this.#nodes.set(id, { class_type: 'ImageScale', inputs, _meta: { title: 'final size' } });
+    this.set(slot, [id, 0]);
+  }
+
+  toPrompt(): Prompt {
+    return Object.fromEntries(this.#nodes);
+  }
+
+  #node(id: string): GraphNode {
+    const node = this.#nodes.get(id);
+    if (!node) throw broken('it is not there', id);
+    return node;
+  }
+
+  /** A number above all others, those of subgraphs (`57:3`) among them. */
+  #freshId(): string {
+    const numbers = [...this.#nodes.keys()].map((id) => Number.parseInt(id, 10));
+    let number = Math.max(0, ...numbers.filter(Number.isSafeInteger)) + 1;
+    while (this.#nodes.has(String(number))) number += 1;
+    return String(number);
+  }
+}
+
+function broken(reason: string, node: string): GatewayError {
+  return new GatewayError('workflow_invalid', `Node ${node}: ${reason}`);
+}
