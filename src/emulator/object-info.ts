@@ -60,7 +60,15 @@ export class Catalog {
         ...this.optionsOf('SeedVR2LoadVAEModel', 'model'),
       ];
     }
+    // Loaders of the old kind name their files in place of a type.
+    if (name === 'diffusion_models') return this.#filesOf('UNETLoader', 'unet_name');
+    if (name === 'vae') return this.#filesOf('VAELoader', 'vae_name');
     return [];
+  }
+
+  #filesOf(className: string, input: string): readonly string[] {
+    const [choices] = this.classes.get(className)?.input.required?.[input] ?? [];
+    return Array.isArray(choices) ? choices.filter((each) => String(each).includes('.')) : [];
   }
 
   /** The choices of a combo that was declared the new way (`["COMBO", {options}]`). */

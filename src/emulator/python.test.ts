@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bool, float, int, repr } from './python.ts';
+import { bool, float, int, repr, roundHalfToEven } from './python.ts';
 
 test('converts as Python does', () => {
   assert.equal(int('32'), 32);
@@ -18,4 +18,11 @@ test('converts as Python does', () => {
 test('prints as Python does', () => {
   assert.equal(repr({ a: 1, b: [true, null, 'x'] }), "{'a': 1, 'b': [True, None, 'x']}");
   assert.equal(repr("it's"), '"it\'s"');
+});
+
+test('rounds as Python does', () => {
+  assert.deepEqual(
+    [0.5, 1.5, 2.5, -0.5, -1.5, 2.4, 2.6].map(roundHalfToEven),
+    [0, 2, 2, -0, -2, 2, 3],
+  );
 });

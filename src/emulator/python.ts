@@ -67,6 +67,12 @@ export function float(value: unknown): number {
   );
 }
 
+/** `round(value)`: a half goes to the even neighbour. */
+export function roundHalfToEven(value: number): number {
+  const rounded = Math.round(value);
+  return rounded - value === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
+}
+
 /** `bool(value)`: so `"false"` is true. */
 export function bool(value: unknown): boolean {
   if (Array.isArray(value)) return value.length > 0;

@@ -142,9 +142,9 @@ class GraphCheck {
     const info = this.#catalog.classes.get(node.class_type) as ClassInfo;
     const errors: NodeError[] = [];
     let isValid = true;
-    for (const [name, spec, isRequired] of inputsOf(info)) {
+    for (const [name, spec, isRequired] of inputsOf(info, node)) {
       if (!(name in node.inputs)) {
-        if (isRequired) errors.push(inputError('required_input_missing', name, name));
+        if (isRequired) errors.push(missingInput(name));
         continue;
       }
       const value = node.inputs[name];
@@ -264,15 +264,39 @@ function printed(type: InputSpec[0], value: unknown): string {
 }
 
 function accepts(type: InputSpec[0], received: string): boolean {
-  if (type === '*' || received === '*') return true;
+  // Types that have to match each other are checked when the node runs.
+  const isOpen = (each: unknown) => each === '*' || each === 'COMFY_MATCHTYPE_V3';
+  if (isOpen(type) || isOpen(received)) return true;
   if (typeof type !== 'string') return received === 'COMBO';
   const wanted = type.split(',').map((each) => each.trim());
   return received.split(',').every((each) => wanted.includes(each.trim()));
 }
 
-function* inputsOf(info: ClassInfo): Generator<[string, InputSpec, boolean]> {
-  for (const [name, spec] of Object.entries(info.input.required ?? {})) yield [name, spec, true];
-  for (const [name, spec] of Object.entries(info.input.optional ?? {})) yield [name, spec, false];
+function* inputsOf(
+  { input }: Pick<ClassInfo, 'input'>,
+  node: PromptNode,
+  prefix = '',
+): Generator<[string, InputSpec, boolean]> {
+  for (const specs of [input.required, input.optional]) {
+    for (const [ownName, spec] of Object.entries(specs ?? {})) {
+      const name = `${prefix}${ownName}`;
+      yield [name, spec, specs === input.required];
+      const chosen = chosenOption(spec, node.inputs[name]);
+      if (chosen) yield* inputsOf({ input: chosen }, node, `${name}.`);
+    }
+  }
+}
+
+/** A combo of the newest kind brings inputs of its own with each choice, and takes unknown ones. */
+function chosenOption([type, options]: InputSpec, value: unknown): ClassInfo['input'] | null {
+  if (type !== 'COMFY_DYNAMICCOMBO_V3') return null;
+  const choices = options?.options as { key: string; inputs: ClassInfo['input'] }[] | undefined;
+  return choices?.find(({ key }) => key === value)?.inputs ?? null;
+}
+
+function missingInput(name: string): NodeError {
+  const ownName = name.slice(name.lastIndexOf('.') + 1);
+  return inputError('required_input_missing', name, ownName);
 }
 
 const inputMessages: Readonly<Record<string, string>> = {

@@ -1,6 +1,19 @@
 import { loadImage, previewImage, saveImage } from './image.ts';
+import {
+  kSampler,
+  seedVr2Conditioning,
+  seedVr2PostProcessing,
+  seedVr2Preprocess,
+  seedVr2TemporalChunk,
+  seedVr2TemporalMerge,
+  unetLoader,
+  vaeDecodeTiled,
+  vaeEncodeTiled,
+  vaeLoader,
+} from './native-seedvr2.ts';
 import type { NodeClass } from './node.ts';
-import { imageScale, imageScaleBy } from './scale.ts';
+import { primitive } from './primitive.ts';
+import { imageScale, imageScaleBy, resizeImageMask } from './scale.ts';
 import { seedVr2LoadDit, seedVr2LoadVae, seedVr2Upscale } from './seedvr2.ts';
 import { emulatorSleep } from './sleep.ts';
 import { imageUpscaleWithModel, upscaleModelLoader } from './upscale.ts';
@@ -16,6 +29,7 @@ export const nodeClasses: Readonly<Record<string, NodeClass>> = {
   ImageUpscaleWithModel: imageUpscaleWithModel,
   ImageScale: imageScale,
   ImageScaleBy: imageScaleBy,
+  ResizeImageMaskNode: resizeImageMask,
   LoadVideo: loadVideo,
   GetVideoComponents: getVideoComponents,
   CreateVideo: createVideo,
@@ -23,8 +37,23 @@ export const nodeClasses: Readonly<Record<string, NodeClass>> = {
   SeedVR2LoadDiTModel: seedVr2LoadDit,
   SeedVR2LoadVAEModel: seedVr2LoadVae,
   SeedVR2VideoUpscaler: seedVr2Upscale,
+  UNETLoader: unetLoader,
+  VAELoader: vaeLoader,
+  SeedVR2Preprocess: seedVr2Preprocess,
+  VAEEncodeTiled: vaeEncodeTiled,
+  SeedVR2TemporalChunk: seedVr2TemporalChunk,
+  SeedVR2Conditioning: seedVr2Conditioning,
+  KSampler: kSampler,
+  SeedVR2TemporalMerge: seedVr2TemporalMerge,
+  VAEDecodeTiled: vaeDecodeTiled,
+  SeedVR2PostProcessing: seedVr2PostProcessing,
   VHS_LoadVideo: vhsLoadVideo,
   VHS_VideoInfoLoaded: vhsVideoInfoLoaded,
   VHS_VideoCombine: vhsVideoCombine,
+  PrimitiveInt: primitive,
+  PrimitiveFloat: primitive,
+  PrimitiveString: primitive,
+  PrimitiveStringMultiline: primitive,
+  PrimitiveBoolean: primitive,
   EmulatorSleep: emulatorSleep,
 };

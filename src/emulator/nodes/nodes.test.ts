@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { classes } from '../object-info.ts';
 import { nodeClasses } from './index.ts';
+import { resizedTo } from './scale.ts';
 import { targetSize } from './seedvr2.ts';
 import { chooseFrames } from './vhs.ts';
 
@@ -9,7 +10,7 @@ test('every class that is described can run, and the other way round', () => {
   assert.deepEqual([...classes.keys()].toSorted(), Object.keys(nodeClasses).toSorted());
 });
 
-test('SeedVR2 takes the short edge, capped by any edge, with even sides', () => {
+test('SeedVR2 takes the short edge, capped by any edge, and cuts sides to even ones', () => {
   assert.deepEqual(targetSize({ width: 640, height: 480 }, 1080, 0), { width: 1440, height: 1080 });
   assert.deepEqual(targetSize({ width: 480, height: 640 }, 1080, 0), { width: 1080, height: 1440 });
   // The author's example for 4K: the long edge becomes 4096.
@@ -17,7 +18,7 @@ test('SeedVR2 takes the short edge, capped by any edge, with even sides', () => 
     width: 4096,
     height: 2048,
   });
-  assert.deepEqual(targetSize({ width: 97, height: 64 }, 65, 0), { width: 98, height: 66 });
+  assert.deepEqual(targetSize({ width: 97, height: 64 }, 65, 0), { width: 98, height: 64 });
 });
 
 test('VHS_LoadVideo forces a rate, skips, picks and caps', () => {
@@ -30,4 +31,15 @@ test('VHS_LoadVideo forces a rate, skips, picks and caps', () => {
   assert.deepEqual(choose({ select_every_nth: 4 }), [23, 7.5]);
   assert.deepEqual(choose({ skip_first_frames: 80, frame_load_cap: 5 }), [5, 30]);
   assert.deepEqual(choose({ skip_first_frames: 100 }), [0, 30]);
+});
+
+test('ResizeImageMaskNode gives one side its length and the other by the aspect ratio', () => {
+  const resize = (inputs: object) => resizedTo({ ...inputs }, { width: 97, height: 64 });
+  const shorter = { resize_type: 'scale shorter dimension', 'resize_type.shorter_size': 32 };
+  assert.deepEqual(resize(shorter), { width: 48, height: 32 });
+  const longer = { resize_type: 'scale longer dimension', 'resize_type.longer_size': 194 };
+  assert.deepEqual(resize(longer), { width: 194, height: 128 });
+  const times = { resize_type: 'scale by multiplier', 'resize_type.multiplier': 0.5 };
+  assert.deepEqual(resize(times), { width: 48, height: 32 });
+  assert.throws(() => resize({ resize_type: 'match size' }), /match size is not a way/);
 });

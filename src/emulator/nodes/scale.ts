@@ -1,7 +1,15 @@
-/** ImageScale, ImageScaleBy, and the resize that the others use. */
+/** ImageScale, ImageScaleBy, ResizeImageMaskNode, and the resize that the others use. */
 import sharp from 'sharp';
 import { type Frame, type Frames, writeFrames } from '../frames.ts';
-import { framesOf, type NodeClass, type NodeContext, numberOf, textOf } from './node.ts';
+import { PythonError, roundHalfToEven } from '../python.ts';
+import {
+  framesOf,
+  type Inputs,
+  type NodeClass,
+  type NodeContext,
+  numberOf,
+  textOf,
+} from './node.ts';
 
 type Kernel = 'nearest' | 'linear' | 'cubic' | 'mks2021' | 'lanczos3';
 
@@ -40,14 +48,60 @@ export const imageScaleBy: NodeClass = {
   },
 };
 
+/** The ways of `resize_type`; each has inputs of its own, named after it. */
+export const resizeImageMask: NodeClass = {
+  async run(context) {
+    const { inputs } = context;
+    const image = framesOf(inputs, 'input');
+    const { width, height } = resizedTo(inputs, image);
+    const how = {
+      method: textOf(inputs, 'scale_method'),
+      crop: textOf(inputs, 'resize_type.crop'),
+    };
+    return { outputs: [await resizeAll(context, image, width, height, how)] };
+  },
+};
+
+interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+export function resizedTo(inputs: Inputs, { width, height }: Size): Size {
+  const of = (name: string) => numberOf(inputs, `resize_type.${name}`, 512);
+  const side = (name: string, edge: number): Size => {
+    const length = of(name);
+    return height === edge
+      ? { width: roundHalfToEven((width / height) * length), height: length }
+      : { width: length, height: roundHalfToEven((height / width) * length) };
+  };
+  const type = textOf(inputs, 'resize_type');
+  switch (type) {
+    case 'scale dimensions':
+      return { width: of('width'), height: of('height') };
+    case 'scale by multiplier':
+      return {
+        width: roundHalfToEven(width * of('multiplier')),
+        height: roundHalfToEven(height * of('multiplier')),
+      };
+    case 'scale shorter dimension':
+      return side('shorter_size', Math.min(width, height));
+    case 'scale longer dimension':
+      return side('longer_size', Math.max(width, height));
+    default:
+      throw new PythonError('ValueError', `${type} is not a way in which this emulator resizes`);
+  }
+}
+
 function resizeAll(
   { inputs, folders, checkpoint }: NodeContext,
   image: Frames,
   width: number,
   height: number,
+  { method, crop } = { method: textOf(inputs, 'upscale_method'), crop: textOf(inputs, 'crop') },
 ): Promise<Frames> {
-  const kernel = kernels[textOf(inputs, 'upscale_method')] ?? 'cubic';
-  const fit = textOf(inputs, 'crop') === 'center' ? 'cover' : 'fill';
+  const kernel = kernels[method] ?? 'cubic';
+  const fit = crop === 'center' ? 'cover' : 'fill';
   async function* resized(): AsyncGenerator<Frame> {
     for await (const frame of image) {
       await checkpoint();

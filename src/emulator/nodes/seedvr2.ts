@@ -2,7 +2,7 @@
 import type { Scale } from '../engine.ts';
 import { type Frame, type Frames, writeFrames } from '../frames.ts';
 import type { Catalog } from '../object-info.ts';
-import { PythonError } from '../python.ts';
+import { PythonError, roundHalfToEven } from '../python.ts';
 import {
   framesOf,
   type Inputs,
@@ -73,18 +73,22 @@ interface Size {
   readonly height: number;
 }
 
-/** `resolution` is the short edge, `maxResolution` (0: none) caps any edge; sides are even. */
+/**
+ * `resolution` is the short edge, and the fraction of the long one is cut off; `maxResolution` (0:
+ * none) caps any edge; sides are cut to even ones.
+ */
 export function targetSize(
   { width, height }: Size,
   resolution: number,
   maxResolution: number,
 ): Size {
-  const wanted = resolution / Math.min(width, height);
-  const cap =
-    maxResolution > 0 ? maxResolution / Math.max(width, height) : Number.POSITIVE_INFINITY;
-  const factor = Math.min(wanted, cap);
-  const even = (side: number) => Math.max(2, Math.round((side * factor) / 2) * 2);
-  return { width: even(width), height: even(height) };
+  const scaled = (side: number, other: number) =>
+    side <= other ? resolution : Math.trunc((resolution * side) / other);
+  const wanted = { width: scaled(width, height), height: scaled(height, width) };
+  const longest = Math.max(wanted.width, wanted.height);
+  const cap = maxResolution > 0 && longest > maxResolution ? maxResolution / longest : 1;
+  const even = (side: number) => Math.floor(roundHalfToEven(side * cap) / 2) * 2;
+  return { width: even(wanted.width), height: even(wanted.height) };
 }
 
 async function* upscaled(

@@ -1,0 +1,6 @@
+/** Nodes that hold one value for others to be linked to. */
+import type { NodeClass } from './node.ts';
+
+export const primitive: NodeClass = {
+  run: async ({ inputs: { value } }) => ({ outputs: [value] }),
+};
