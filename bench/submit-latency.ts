@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseBackendAddress } from '../src/comfyui/address.ts';
 import { ComfyClient } from '../src/comfyui/client.ts';
-import type { Prompt } from '../src/core/workflow.ts';
+import type { Prompt } from '../src/core/bind.ts';
 import { Emulator } from '../src/emulator/emulator.ts';
 import { samplePng } from '../test/support/media-samples.ts';
 import { SourceServer } from '../test/support/source-server.ts';

@@ -35,7 +35,11 @@ import { TaskStore } from './tasks/task-store.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { PoolLog } from './telemetry/pool-log.ts';
 import { TaskLog } from './telemetry/task-log.ts';
+import { WorkflowFolder } from './workflows/folder.ts';
 import { WorkflowRegistry } from './workflows/registry.ts';
+import { VersionStore } from './workflows/version-store.ts';
+import { WorkflowVersions } from './workflows/versions.ts';
+import { WorkflowService } from './workflows/workflow-service.ts';
 
 /** How long a claim on a task and a lease of a backend hold without being renewed. */
 const leaseMs = 12_000;
@@ -81,7 +85,6 @@ export class Gateway implements AsyncDisposable {
 
     let url = '';
     const { store, objects } = await openStore(config, folders.objects, () => url, parts);
-    const workflows = parts.use(await WorkflowRegistry.open(config.workflowsDir, logger));
     const spool = parts.use(await Spool.open(folders.spool, lockFile, config.transfers.spoolBytes));
     const fetcher = parts.use(
       new SourceFetcher({ allow: config.sourceAllow, maxBytes: config.maxSourceBytes }),
@@ -91,6 +94,15 @@ export class Gateway implements AsyncDisposable {
     const notices = new Notices();
     const lease = new LeaseClock(leaseMs);
     const pool = parts.use(new Pool(logger));
+    const catalogue = () => pool.catalogue;
+    const versions = new VersionStore(database.orm);
+    const folder = new WorkflowFolder(config.workflowsDir);
+    const workflows = parts.use(
+      await WorkflowRegistry.open(
+        { folder, versions: new WorkflowVersions(versions), catalogue, logger },
+        await versions.queuedNames(),
+      ),
+    );
     const membership = new Membership({
       owner,
       store: backends,
@@ -147,12 +159,21 @@ export class Gateway implements AsyncDisposable {
       pool: poolService,
       notices,
       timeouts: config.timeouts,
-      checkSource: (source) => validateSourceUrl(source, config.sourceAllow),
+      checkSource: (source, field) => validateSourceUrl(source, config.sourceAllow, field),
+      queueWhenUnavailable: config.queueWhenUnavailable,
       log,
+    });
+    const workflowService = new WorkflowService({
+      registry: workflows,
+      folder,
+      catalogue,
+      pool: poolService,
+      stats,
     });
     const app = createApp({
       tasks: service,
-      workflows,
+      workflows: workflowService,
+      registry: workflows,
       pool: poolService,
       objects,
       apiKeys: config.apiKeys,
@@ -160,7 +181,7 @@ export class Gateway implements AsyncDisposable {
       logger,
     });
 
-    pool.listen(dispatcher.wake, membership.changed);
+    pool.listen(dispatcher.wake, membership.changed, () => void workflows.reconvert());
     await notices.listen(database);
     // Leases are given up last: until then what runs is ours.
     parts.defer(() => membership.stop());

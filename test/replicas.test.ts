@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createCrashScene } from './support/crash-scene.ts';
+import { eventually } from './support/eventually.ts';
 import { GatewayProcess } from './support/gateway-process.ts';
 import { sleepGraph } from './support/test-workflows.ts';
 
@@ -123,17 +124,4 @@ function tasksIn({ log }: GatewayProcess, event: string): unknown[] {
     .filter(({ msg }) => msg === event)
     .map(({ task }) => task)
     .sort();
-}
-
-/** Repeats an assertion until it holds. */
-async function eventually(holds: () => void | Promise<void>): Promise<void> {
-  const deadline = Date.now() + 60_000;
-  for (;;) {
-    try {
-      return await holds();
-    } catch (error) {
-      if (Date.now() > deadline) throw error;
-      await delay(100);
-    }
-  }
 }

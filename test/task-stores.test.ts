@@ -16,6 +16,7 @@ import { createTestDatabase, engines, type TestDatabase } from './support/test-d
 const backend = 'http://127.0.0.1:8188';
 const input = { kind: 'image', format: 'png', width: 8, height: 8 } as const;
 const output: TaskOutput = {
+  name: 'result',
   key: 'a/b.png',
   size: 12,
   sha256: 'ab',
@@ -37,8 +38,10 @@ function newTask(change: Partial<NewTask> = {}): NewTask {
   return {
     dialect: 'tmlsr',
     kind: 'image',
-    source: { url: 'https://example.com/a.png' },
+    sources: [{ input: 'image', url: 'https://example.com/a.png' }],
     workflow: 'esrgan_image_4x',
+    workflowHash: 'f00',
+    arguments: {},
     size: sizeAsTheWorkflowGives,
     params: { url: 'https://example.com/a.png' },
     ...change,
@@ -152,12 +155,11 @@ for (const engine of engines) {
         promptId: randomUUID(),
         backend,
         input,
-        workflowHash: 'f00',
       });
-      await attempts.complete(claim, output);
+      await attempts.complete(claim, [output]);
       const task = await tasks.find(id, owner);
       assert.equal(task?.state, 'completed');
-      assert.deepEqual(task?.output, output);
+      assert.deepEqual(task?.outputs, [output]);
       assert.equal(task?.stages[0]?.state, 'success');
       assert.ok(task?.finishedAt);
     });
@@ -175,9 +177,8 @@ for (const engine of engines) {
             promptId: randomUUID(),
             backend,
             input,
-            workflowHash: 'f00',
           }),
-        () => attempts.complete(claim, output),
+        () => attempts.complete(claim, [output]),
         () => attempts.fail(claim, failure),
         () => attempts.retry(claim, failure, again),
         () => attempts.handBack(claim, false),
@@ -230,7 +231,7 @@ for (const engine of engines) {
       assert.equal(await tasks.cancel(id, owner), 'canceled');
       assert.equal(await attempts.isCanceled(id), true);
       assert.equal(await heard, id);
-      await assert.rejects(() => attempts.complete(claim, output), ClaimLostError);
+      await assert.rejects(() => attempts.complete(claim, [output]), ClaimLostError);
       const task = await tasks.find(id, owner);
       assert.equal(task?.state, 'canceled');
       assert.ok(task?.stages.every(({ state }) => state === 'skipped'));
@@ -239,7 +240,7 @@ for (const engine of engines) {
 
     it('leaves a completed task as it is when it is canceled', async () => {
       const { id } = await tasks.insert(newTask());
-      await attempts.complete(await claimOne(), output);
+      await attempts.complete(await claimOne(), [output]);
       assert.equal(await tasks.cancel(id, owner), 'completed');
       assert.equal((await tasks.find(id, owner))?.state, 'completed');
     });
@@ -248,7 +249,7 @@ for (const engine of engines) {
       const { id } = await tasks.insert(newTask());
       const claim = await claimOne();
       const promptId = randomUUID();
-      await attempts.recordPrompt(claim, { promptId, backend, input, workflowHash: 'f00' });
+      await attempts.recordPrompt(claim, { promptId, backend, input });
       await attempts.handBack(claim, true);
       const { claims: successor, attempts: later } = anotherGateway();
       assert.deepEqual(await successor.takeOver(['http://other']), []);
@@ -257,14 +258,14 @@ for (const engine of engines) {
       assert.equal(adopted?.attempt.number, 1);
       assert.equal(adopted?.attempt.promptId, promptId);
       assert.deepEqual(adopted?.attempt.input, input);
-      await later.complete(adopted as typeof claim, output);
+      await later.complete(adopted as typeof claim, [output]);
     });
 
     it('lets be what is worked on here, though its lease has run out', async () => {
       const { id } = await tasks.insert(newTask());
       const claim = await claimOne();
       const promptId = randomUUID();
-      await attempts.recordPrompt(claim, { promptId, backend, input, workflowHash: 'f00' });
+      await attempts.recordPrompt(claim, { promptId, backend, input });
       await expire(id);
       assert.deepEqual(await claims.takeOver([backend], [id]), []);
       assert.equal(await claims.requeueAbandoned(-1, [id]), 0);
@@ -293,7 +294,7 @@ for (const engine of engines) {
       const { id } = await tasks.insert(newTask());
       const claim = await claimOne();
       const promptId = randomUUID();
-      await attempts.recordPrompt(claim, { promptId, backend, input, workflowHash: 'f00' });
+      await attempts.recordPrompt(claim, { promptId, backend, input });
       await tasks.cancel(id, owner);
       assert.deepEqual(await tasks.leftovers(60_000), []);
       assert.deepEqual(await tasks.leftovers(-1_000), [
@@ -314,7 +315,7 @@ for (const engine of engines) {
       assert.deepEqual(await counted(), [2, 0, 0, 0]);
       const claim = await claimOne();
       assert.deepEqual(await counted(), [1, 1, 0, 0]);
-      await attempts.complete(claim, output);
+      await attempts.complete(claim, [output]);
       await tasks.cancel(last.id, owner);
       assert.deepEqual(await counted(), [0, 0, 1, 1]);
       await database.orm.execute(sql`delete from tasks where id = ${first.id}`);
@@ -368,7 +369,7 @@ for (const engine of engines) {
         await tasks.insert(newTask());
         const claim = await claimOne();
         await attempts.recordGpuTime(claim, ms);
-        await attempts.complete(claim, output);
+        await attempts.complete(claim, [output]);
       }
       const durations = await new QueueStats(database.orm).durations();
       assert.equal(durations.get('esrgan_image_4x'), 1_200);

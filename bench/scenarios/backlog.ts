@@ -104,7 +104,7 @@ class Queue implements AsyncDisposable {
     await this.#timed('durations', () => stats().durations());
     await this.#timed(countsMore, () => stats().ahead(added));
     await this.#timed('shares', () => claims.shares());
-    await this.#attempts.complete(claim as Claim, output);
+    await this.#attempts.complete(claim as Claim, [output]);
   }
 
   async #timed<T>(what: string, work: () => Promise<T>): Promise<T> {
@@ -122,12 +122,13 @@ class Queue implements AsyncDisposable {
 }
 
 function task(workflow: string, tenant: string): NewTask {
-  const source = { url: 'http://a/b.png' };
   return {
     dialect: 'tmlsr',
     kind: 'image',
-    source,
+    sources: [{ input: 'image', url: 'http://a/b.png' }],
     workflow,
+    workflowHash: '',
+    arguments: {},
     size: sizeAsTheWorkflowGives,
     params: {},
     tenant,
@@ -135,6 +136,7 @@ function task(workflow: string, tenant: string): NewTask {
 }
 
 const output: TaskOutput = {
+  name: 'result',
   key: 'a/b.png',
   size: 1,
   sha256: '',
@@ -148,8 +150,10 @@ async function fill(url: string, count: number): Promise<void> {
   const client = postgres(url, { max: 1, onnotice: () => {} });
   const names = `(array['${workflows.join("','")}'])[1 + i % ${workflows.length}]`;
   const owners = `(array['${tenants.join("','")}'])[1 + i / ${workflows.length} % ${tenants.length}]`;
-  const columns = 'id, dialect, kind, source, workflow, size, params, priority, tenant, rank';
-  const values = `'tmlsr', 'image', '{"url": "http://a/b.png"}', ${names}, '{}', '{}', 5, ${owners}`;
+  const columns =
+    'id, dialect, kind, sources, workflow, arguments, size, params, priority, tenant, rank';
+  const sources = '[{"input": "image", "url": "http://a/b.png"}]';
+  const values = `'tmlsr', 'image', '${sources}', ${names}, '{}', '{}', '{}', 5, ${owners}`;
   await client.unsafe(`
     insert into tasks (${columns}, created_at)
     select gen_random_uuid(), ${values}, at - interval '50 minutes', at

@@ -8,7 +8,7 @@ import { request } from 'undici';
 import { parseBackendAddress } from '../../src/comfyui/address.ts';
 import { ComfyClient } from '../../src/comfyui/client.ts';
 import type { OutputFile } from '../../src/comfyui/messages.ts';
-import type { Prompt } from '../../src/core/workflow.ts';
+import type { Prompt } from '../../src/core/bind.ts';
 import type { EmulatedRun } from '../../test/support/emulator-process.ts';
 import { samplePng } from '../../test/support/media-samples.ts';
 

@@ -6,7 +6,8 @@ import {
   type Device,
   isInService,
 } from '../core/backend.ts';
-import { type NodeCatalogue, shortcomings } from '../core/capabilities.ts';
+import { shortcomings } from '../core/capabilities.ts';
+import { isSameCatalogue, type NodeCatalogue } from '../core/node-catalogue.ts';
 import type { Workflow } from '../core/workflow.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { BackendAddress } from './address.ts';
@@ -38,6 +39,8 @@ interface BackendEventMap {
   reconnected: [];
   /** Something that its report tells has changed. */
   changed: [];
+  /** It has told of other node classes, models or limits than before. */
+  catalogue: [];
 }
 
 /** Who is on a backend, or next. */
@@ -242,6 +245,11 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     return reasons;
   }
 
+  /** The nodes that it has; `null` while it was never reached. */
+  get catalogue(): NodeCatalogue | null {
+    return this.#catalogue;
+  }
+
   /** Whether it has told what it can run. */
   get isKnown(): boolean {
     return this.#catalogue !== null;
@@ -382,8 +390,10 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   }
 
   #learn(catalogue: NodeCatalogue): void {
+    const isNew = !this.#catalogue || !isSameCatalogue(this.#catalogue, catalogue);
     this.#catalogue = catalogue;
     this.#shortcomings = new Map();
+    if (isNew) this.emit('catalogue');
   }
 
   async #keepDescribed(): Promise<void> {

@@ -12,10 +12,11 @@ import { setImmediate } from 'node:timers/promises';
 import { getCACertificates, setDefaultCACertificates, type TLSSocket } from 'node:tls';
 import { samplePng } from '../../test/support/media-samples.ts';
 import { sleepGraph } from '../../test/support/test-workflows.ts';
+import type { Prompt } from '../core/bind.ts';
 import { shortcomings } from '../core/capabilities.ts';
 import { GatewayError } from '../core/errors.ts';
-import { describeGraph, type Graph, type Prompt } from '../core/workflow.ts';
 import { Emulator } from '../emulator/emulator.ts';
+import { parseWorkflow } from '../workflows/parse.ts';
 import { parseBackendAddress, parseBackendEntry } from './address.ts';
 import { ComfyClient } from './client.ts';
 
@@ -157,11 +158,13 @@ describe('ComfyClient', () => {
   it('lists the nodes, by which each shipped workflow runs or tells why not', async () => {
     const whole = await client.nodeCatalogue(signal);
     const lesser = await newerClient.nodeCatalogue(signal);
-    for (const name of await readdir(workflowsFolder)) {
-      const graph = JSON.parse(await readFile(new URL(name, workflowsFolder), 'utf8')) as Graph;
-      const workflow = { graph, ...describeGraph(graph) };
+    const files = (await readdir(workflowsFolder)).filter((name) => !name.endsWith('.meta.json'));
+    for (const name of files) {
+      const text = await readFile(new URL(name, workflowsFolder), 'utf8');
+      const workflow = parseWorkflow({ name, text, meta: null }, null);
       assert.deepEqual(shortcomings(workflow, whole), [], name);
-      const usesVhs = Object.values(graph).some((node) => node.class_type === 'VHS_LoadVideo');
+      const nodes = Object.values(workflow.graph);
+      const usesVhs = nodes.some((node) => node.class_type === 'VHS_LoadVideo');
       const expected = usesVhs ? ['It has no node class VHS_LoadVideo'] : [];
       assert.deepEqual(shortcomings(workflow, lesser), expected, name);
     }

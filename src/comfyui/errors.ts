@@ -1,6 +1,6 @@
 import type { z } from 'zod';
+import type { Prompt } from '../core/bind.ts';
 import { GatewayError } from '../core/errors.ts';
-import type { Prompt } from '../core/workflow.ts';
 import type { ExecutionError, promptRefused } from './messages.ts';
 
 export function backendUnreachable(cause: unknown): GatewayError {

@@ -23,6 +23,8 @@ export interface Config {
   /** For workflows that have none of their own. */
   readonly timeouts: Required<Timeouts>;
   /** How long a line of tasks may stand still for the sake of models that are loaded, milliseconds. */
+  /** Whether tasks wait where no backend can run them, unless they say otherwise. */
+  readonly queueWhenUnavailable: boolean;
   readonly warmPatienceMs: number;
   /** What is being uploaded when the gateway is asked to stop has so long, milliseconds. */
   readonly shutdownGraceMs: number;
@@ -90,6 +92,7 @@ const settings = z.object({
   MAX_ATTEMPTS: wholeNumber(1, 100).default(3),
   QUEUE_TIMEOUT: seconds().default(24 * 3_600),
   RUN_TIMEOUT: seconds().default(3_600),
+  QUEUE_WHEN_UNAVAILABLE: z.stringbool({ error: 'must be true or false' }).default(false),
   WARM_PATIENCE: seconds().default(30),
   SHUTDOWN_GRACE: seconds().default(10),
   MAX_DOWNLOADS: wholeNumber(1, 1_000).default(8),
@@ -150,6 +153,7 @@ export function readConfig(env: Env): Config {
       queueMs: orNone(data.QUEUE_TIMEOUT * 1_000),
       runMs: orNone(data.RUN_TIMEOUT * 1_000),
     },
+    queueWhenUnavailable: data.QUEUE_WHEN_UNAVAILABLE,
     warmPatienceMs: data.WARM_PATIENCE * 1_000,
     shutdownGraceMs: data.SHUTDOWN_GRACE * 1_000,
     transfers: {

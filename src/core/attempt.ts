@@ -14,7 +14,7 @@ export interface Attempt {
   readonly promptId: string | null;
   /** When the prompt was posted; `null` while it is at most made ready. */
   readonly postedAt: Date | null;
-  /** What the input turned out to be; known once there is a prompt. */
+  /** What the main input turned out to be; known once there is a prompt, if there is an input. */
   readonly input: MediaInfo | null;
 }
 

@@ -10,6 +10,11 @@ export type MediaFormat = ImageFormat | VideoFormat;
 export const mediaKinds = ['image', 'video'] as const;
 export type MediaKind = (typeof mediaKinds)[number];
 
+/** For sentences. */
+export function withArticle(kind: MediaKind): string {
+  return kind === 'image' ? 'an image' : 'a video';
+}
+
 export interface ImageInfo {
   readonly kind: 'image';
   readonly format: ImageFormat;

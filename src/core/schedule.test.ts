@@ -16,7 +16,7 @@ function waiting(id: string, agoMs: number, change: Partial<QueuedTask> = {}): Q
   const priority = change.priority ?? 5;
   const createdAt = new Date(now - agoMs);
   const rank = createdAt.getTime() - priority * agePerPriorityMs;
-  const plain = { workflow: 'w', tenant: '', avoid: [] };
+  const plain = { workflow: 'w', workflowHash: 'h', tenant: '', avoid: [] };
   return { id, ...plain, priority, rank, createdAt, ...change };
 }
 
@@ -54,7 +54,7 @@ describe('schedule', () => {
     {
       says: 'what the backend can run, past what it cannot',
       heads: [waiting('a', 2_000, { workflow: 'v', priority: 10 }), waiting('b', 1_000)],
-      situation: { canRun: (workflow) => workflow === 'w' },
+      situation: { canRun: ({ workflow }) => workflow === 'w' },
       chosen: 'b',
     },
     {

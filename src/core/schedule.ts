@@ -6,6 +6,8 @@ export const defaultPriority = 5;
 export interface QueuedTask {
   readonly id: string;
   readonly workflow: string;
+  /** Which version of it. */
+  readonly workflowHash: string;
   readonly tenant: string;
   readonly priority: number;
   /** Its place in the order, milliseconds: the smaller goes first. Grows with no one's waiting. */
@@ -30,7 +32,7 @@ export interface Situation {
   readonly warm: string | null;
   /** How many other backends hold a workflow's models. */
   readonly warmElsewhere: ReadonlyMap<string, number>;
-  readonly canRun: (workflow: string) => boolean;
+  readonly canRun: (task: QueuedTask) => boolean;
   /** Whether some other backend, that does not stand in `avoid`, could run the task. */
   readonly othersCanRun: (task: QueuedTask) => boolean;
   readonly shares: ReadonlyMap<string, Share>;
@@ -68,13 +70,13 @@ export function schedule(heads: readonly QueuedTask[], situation: Situation): Qu
   );
 }
 
-/** The lines among which tasks are equal but for their order. */
+/** Tasks of one line are equal but for their order, and the version of their workflow. */
 export function lineOf({ workflow, tenant }: Pick<QueuedTask, 'workflow' | 'tenant'>): string {
   return JSON.stringify([workflow, tenant]);
 }
 
 function isFor(task: QueuedTask, { backend, canRun, othersCanRun }: Situation): boolean {
-  if (!canRun(task.workflow)) return false;
+  if (!canRun(task)) return false;
   // Elsewhere first; where there is no elsewhere, here again.
   return !task.avoid.includes(backend) || !othersCanRun(task);
 }

@@ -14,17 +14,42 @@ export function hasEnded(state: TaskState): boolean {
   return state === 'completed' || state === 'failed' || state === 'canceled';
 }
 
-/** Where the input comes from. */
+/** Where the file for an input comes from. */
 export interface Source {
+  /** The workflow's input that it is for. */
+  readonly input: string;
   readonly url: string;
 }
 
 /** What a dialect makes of a request. */
-export interface NewTask {
+export interface TaskRequest extends TaskWishes {
+  readonly dialect: string;
+  /** What the client takes the workflow to work on; `null` leaves it to the workflow. */
+  readonly kind: MediaKind | null;
+  readonly workflow: string;
+  /** The file for the workflow's main input; `null` where it has none, or `inputs` names it. */
+  readonly url: string | null;
+  /** By the names of the workflow's inputs and parameters: addresses of files, and values. */
+  readonly inputs: Readonly<Record<string, unknown>>;
+  /** Whether it may wait for a backend that can run it where at present none can. */
+  readonly mayWait?: boolean;
+}
+
+/** A task that was found good. */
+export interface NewTask extends TaskWishes {
   readonly dialect: string;
   readonly kind: MediaKind;
-  readonly source: Source;
+  /** The main input's first. */
+  readonly sources: readonly Source[];
   readonly workflow: string;
+  /** The version of it that is run; empty only for tasks from before there were versions. */
+  readonly workflowHash: string;
+  /** The values that it chose for the workflow's parameters. */
+  readonly arguments: Readonly<Record<string, unknown>>;
+}
+
+/** What a client asks for whatever the workflow. */
+interface TaskWishes {
   readonly size: SizeRequest;
   /** The request as the client wrote it, shown back to it. */
   readonly params: Readonly<Record<string, unknown>>;
@@ -53,7 +78,8 @@ export interface Task extends Omit<NewTask, 'queueTimeoutMs'> {
   readonly retries: number;
   /** Set while the task waits before another try. */
   readonly runAfter: Date | null;
-  readonly output: TaskOutput | null;
+  /** The main one first; `null` until it has completed. */
+  readonly outputs: readonly TaskOutput[] | null;
   readonly error: TaskError | null;
   readonly createdAt: Date;
   readonly updatedAt: Date;
@@ -61,14 +87,18 @@ export interface Task extends Omit<NewTask, 'queueTimeoutMs'> {
   readonly finishedAt: Date | null;
 }
 
+/** One file that a task made. */
 export interface TaskOutput {
+  /** Of the workflow's outputs; an output may have made several files. */
+  readonly name: string;
   /** Where the object store keeps it. */
   readonly key: string;
   /** Bytes. */
   readonly size: number;
   readonly sha256: string;
   readonly contentType: string;
-  readonly input: MediaInfo;
+  /** What the main input was; `null` where the workflow has none. */
+  readonly input: MediaInfo | null;
   /** `null` where the result's own header does not tell. */
   readonly output: MediaInfo | null;
 }

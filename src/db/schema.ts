@@ -17,6 +17,7 @@ import type { MediaInfo, MediaKind } from '../core/media.ts';
 import type { SizeRequest } from '../core/size-plan.ts';
 import type { StageName, StageState } from '../core/stage.ts';
 import type { Source, TaskError, TaskOutput, TaskState } from '../core/task.ts';
+import type { Workflow } from '../core/workflow.ts';
 
 const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3 });
 
@@ -33,8 +34,11 @@ export const tasks = pgTable(
     seq: bigint('seq', { mode: 'number' }).generatedAlwaysAsIdentity(),
     dialect: text('dialect').notNull(),
     kind: text('kind').$type<MediaKind>().notNull(),
-    source: jsonb('source').$type<Source>().notNull(),
+    sources: jsonb('sources').$type<readonly Source[]>().notNull(),
     workflow: text('workflow').notNull(),
+    /** The version that it runs, whatever becomes of the file; empty for tasks from before versions. */
+    workflowHash: text('workflow_hash').notNull().default(''),
+    arguments: jsonb('arguments').$type<Readonly<Record<string, unknown>>>().notNull(),
     size: jsonb('size').$type<SizeRequest>().notNull(),
     params: jsonb('params').$type<Readonly<Record<string, unknown>>>().notNull(),
     priority: integer('priority').notNull(),
@@ -54,7 +58,7 @@ export const tasks = pgTable(
     leaseUntil: instant('lease_until'),
     /** Not before this instant; `null` as soon as the task may be claimed. */
     runAfter: instant('run_after'),
-    output: jsonb('output').$type<TaskOutput>(),
+    outputs: jsonb('outputs').$type<readonly TaskOutput[]>(),
     error: jsonb('error').$type<TaskError>(),
     createdAt: instant('created_at').notNull().defaultNow(),
     updatedAt: instant('updated_at').notNull().defaultNow(),
@@ -67,7 +71,7 @@ export const tasks = pgTable(
     // Led by the line that a task stands in: the heads of all lines are found behind a million other
     // tasks (0.5 ms where an index led by priority took 211 ms).
     index('tasks_ready')
-      .on(t.workflow, t.tenant, t.rank, t.seq)
+      .on(t.workflow, t.workflowHash, t.tenant, t.rank, t.seq)
       .where(sql`${t.state} = 'pending' and ${t.runAfter} is null and ${t.avoid} is null`),
     // Few, and not of equal use to every backend: no head stands for those behind it.
     index('tasks_retried')
@@ -117,10 +121,8 @@ export const attempts = pgTable(
     postedAt: instant('posted_at'),
     /** How long the prompt had the GPU, milliseconds; set when it came to its end. */
     gpuMs: integer('gpu_ms'),
-    /** What the input turned out to be; kept for whoever adopts the prompt. */
+    /** What the main input turned out to be; kept for whoever adopts the prompt. */
     input: jsonb('input').$type<MediaInfo>(),
-    /** sha256 of the workflow file that was run. */
-    workflowHash: text('workflow_hash'),
     error: jsonb('error').$type<TaskError>(),
     startedAt: instant('started_at').notNull().defaultNow(),
     /** Set once nothing of this attempt can be left on the backend. */
@@ -146,6 +148,26 @@ export const taskCounts = pgTable(
     count: bigint('count', { mode: 'number' }).notNull(),
   },
   (t) => [primaryKey({ columns: [t.workflow, t.state, t.shard] })],
+);
+
+/**
+ * Every version of a workflow that a task may run: a file may change, or its gateway be gone, while its
+ * tasks wait.
+ */
+export const workflowVersions = pgTable(
+  'workflow_versions',
+  {
+    name: text('name').notNull(),
+    hash: text('hash').notNull(),
+    /** Of the files that it was read from: what gateways without a backend know it by. */
+    sourceHash: text('source_hash').notNull(),
+    definition: jsonb('definition').$type<Workflow>().notNull(),
+    createdAt: instant('created_at').notNull().defaultNow(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.name, t.hash] }),
+    index('workflow_versions_of_source').on(t.name, t.sourceHash, t.createdAt),
+  ],
 );
 
 /** The gateways that work on this database, as long as they renew their lease. */

@@ -42,15 +42,15 @@ export function onError(logger: Logger): ErrorHandler {
 export const onNotFound: NotFoundHandler = (context) =>
   context.json(errorBody(new GatewayError('not_found', 'There is nothing at this address')), 404);
 
-/** Hono's own: a body that is not JSON, or too large. */
+/** Hono's own: a body that is not JSON. */
 function translateHttpException(thrown: unknown): unknown {
   if (!(thrown instanceof HTTPException)) return thrown;
-  if (thrown.status === 413) return bodyTooLarge();
   return new GatewayError('invalid_request', thrown.message || 'The request is malformed');
 }
 
-export function bodyTooLarge(): GatewayError {
-  return new GatewayError('body_too_large', 'The body is larger than 1 MB');
+export function bodyTooLarge(maxBytes: number): GatewayError {
+  const megabytes = Math.round(maxBytes / 1024 ** 2);
+  return new GatewayError('body_too_large', `The body is larger than ${megabytes} MB`);
 }
 
 /** The first problem that a schema found, with the field as the client wrote it. */

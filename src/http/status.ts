@@ -2,6 +2,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { ErrorCode, Fault, GatewayError } from '../core/errors.ts';
 
 const byCode: Partial<Record<ErrorCode, ContentfulStatusCode>> = {
+  workflow_invalid: 400,
   unauthorized: 401,
   forbidden: 403,
   not_found: 404,

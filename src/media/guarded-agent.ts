@@ -67,10 +67,10 @@ function guardedLookup(
 }
 
 /** Which address it was is no news for a client: it would learn what is in our network. */
-export function refused(detail: string): GatewayError {
+export function refused(detail: string, field = 'url'): GatewayError {
   return new GatewayError(
     'source_refused',
     'The source is not on the public internet, and not among those that this gateway allows',
-    { detail, field: 'url' },
+    { detail, field },
   );
 }

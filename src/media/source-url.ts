@@ -10,23 +10,24 @@ import { permitsAddress, permitsHost, type SourceAllow } from './source-policy.t
  * The URL parser turns every odd form of an address (`2130706433`, `0x7f.1`, `127.1`, full-width
  * digits) into the plain one, so only what it returns is judged.
  *
- * @throws GatewayError `source_invalid` or `source_refused`, for the field `url`.
+ * @throws GatewayError `source_invalid` or `source_refused`, for the field that it stood in.
  */
-export function validateSourceUrl(text: string, allow: SourceAllow): URL {
+export function validateSourceUrl(text: string, allow: SourceAllow, field = 'url'): URL {
   const url = URL.parse(text);
   if (!url || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
-    throw invalid('The source must be an http:// or https:// URL');
+    throw invalid('The source must be an http:// or https:// URL', field);
   }
   if (url.username !== '' || url.password !== '') {
-    throw invalid('The source must not carry a user name or a password');
+    throw invalid('The source must not carry a user name or a password', field);
   }
   const host = url.hostname.replace(/^\[|\]$/g, '');
   const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80);
   const isTrusted = permitsHost(allow, host, port);
-  if (isIP(host) !== 0 && !isTrusted && !permitsAddress(allow, host, port)) throw refused(host);
+  if (isIP(host) !== 0 && !isTrusted && !permitsAddress(allow, host, port))
+    throw refused(host, field);
   return url;
 }
 
-function invalid(message: string): GatewayError {
-  return new GatewayError('source_invalid', message, { field: 'url' });
+function invalid(message: string, field: string): GatewayError {
+  return new GatewayError('source_invalid', message, { field });
 }

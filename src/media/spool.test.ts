@@ -25,31 +25,33 @@ function open(folder: string, limitBytes = Number.MAX_SAFE_INTEGER): Promise<Spo
 test('keeps the files of each gateway in a folder of its own', async () => {
   await using one = await open(root);
   await using two = await open(root);
-  await writeFile(one.path('source'), 'of one');
-  await writeFile(two.path('source'), 'of two');
-  assert.equal(await readFile(one.path('source'), 'utf8'), 'of one');
-  assert.equal(dirname(dirname(one.path('source'))), root);
+  await writeFile(one.file('a', 'source').path, 'of one');
+  await writeFile(two.file('a', 'source').path, 'of two');
+  assert.equal(await readFile(one.file('a', 'source').path, 'utf8'), 'of one');
+  assert.equal(dirname(dirname(one.file('a', 'source').path)), root);
 });
 
-test('removes a file, and has nothing against removing it again', async () => {
+test('removes the files of one owner, and has nothing against doing so again', async () => {
   await using spool = await open(root);
-  await writeFile(spool.path('source'), 'bytes');
-  await spool.remove('source');
-  await spool.remove('source');
-  assert.deepEqual(await readdir(dirname(spool.path('source'))), []);
+  const [image, mask] = [spool.file('a', 'image'), spool.file('a', 'mask')];
+  for (const { path } of [image, mask, spool.file('b', 'image')]) await writeFile(path, 'bytes');
+  await spool.clear('a');
+  await spool.clear('a');
+  assert.deepEqual(await readdir(dirname(image.path)), ['b-image']);
 });
 
 test('leaves nothing of itself behind, whatever is in it', async () => {
   const spool = await open(root);
-  await mkdir(spool.path('folder'));
-  await writeFile(spool.path('folder/source'), 'bytes');
+  const { path } = spool.file('a', 'folder');
+  await mkdir(path);
+  await writeFile(join(path, 'source'), 'bytes');
   await spool[Symbol.asyncDispose]();
   assert.deepEqual(await readdir(root), []);
 });
 
 test('sweeps what a dead gateway left, and nothing of a living one', async () => {
   await using living = await open(root);
-  await writeFile(living.path('source'), 'in use');
+  await writeFile(living.file('a', 'source').path, 'in use');
   const dead = join(root, 'dead');
   await mkdir(dead);
   await writeFile(join(dead, 'source'), 'forgotten');
@@ -61,13 +63,13 @@ test('sweeps what a dead gateway left, and nothing of a living one', async () =>
   const names = await readdir(root);
   assert.equal(names.length, 5, names.join());
   assert.ok(names.includes('notes.txt') && !names.includes('dead') && !names.includes('dead.lock'));
-  assert.equal(await readFile(living.path('source'), 'utf8'), 'in use');
+  assert.equal(await readFile(living.file('a', 'source').path, 'utf8'), 'in use');
 });
 
 test('can be opened by many gateways at once', async () => {
   await writeFile(join(parent, 'dead.lock'), '');
   const spools = await Promise.all(Array.from({ length: 8 }, () => open(parent)));
-  for (const spool of spools) await writeFile(spool.path('source'), 'bytes');
+  for (const spool of spools) await writeFile(spool.file('a', 'source').path, 'bytes');
   for (const spool of spools) await spool[Symbol.asyncDispose]();
   assert.deepEqual(await readdir(parent), []);
 });
@@ -75,20 +77,22 @@ test('can be opened by many gateways at once', async () => {
 test('lets another file begin when there is room for it', async () => {
   await using spool = await open(root, 100);
   const signal = AbortSignal.timeout(10_000);
-  spool.grown('one', 60);
-  await spool.room(signal);
-  spool.grown('two', 60);
+  spool.file('one', 'source').onBytes(60);
+  await spool.room('two', signal);
+  const second = spool.file('two', 'source');
+  second.onBytes(60);
+  await spool.room('two', signal);
   let isRoom = false;
-  const room = spool.room(signal).then(() => {
+  const room = spool.room('three', signal).then(() => {
     isRoom = true;
   });
   await new Promise(setImmediate);
   assert.equal(isRoom, false);
-  await spool.remove('one');
+  await spool.clear('one');
   await room;
-  spool.grown('two', 200);
+  second.onBytes(200);
   const abort = new AbortController();
-  const waiting = spool.room(abort.signal);
+  const waiting = spool.room('three', abort.signal);
   abort.abort(new Error('enough'));
   await assert.rejects(waiting, { name: 'AbortError' });
 });

@@ -3,6 +3,13 @@ import { EventEmitter, once } from 'node:events';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
+/** A file that is being written. */
+export interface SpoolFile {
+  readonly path: string;
+  /** Hears how large it is by now. */
+  readonly onBytes: (bytes: number) => void;
+}
+
 /** Takes a lock that goes with its process, or returns `null` when another has it. */
 export type TakeLock = (path: string) => Disposable | null;
 
@@ -16,9 +23,9 @@ export class Spool implements AsyncDisposable {
   readonly #folder: string;
   readonly #lock: Disposable;
   readonly #limitBytes: number;
-  /** By name, as far as it has come. */
-  readonly #bytes = new Map<string, number>();
-  readonly #removals = new EventEmitter<{ removed: [] }>().setMaxListeners(0);
+  /** By whom they are for, the files and how far they have come, bytes. */
+  readonly #bytes = new Map<string, Map<string, number>>();
+  readonly #changes = new EventEmitter<{ changed: [] }>().setMaxListeners(0);
 
   private constructor(folder: string, lock: Disposable, limitBytes: number) {
     this.#folder = folder;
@@ -35,27 +42,38 @@ export class Spool implements AsyncDisposable {
     return new Spool(folder, lock, limitBytes);
   }
 
-  path(name: string): string {
-    return join(this.#folder, name);
+  /** Where a file goes; it takes room until `clear` is called for the same owner. */
+  file(owner: string, name: string): SpoolFile {
+    const files = this.#bytes.get(owner) ?? new Map<string, number>();
+    files.set(name, 0);
+    this.#bytes.set(owner, files);
+    this.#changes.emit('changed');
+    return {
+      path: join(this.#folder, `${owner}-${name}`),
+      onBytes: (bytes) => void files.set(name, bytes),
+    };
   }
 
-  /** Waits until another file may be begun. What has been begun is let grow to its end. */
-  async room(signal: AbortSignal): Promise<void> {
-    while (this.#usedBytes >= this.#limitBytes) await once(this.#removals, 'removed', { signal });
+  /** Waits until a file may be begun for the owner. Who has begun with one may go on with others. */
+  async room(owner: string, signal: AbortSignal): Promise<void> {
+    while (this.#usedBytes >= this.#limitBytes && !this.#bytes.has(owner)) {
+      await once(this.#changes, 'changed', { signal });
+    }
   }
 
-  /** The file has come to so many bytes. */
-  grown(name: string, bytes: number): void {
-    this.#bytes.set(name, bytes);
-  }
-
-  async remove(name: string): Promise<void> {
-    await rm(this.path(name), { force: true });
-    if (this.#bytes.delete(name)) this.#removals.emit('removed');
+  /** Removes what there is of this owner. */
+  async clear(owner: string): Promise<void> {
+    const names = this.#bytes.get(owner)?.keys() ?? [];
+    await Promise.all(
+      [...names].map((name) => rm(join(this.#folder, `${owner}-${name}`), { force: true })),
+    );
+    if (this.#bytes.delete(owner)) this.#changes.emit('changed');
   }
 
   get #usedBytes(): number {
-    return this.#bytes.values().reduce((sum, bytes) => sum + bytes, 0);
+    let sum = 0;
+    for (const files of this.#bytes.values()) for (const bytes of files.values()) sum += bytes;
+    return sum;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,6 +1,5 @@
 import { GatewayError } from '../core/errors.ts';
-import type { MediaInfo } from '../core/media.ts';
-import type { Task } from '../core/task.ts';
+import { type MediaInfo, type MediaKind, withArticle } from '../core/media.ts';
 import type { SourceFetcher } from '../media/fetch-source.ts';
 import type { MediaProbe } from '../media/probe.ts';
 import type { ReportProgress } from './attempt-journal.ts';
@@ -15,26 +14,28 @@ export interface AcquiredSource {
   readonly checked: Promise<void>;
 }
 
-/** Where it goes, and who hears how large it is by now. */
-interface SpoolFile {
+export interface WantedSource {
+  readonly url: string;
+  /** What the workflow's input takes. */
+  readonly kind: MediaKind;
+  /** Where it goes, and who hears how large it is by now. */
   readonly path: string;
   readonly onBytes: (bytes: number) => void;
 }
 
 /**
- * Brings the source onto our disk and finds out what it is, so that nothing which cannot be
+ * Brings a source onto our disk and finds out what it is, so that nothing which cannot be
  * processed ever reaches a GPU. Its pixels are still being checked when this returns.
  *
  * @throws GatewayError with a `source_…` or `media_…` code.
  */
 export async function acquireSource(
   { fetcher, probe }: { readonly fetcher: SourceFetcher; readonly probe: MediaProbe },
-  task: Task,
-  { path, onBytes }: SpoolFile,
+  { url, kind, path, onBytes }: WantedSource,
   report: ReportProgress,
   signal: AbortSignal,
 ): Promise<AcquiredSource> {
-  const { bytes } = await fetcher.fetch(task.source.url, path, {
+  const { bytes } = await fetcher.fetch(url, path, {
     onProgress: (received, total) => {
       onBytes(received);
       report(transferProgress(received, total));
@@ -43,15 +44,11 @@ export async function acquireSource(
   });
   onBytes(bytes);
   const { info, checked } = await probe.begin(path, signal);
-  if (info.kind !== task.kind) {
+  if (info.kind !== kind) {
     throw new GatewayError(
       'media_mismatch',
-      `The source is ${article(info.kind)} (${info.format}), but the task and its workflow are for ${article(task.kind)}`,
+      `The source is ${withArticle(info.kind)} (${info.format}), but the workflow takes ${withArticle(kind)}`,
     );
   }
   return { path, bytes, info, checked };
-}
-
-function article(kind: MediaInfo['kind']): string {
-  return kind === 'image' ? 'an image' : 'a video';
 }

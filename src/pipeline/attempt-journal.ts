@@ -74,9 +74,9 @@ export class AttemptJournal {
     this.#beside(() => this.#store.recordGpuTime(this.claim, ms));
   }
 
-  async complete(output: TaskOutput): Promise<void> {
+  async complete(outputs: readonly TaskOutput[]): Promise<void> {
     await this.settled();
-    await this.#store.complete(this.claim, output);
+    await this.#store.complete(this.claim, outputs);
   }
 
   async fail(error: TaskError): Promise<void> {

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type PQueue from 'p-queue';
 import type { Backend } from '../comfyui/backend.ts';
-import type { OutputFile } from '../comfyui/messages.ts';
+import { bind, type Prompt } from '../core/bind.ts';
 import { GatewayError } from '../core/errors.ts';
 import { contentTypeOf, type MediaInfo } from '../core/media.ts';
-import { planSize, type Size } from '../core/size-plan.ts';
-import { bind, type Prompt, type Workflow } from '../core/workflow.ts';
+import { planSize } from '../core/size-plan.ts';
+import type { Source } from '../core/task.ts';
+import type { Workflow } from '../core/workflow.ts';
 import type { SourceFetcher } from '../media/fetch-source.ts';
 import type { MediaProbe } from '../media/probe.ts';
 import type { Spool } from '../media/spool.ts';
@@ -21,7 +22,9 @@ import { type AcquiredSource, acquireSource } from './acquire-source.ts';
 import type { AttemptJournal, ReportProgress } from './attempt-journal.ts';
 import { awaitPrompt } from './await-prompt.ts';
 import { megabytes } from './format.ts';
-import { storeOutput } from './store-output.ts';
+import { type ResultFile, resultFiles } from './result-files.ts';
+import { SharedProgress } from './shared-progress.ts';
+import { storeOutputs } from './store-output.ts';
 
 export interface AttemptParts {
   readonly workflows: WorkflowRegistry;
@@ -59,115 +62,160 @@ export class NeverPostedError extends Error {
  *   signal's reason when it aborts. Whoever calls decides what becomes of the task.
  */
 export async function runAttempt(attempt: Attempt): Promise<void> {
-  const { journal, seat, signal } = attempt;
+  const { journal, seat, spool, signal } = attempt;
   await using cleanup = new AsyncDisposableStack();
-  cleanup.defer(() => attempt.spool.remove(journal.claim.attempt.id));
+  cleanup.defer(() => spool.clear(journal.claim.attempt.id));
+  const workflow = await workflowOf(attempt);
 
   const ready =
     leftBehind(attempt) ??
     (await journal.run(
       'download',
-      (report) => prepare(attempt, report),
-      ({ source }) => `Download complete, ${megabytes(source.bytes)}`,
+      (report) => prepare(attempt, workflow, report),
+      ({ sources }) => downloaded(sources),
     ));
 
   await seat.takeGpu(signal);
 
-  const file = await journal.run(
+  const files = await journal.run(
     'process',
-    (report) => process(attempt, ready, report),
+    (report) => process(attempt, workflow, ready, report),
     () => 'Processing complete',
   );
 
-  await keep(attempt, ready.input, file);
+  await keep(attempt, workflow, ready.input, files);
+}
+
+/** The version that the task began with. */
+async function workflowOf({ journal, workflows }: Attempt): Promise<Workflow> {
+  const { task } = journal.claim;
+  await workflows.load([task]);
+  const workflow = workflows.versionOf(task);
+  if (!workflow) throw new GatewayError('workflow_unknown', `Workflow ${task.workflow} is gone`);
+  return workflow;
 }
 
 /** A prompt that a dead gateway left on the backend. */
 interface LeftBehind {
-  readonly source: null;
+  readonly sources: null;
   readonly promptId: string;
-  readonly input: MediaInfo;
+  readonly input: MediaInfo | null;
 }
 
 /** A task of which nothing is missing but a GPU. */
 interface Prepared {
-  readonly source: AcquiredSource;
-  readonly input: MediaInfo;
-  readonly workflow: Workflow;
-  readonly size: Size | null;
+  /** By the input that they are for, the main one's first. */
+  readonly sources: ReadonlyMap<string, AcquiredSource>;
+  /** What the main input is; `null` where the workflow has none. */
+  readonly input: MediaInfo | null;
   readonly promptId: string;
-  /** Where the input is by now, and under which name. */
-  readonly staged: StagedInput;
+  /** Where the inputs are by now, and under which names. */
+  readonly staged: StagedInputs;
 }
 
-interface StagedInput {
+interface StagedInputs {
   readonly backend: Backend;
-  readonly name: string;
+  /** By the input that they are for. */
+  readonly files: Readonly<Record<string, string>>;
 }
 
 function leftBehind({ journal }: Attempt): LeftBehind | null {
   const { promptId, input } = journal.claim.attempt;
-  return promptId && input ? { source: null, promptId, input } : null;
+  return promptId ? { sources: null, promptId, input } : null;
 }
 
-/** Brings the source to our disk, and on to the backend in front of which the task waits. */
-async function prepare(attempt: Attempt, report: ReportProgress): Promise<Prepared> {
-  const { journal, workflows, spool, downloads, seat, signal } = attempt;
-  const { task, attempt: row } = journal.claim;
-  const path = spool.path(row.id);
-  const source = await inTurn(downloads, signal, async () => {
-    await spool.room(signal);
-    const onBytes = (bytes: number) => spool.grown(row.id, bytes);
-    return await acquireSource(attempt, task, { path, onBytes }, report, signal);
-  });
-  const workflow = workflows.find(task.workflow);
-  if (!workflow) throw new GatewayError('workflow_unknown', `Workflow ${task.workflow} is gone`);
-  const size = planSize(source.info, task.size);
-  const ready = { source, input: source.info, workflow, size, promptId: randomUUID() };
+/** Brings the sources to our disk, and on to the backend in front of which the task waits. */
+async function prepare(
+  attempt: Attempt,
+  workflow: Workflow,
+  report: ReportProgress,
+): Promise<Prepared> {
+  const { journal, seat } = attempt;
+  const { task } = journal.claim;
+  const progress = new SharedProgress(report, task.sources.length);
+  const sources = new Map(
+    await Promise.all(
+      task.sources.map(async (source, index) => {
+        const acquired = await acquire(attempt, workflow, source, progress.part(index));
+        return [source.input, acquired] as const;
+      }),
+    ),
+  );
+  const [main] = workflow.inputs;
+  const input = (main && sources.get(main.name)?.info) ?? null;
+  // Whether the workflow can give the size that was asked for is known by now.
+  planSize(input, workflow, task.size);
+  const ready = { sources, input, promptId: randomUUID() };
   return { ...ready, staged: await stage(attempt, ready, seat.backend) };
 }
 
+async function acquire(
+  attempt: Attempt,
+  workflow: Workflow,
+  { input: name, url }: Source,
+  report: ReportProgress,
+): Promise<AcquiredSource> {
+  const { journal, spool, downloads, signal } = attempt;
+  const input = workflow.inputs.find((each) => each.name === name);
+  const kind = input?.kind ?? journal.claim.task.kind;
+  const owner = journal.claim.attempt.id;
+  return await inTurn(downloads, signal, async () => {
+    await spool.room(owner, signal);
+    const file = spool.file(owner, name);
+    return await acquireSource(attempt, { url, kind, ...file }, report, signal);
+  });
+}
+
+function downloaded(sources: ReadonlyMap<string, AcquiredSource>): string {
+  if (sources.size === 0) return 'Nothing to download';
+  const bytes = sources.values().reduce((sum, source) => sum + source.bytes, 0);
+  return `Download complete, ${megabytes(bytes)}`;
+}
+
 /**
- * Puts the input onto the backend and the prompt's id on record, while the check of the input comes to
- * its end, so that nothing is left to do but to post the prompt.
+ * Puts the inputs onto the backend and the prompt's id on record, while the check of the inputs comes
+ * to its end, so that nothing is left to do but to post the prompt.
  */
 async function stage(
   { journal, signal }: Attempt,
-  { source, workflow, promptId }: Omit<Prepared, 'staged'>,
+  { sources, input, promptId }: Omit<Prepared, 'staged'>,
   backend: Backend,
-): Promise<StagedInput> {
-  const { path, bytes, info, checked } = source;
-  const input = {
-    path,
-    size: bytes,
-    contentType: contentTypeOf(info.format),
-    name: `input.${info.format}`,
-    subfolder: folderOf(journal),
-  };
-  const record = { promptId, backend: backend.label, input: info, workflowHash: workflow.hash };
+): Promise<StagedInputs> {
   const useless = new AbortController();
-  checked.catch((error) => useless.abort(error));
-  const [name] = await Promise.all([
-    backend.client.upload(input, AbortSignal.any([signal, useless.signal])),
-    journal.recordPrompt(record),
-    checked,
+  const uploading = AbortSignal.any([signal, useless.signal]);
+  const uploads = [...sources].map(async ([name, { path, bytes, info, checked }]) => {
+    checked.catch((error) => useless.abort(error));
+    const file = {
+      path,
+      size: bytes,
+      contentType: contentTypeOf(info.format),
+      name: `${name}.${info.format}`,
+      subfolder: folderOf(journal),
+    };
+    const [uploaded] = await Promise.all([backend.client.upload(file, uploading), checked]);
+    return [name, uploaded] as const;
+  });
+  const [files] = await Promise.all([
+    Promise.all(uploads),
+    journal.recordPrompt({ promptId, backend: backend.label, input }),
   ]);
   reached('prompt-recorded');
-  return { backend, name };
+  return { backend, files: Object.fromEntries(files) };
 }
 
 /** Runs the prompt, or goes on with one that runs. The GPU is given up as soon as it is done. */
 async function process(
   attempt: Attempt,
+  workflow: Workflow,
   ready: Prepared | LeftBehind,
   report: ReportProgress,
-): Promise<OutputFile> {
+): Promise<ResultFile[]> {
   const { journal, seat, stats, signal } = attempt;
   const { task, attempt: row } = journal.claim;
-  const isAdopted = ready.source === null;
+  const isAdopted = ready.sources === null;
   const { prompt, isFresh } = isAdopted
     ? { prompt: null, isFresh: false }
-    : await submit(attempt, ready);
+    : await submit(attempt, workflow, ready);
   const startedAt = performance.now();
   const elapsedMs = row.postedAt ? Date.now() - row.postedAt.getTime() : 0;
   const freed = () => {
@@ -179,7 +227,6 @@ async function process(
     prompt,
     workflow: task.workflow,
     isFresh,
-    outputFolder: folderOf(journal),
     learnedMs: learned(stats, task.workflow),
     leftMs: task.runTimeoutMs === null ? null : task.runTimeoutMs - elapsedMs,
     onProgress: (progress: Parameters<ReportProgress>[0]) => {
@@ -189,7 +236,8 @@ async function process(
     onGpuFree: once(freed),
   };
   try {
-    return await awaitPrompt(seat.backend, awaited, signal);
+    const files = await awaitPrompt(seat.backend, awaited, signal);
+    return resultFiles(workflow, files, folderOf(journal));
   } catch (error) {
     const isGone = error instanceof GatewayError && error.code === 'prompt_lost';
     if (isGone && isAdopted && row.postedAt === null) throw new NeverPostedError();
@@ -200,22 +248,24 @@ async function process(
 /** Posts the prompt to the backend that has the GPU. */
 async function submit(
   attempt: Attempt,
+  workflow: Workflow,
   ready: Prepared,
 ): Promise<{ prompt: Prompt; isFresh: boolean }> {
   const { journal, spool, seat, lease, signal } = attempt;
+  const { task } = journal.claim;
   const { backend } = seat;
-  const { workflow, size, promptId } = ready;
-  const { name } =
+  const { files } =
     ready.staged.backend === backend ? ready.staged : await stage(attempt, ready, backend);
-  const filenamePrefix = `${folderOf(journal)}/out`;
-  const prompt = bind(workflow, { inputName: name, filenamePrefix, size });
+  const size = planSize(ready.input, workflow, task.size);
+  const folder = folderOf(journal);
+  const prompt = bind(workflow, { files, folder, arguments: task.arguments, size });
 
   // Whoever took over meanwhile found no prompt and began anew: this one must not come after.
   if (!lease.isSure) throw new SeatLostError('The leases may have run out');
   journal.posting();
   let isFresh = false;
   try {
-    const count = await backend.client.submit(promptId, prompt, backend.clientId, signal);
+    const count = await backend.client.submit(ready.promptId, prompt, backend.clientId, signal);
     backend.posted(workflow.name, count);
     isFresh = true;
   } catch (error) {
@@ -223,8 +273,8 @@ async function submit(
     if (!(error instanceof GatewayError && error.code === 'backend_unreachable')) throw error;
   }
   reached('prompt-posted');
-  // The backend has the input, and another attempt would fetch it again.
-  await spool.remove(journal.claim.attempt.id);
+  // The backend has the inputs, and another attempt would fetch them again.
+  await spool.clear(journal.claim.attempt.id);
   return { prompt, isFresh };
 }
 
@@ -241,36 +291,43 @@ function tookTime({ journal, seat }: Attempt, ms: number): void {
 }
 
 /** Streams the result into the store, while the next task has the GPU, and completes the task. */
-async function keep(attempt: Attempt, input: MediaInfo, file: OutputFile): Promise<void> {
+async function keep(
+  attempt: Attempt,
+  workflow: Workflow,
+  input: MediaInfo | null,
+  files: readonly ResultFile[],
+): Promise<void> {
   const { journal, store, seat, uploads, signal } = attempt;
   const { client } = seat.backend;
-  let storedKey: string | null = null;
+  const storedKeys: string[] = [];
   try {
-    const output = await journal.run(
+    const outputs = await journal.run(
       'upload',
       async (report) => {
         reached('uploading');
-        const stored = await storeOutput(attempt, {
+        return await storeOutputs(attempt, {
           claim: journal.claim,
           client,
-          file,
+          files,
           input,
+          size: planSize(input, workflow, journal.claim.task.size),
           inTurn: (work) => inTurn(uploads, signal, work),
+          onStored: ({ key }) => storedKeys.push(key),
           report,
           signal,
         });
-        storedKey = stored.key;
-        return stored;
       },
-      ({ size }) => `Upload complete, ${megabytes(size)}`,
+      (outputs) =>
+        `Upload complete, ${megabytes(outputs.reduce((sum, { size }) => sum + size, 0))}`,
     );
     reached('stored');
-    await journal.complete(output);
+    await journal.complete(outputs);
   } catch (error) {
-    // Only of a canceled task is it sure that nobody refers to the object: a commit whose answer was
-    // lost may stand, and a gateway that adopted this attempt stores under the same key.
-    if (storedKey && error instanceof ClaimLostError && (await journal.isCanceled())) {
-      await store.delete(storedKey, AbortSignal.timeout(30_000));
+    // Only of a canceled task is it sure that nobody refers to the objects: a commit whose answer was
+    // lost may stand, and a gateway that adopted this attempt stores under the same keys.
+    if (error instanceof ClaimLostError && (await journal.isCanceled())) {
+      const deadline = AbortSignal.timeout(30_000);
+      await Promise.all(storedKeys.map((key) => store.delete(key, deadline)));
     }
     throw error;
   }
@@ -279,7 +336,7 @@ async function keep(attempt: Attempt, input: MediaInfo, file: OutputFile): Promi
   if (promptId) await client.forget(promptId, signal).catch(() => {});
 }
 
-/** On the backend, for the input and for the output: nobody else writes there. */
+/** On the backend, for the inputs and for the outputs: nobody else writes there. */
 function folderOf({ claim }: AttemptJournal): string {
   return `tmlsr/${claim.attempt.id}`;
 }

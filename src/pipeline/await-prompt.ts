@@ -1,9 +1,9 @@
 import type { Backend } from '../comfyui/backend.ts';
 import { executionFailed } from '../comfyui/errors.ts';
 import type { OutputFile, PromptEnd } from '../comfyui/messages.ts';
+import type { Prompt } from '../core/bind.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { StageProgress } from '../core/stage.ts';
-import type { Prompt } from '../core/workflow.ts';
 import { PromptHints } from './prompt-hints.ts';
 import { PromptWatch, type WatchedPrompt } from './prompt-watch.ts';
 
@@ -13,26 +13,24 @@ export interface AwaitedPrompt extends WatchedPrompt {
   readonly workflow: string;
   /** Whether it is sure to be there and to be new: otherwise HTTP is asked at once. */
   readonly isFresh: boolean;
-  /** The folder that only this attempt writes to. */
-  readonly outputFolder: string;
   readonly onProgress: (progress: StageProgress) => void;
   /** Called when the next prompt may be posted: the server has done with this one, or as good as. */
   readonly onGpuFree: () => void;
 }
 
 /**
- * Follows a prompt to its end and returns the file that it wrote. The WebSocket only says when to
+ * Follows a prompt to its end and returns the files that it wrote. The WebSocket only says when to
  * look; `/history` and `/queue` say what is true.
  *
  * @throws GatewayError `execution_failed`, `out_of_memory`, `execution_interrupted`,
- *   `output_missing`, `prompt_lost` (neither queued nor in the history), `backend_unreachable`,
+ *   `prompt_lost` (neither queued nor in the history), `backend_unreachable`,
  *   `backend_wedged`, `backend_stalled`, `run_timeout`.
  */
 export async function awaitPrompt(
   backend: Backend,
   awaited: AwaitedPrompt,
   signal: AbortSignal,
-): Promise<OutputFile> {
+): Promise<readonly OutputFile[]> {
   using hints = new PromptHints(backend, awaited);
   const watch = new PromptWatch(awaited);
   if (awaited.isFresh) await hints.next(watch.nextLookMs, signal);
@@ -42,7 +40,7 @@ export async function awaitPrompt(
       if (end) {
         backend.promptEnded();
         awaited.onGpuFree();
-        return resultOf(end, awaited);
+        return filesOf(end, awaited.prompt);
       }
       watch.looked(await backend.client.queue(signal));
     } catch (error) {
@@ -61,27 +59,8 @@ function isSilence(error: unknown): boolean {
   );
 }
 
-function resultOf(end: PromptEnd, { prompt, outputFolder }: AwaitedPrompt): OutputFile {
+function filesOf(end: PromptEnd, prompt: Prompt | null): readonly OutputFile[] {
+  if (end.kind === 'success') return end.files;
   if (end.kind === 'error') throw executionFailed(end.error, prompt);
-  if (end.kind === 'interrupted') {
-    throw new GatewayError(
-      'execution_interrupted',
-      'The task was interrupted on its ComfyUI server',
-    );
-  }
-  // By folder, not by node: it is ours alone, so no cached file of an earlier run can be in it.
-  const file = end.files.find(
-    ({ subfolder, type }) => subfolder === outputFolder && type === 'output',
-  );
-  if (!file || !isPlainName(file.filename)) {
-    throw new GatewayError('output_missing', 'The workflow ended without writing a result', {
-      detail: end.files,
-    });
-  }
-  return file;
-}
-
-/** What a server calls its files is its own claim. */
-function isPlainName(name: string): boolean {
-  return name.length > 0 && !/[/\\\0]/.test(name) && name !== '.' && name !== '..';
+  throw new GatewayError('execution_interrupted', 'The task was interrupted on its ComfyUI server');
 }

@@ -99,11 +99,15 @@ export class Dispatcher {
     const { pool, claims, workflows, running } = this.#parts;
     const backends = pool.withRoom();
     if (backends.length === 0 || !running.mayBegin) return;
-    const names = workflows.names;
-    let heads = await claims.heads(names);
+    const look = async () => {
+      const found = await claims.heads(workflows.queuedNames);
+      await workflows.load(found);
+      return found;
+    };
+    let heads = await look();
     for (const backend of backends) {
       if (this.#stop.signal.aborted) return;
-      if (await this.#fill(backend, heads)) heads = await claims.heads(names);
+      if (await this.#fill(backend, heads)) heads = await look();
     }
     pool.expect(heads.length > 0);
   }
@@ -112,7 +116,7 @@ export class Dispatcher {
   async #fill(backend: Backend, heads: readonly QueuedTask[]): Promise<boolean> {
     const { claims, pool, workflows, running } = this.#parts;
     const chosen = schedule(heads, await this.#situation(backend, heads));
-    const graph = chosen && workflows.find(chosen.workflow);
+    const graph = chosen && workflows.versionOf(chosen);
     const claim = graph && (await claims.claim(chosen.id, backend.label));
     if (!claim) return false;
     this.#noteService(claim.task);
@@ -131,13 +135,14 @@ export class Dispatcher {
       backend: backend.label,
       warm: backend.holds,
       warmElsewhere: holders(pool.backends.filter((other) => other !== backend)),
-      canRun: (name: string) => {
-        const workflow = workflows.find(name);
+      canRun: (task: QueuedTask) => {
+        const workflow = workflows.versionOf(task);
         return workflow !== null && backend.canRun(workflow);
       },
-      othersCanRun: ({ workflow: name, avoid }: QueuedTask) => {
-        const workflow = workflows.find(name);
-        return workflow !== null && wholePool.canRunElsewhere(workflow, [...avoid, backend.label]);
+      othersCanRun: (task: QueuedTask) => {
+        const workflow = workflows.versionOf(task);
+        const besides = [...task.avoid, backend.label];
+        return workflow !== null && wholePool.canRunElsewhere(workflow, besides);
       },
       shares: await this.#shares(heads),
       lineServedAt: (task: QueuedTask) => this.#servedAt.get(lineOf(task)) ?? null,

@@ -9,7 +9,7 @@ import { samplePng } from '../../test/support/media-samples.ts';
 import { parseBackendAddress } from '../comfyui/address.ts';
 import { Backend } from '../comfyui/backend.ts';
 import type { ComfyMessage } from '../comfyui/messages.ts';
-import type { Prompt } from '../core/workflow.ts';
+import type { Prompt } from '../core/bind.ts';
 import { Emulator } from '../emulator/emulator.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { PromptHints } from './prompt-hints.ts';

@@ -1,8 +1,8 @@
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import type { Backend } from '../comfyui/backend.ts';
 import type { ComfyMessage } from '../comfyui/messages.ts';
+import type { Prompt } from '../core/bind.ts';
 import type { StageProgress } from '../core/stage.ts';
-import type { Prompt } from '../core/workflow.ts';
 import { PromptProgress } from './prompt-progress.ts';
 
 /**

@@ -27,7 +27,7 @@ export async function settleFailure(
   failure: GatewayError,
 ): Promise<void> {
   const { claim, stage } = journal;
-  const workflow = parts.workflows.find(claim.task.workflow);
+  const workflow = parts.workflows.versionOf(claim.task);
   const next = nextStep(
     {
       failure,
@@ -68,7 +68,7 @@ export function judgeBackend(
   backend: Backend,
   failure: GatewayError,
 ): void {
-  const workflow = workflows.find(claim.task.workflow);
+  const workflow = workflows.versionOf(claim.task);
   switch (ruleOf(failure.code).verdict) {
     case 'unable':
       if (workflow) backend.markUnable(workflow, failure.message);

@@ -1,14 +1,20 @@
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ComfyClient } from '../comfyui/client.ts';
-import type { OutputFile } from '../comfyui/messages.ts';
 import type { Claim } from '../core/attempt.ts';
 import { GatewayError } from '../core/errors.ts';
 import { contentTypeOf, formatOfName, type MediaInfo } from '../core/media.ts';
+import type { Size, SizePlan } from '../core/size-plan.ts';
 import type { TaskOutput } from '../core/task.ts';
 import type { MediaProbe, RangeReader } from '../media/probe.ts';
+import { resizeImage } from '../media/resize-image.ts';
+import type { Spool, SpoolFile } from '../media/spool.ts';
 import type { ByteSource, ObjectStore } from '../storage/object-store.ts';
 import type { ReportProgress } from './attempt-journal.ts';
 import { transferProgress } from './format.ts';
+import type { ResultFile } from './result-files.ts';
+import { SharedProgress } from './shared-progress.ts';
 
 /**
  * How long a transfer is repeated after its first failure. A store that is away comes back, and what
@@ -22,10 +28,14 @@ const longestPauseMs = 60_000;
 export interface OutputTransfer {
   readonly claim: Claim;
   readonly client: ComfyClient;
-  readonly file: OutputFile;
-  readonly input: MediaInfo;
+  readonly files: readonly ResultFile[];
+  /** What the main input was; `null` where the workflow has none. */
+  readonly input: MediaInfo | null;
+  /** How the main output gets its size. */
+  readonly size: SizePlan;
   /** Waits for its turn among the transfers, for each try anew. */
   readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>;
+  readonly onStored: (output: TaskOutput) => void;
   readonly report: ReportProgress;
   readonly signal: AbortSignal;
 }
@@ -33,23 +43,43 @@ export interface OutputTransfer {
 export interface OutputParts {
   readonly store: ObjectStore;
   readonly probe: MediaProbe;
+  readonly spool: Spool;
 }
 
 /**
- * Streams the output from its backend into the store. A transfer that fails is repeated from the
- * file that is still there: what the GPU made is not made again.
+ * Streams the outputs from their backend into the store, one after the other. A transfer that fails is
+ * repeated from the file that is still there: what the GPU made is not made again.
  *
  * @throws GatewayError `output_missing`, `output_truncated`, `storage_failed`, `backend_…`.
  */
-export async function storeOutput(
+export async function storeOutputs(
   parts: OutputParts,
   transfer: OutputTransfer,
+): Promise<TaskOutput[]> {
+  const { files, report, onStored } = transfer;
+  const progress = new SharedProgress(report, files.length);
+  const outputs: TaskOutput[] = [];
+  for (const [index, file] of files.entries()) {
+    const part = progress.part(index);
+    const output = await storeOutput(parts, { ...transfer, report: part }, file, index === 0);
+    onStored(output);
+    outputs.push(output);
+    part({ progress: 100, detail: null });
+  }
+  return outputs;
+}
+
+async function storeOutput(
+  parts: OutputParts,
+  transfer: OutputTransfer,
+  file: ResultFile,
+  isMain: boolean,
 ): Promise<TaskOutput> {
   const { inTurn, report, signal } = transfer;
   let failingSince: number | null = null;
   for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 4, longestPauseMs)) {
     try {
-      return await inTurn(() => transferOnce(parts, transfer));
+      return await inTurn(() => transferOnce(parts, transfer, file, isMain));
     } catch (error) {
       signal.throwIfAborted();
       failingSince ??= performance.now();
@@ -67,25 +97,32 @@ function patienceMs(error: unknown): number {
 }
 
 async function transferOnce(
-  { store, probe }: OutputParts,
-  { claim, client, file, input, report, signal }: OutputTransfer,
+  { store, probe, spool }: OutputParts,
+  { claim, client, input, size: plan, report, signal }: OutputTransfer,
+  result: ResultFile,
+  isMain: boolean,
 ): Promise<TaskOutput> {
-  const key = objectKey(claim, file.filename);
+  const { file } = result;
+  const key = objectKey(claim, result, isMain);
   const format = formatOfName(file.filename);
   const contentType = format ? contentTypeOf(format) : 'application/octet-stream';
-  const source = await openSource(client, file, signal);
+  const made = await openSource(client, file, signal);
+  const source =
+    isMain && plan.by === 'gateway'
+      ? await resized(made, plan.size, spool.file(claim.attempt.id, 'resized'), signal)
+      : made;
   const output = await describe(probe, source, signal);
   const { size, sha256 } = await store.put(key, source, {
     contentType,
     onProgress: (stored) => report(transferProgress(stored, source.size)),
     signal,
   });
-  return { key, size, sha256, contentType, input, output };
+  return { name: result.output.name, key, size, sha256, contentType, input, output };
 }
 
 async function openSource(
   client: ComfyClient,
-  file: OutputFile,
+  file: ResultFile['file'],
   signal: AbortSignal,
 ): Promise<ByteSource> {
   const size = await client.outputSize(file, signal);
@@ -95,6 +132,19 @@ async function openSource(
     });
   }
   return { size, open: (range, signal) => client.openOutput(file, range, signal) };
+}
+
+/** The picture in the size that the graph could not give it. */
+async function resized(
+  made: ByteSource,
+  size: Size,
+  { path, onBytes }: SpoolFile,
+  signal: AbortSignal,
+): Promise<ByteSource> {
+  await resizeImage(await made.open(null, signal), size, path, signal);
+  const { size: bytes } = await stat(path);
+  onBytes(bytes);
+  return { size: bytes, open: async (range) => createReadStream(path, range ?? {}) };
 }
 
 /** What the result is, from its own header; `null` where that cannot be told. */
@@ -122,8 +172,12 @@ async function describe(
  * The object's name says which task it is of and what it was made from. A later attempt has a name
  * of its own, so that a gateway which slept cannot overwrite what its successor stored.
  */
-function objectKey({ task, attempt }: Claim, outputName: string): string {
-  const path = URL.parse(task.source.url)?.pathname ?? '';
+function objectKey(
+  { task, attempt }: Claim,
+  { output, index, file: { filename } }: ResultFile,
+  isMain: boolean,
+): string {
+  const path = URL.parse(task.sources[0]?.url ?? '')?.pathname ?? '';
   const name = decodeURIComponentSafely(path.slice(path.lastIndexOf('/') + 1));
   const stem =
     name
@@ -131,9 +185,10 @@ function objectKey({ task, attempt }: Claim, outputName: string): string {
       .replace(/[^\p{L}\p{N}._-]+/gu, '_')
       .replace(/^\.+/, '')
       .slice(0, 80) || 'result';
-  const extension = outputName.slice(outputName.lastIndexOf('.') + 1).replace(/[^A-Za-z0-9]/g, '');
+  const extension = filename.slice(filename.lastIndexOf('.') + 1).replace(/[^A-Za-z0-9]/g, '');
+  const which = isMain ? '' : `-${output.name}${index > 0 ? `-${index + 1}` : ''}`;
   const again = attempt.number > 1 ? `-${attempt.number}` : '';
-  return `${task.id.replaceAll('-', '')}/${stem}${again}.${extension}`;
+  return `${task.id.replaceAll('-', '')}/${stem}${which}${again}.${extension}`;
 }
 
 function decodeURIComponentSafely(text: string): string {

@@ -9,7 +9,7 @@ import { samplePng } from '../../test/support/media-samples.ts';
 import { sleepGraph } from '../../test/support/test-workflows.ts';
 import { parseBackendAddress } from '../comfyui/address.ts';
 import { ComfyClient } from '../comfyui/client.ts';
-import type { Prompt } from '../core/workflow.ts';
+import type { Prompt } from '../core/bind.ts';
 import { Emulator } from '../emulator/emulator.ts';
 import { withdrawPrompt } from './withdraw-prompt.ts';
 

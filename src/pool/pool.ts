@@ -1,5 +1,6 @@
 import type { BackendAddress } from '../comfyui/address.ts';
 import { Backend, type Occupant } from '../comfyui/backend.ts';
+import { mergeCatalogues, type NodeCatalogue } from '../core/node-catalogue.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { Seat } from './seat.ts';
 import { type Guest, WaitingRoom } from './waiting-room.ts';
@@ -13,6 +14,9 @@ export class Pool implements AsyncDisposable {
   readonly #room = new WaitingRoom(() => this.#backends.values());
   #onRoom: () => void = () => {};
   #onChanged: (label: string) => void = () => {};
+  #onCatalogue: () => void = () => {};
+  /** `null` when it has to be put together anew. */
+  #catalogue: NodeCatalogue | null = null;
 
   constructor(logger: Logger) {
     this.#logger = logger;
@@ -20,11 +24,20 @@ export class Pool implements AsyncDisposable {
 
   /**
    * `onRoom` is called whenever a task could be made ready for a backend, `onChanged` whenever there
-   * is something new to report of one.
+   * is something new to report of one, `onCatalogue` when they have other nodes than before.
    */
-  listen(onRoom: () => void, onChanged: (label: string) => void): void {
+  listen(onRoom: () => void, onChanged: (label: string) => void, onCatalogue: () => void): void {
     this.#onRoom = onRoom;
     this.#onChanged = onChanged;
+    this.#onCatalogue = onCatalogue;
+  }
+
+  /** The nodes that its backends have between them; `null` while none was reached. */
+  get catalogue(): NodeCatalogue | null {
+    const told = this.backends.flatMap(({ catalogue }) => catalogue ?? []);
+    if (told.length === 0) return null;
+    this.#catalogue ??= mergeCatalogues(told);
+    return this.#catalogue;
   }
 
   /** Begins to drive a backend. */
@@ -33,6 +46,7 @@ export class Pool implements AsyncDisposable {
     if (present) {
       this.#leaving.delete(address.label);
       this.#backends.set(address.label, present);
+      this.#catalogue = null;
       return present;
     }
     const backend = new Backend(address, this.#logger);
@@ -43,6 +57,10 @@ export class Pool implements AsyncDisposable {
     backend.on('room', () => this.#onRoom());
     backend.on('unavailable', () => this.#room.vacate(backend));
     backend.on('changed', () => this.#onChanged(backend.label));
+    backend.on('catalogue', () => {
+      this.#catalogue = null;
+      this.#onCatalogue();
+    });
     backend.start();
     return backend;
   }
@@ -56,6 +74,7 @@ export class Pool implements AsyncDisposable {
     if (!backend) return true;
     this.#backends.delete(label);
     this.#leaving.set(label, backend);
+    this.#catalogue = null;
     // It would go on with whatever waits for a GPU, and never be vacant.
     backend.drain(true, 'it leaves the pool');
     if (!backend.isVacant) return false;

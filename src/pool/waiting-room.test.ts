@@ -40,7 +40,10 @@ describe('WaitingRoom', () => {
   }
 
   function guest(taskId: string, workflow = 'sleep'): Guest {
-    const graph = parseWorkflow(workflow, JSON.stringify(sleepGraph(1)), null);
+    const graph = parseWorkflow(
+      { name: workflow, text: JSON.stringify(sleepGraph(1)), meta: null },
+      null,
+    );
     return { taskId, workflow, graph, avoid: [] };
   }
 

@@ -22,8 +22,8 @@ export interface PromptRecord {
   readonly promptId: string;
   /** Where it is to be posted; not always where the task was made ready. */
   readonly backend: string;
-  readonly input: MediaInfo;
-  readonly workflowHash: string;
+  /** `null` where the workflow has no input. */
+  readonly input: MediaInfo | null;
 }
 
 /** How a failed attempt's task goes on waiting. */
@@ -115,8 +115,8 @@ export class AttemptStore {
     if (written.length === 0) throw new ClaimLostError(claim.task.id);
   }
 
-  async complete(claim: Claim, output: TaskOutput): Promise<void> {
-    const held = this.#held(claim, { ...ended, state: 'completed', output, error: null });
+  async complete(claim: Claim, outputs: readonly TaskOutput[]): Promise<void> {
+    const held = this.#held(claim, { ...ended, state: 'completed', outputs, error: null });
     const closed = await this.#orm
       .with(held)
       .update(attempts)

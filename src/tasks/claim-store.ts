@@ -46,13 +46,14 @@ const isReady = sql`state = 'pending' and run_after is null`;
 
 /** No name among them is a column's, so that an order by a column means the column. */
 const queuedColumns = sql`
-  id, workflow, tenant, priority, to_json(coalesce(avoid, '{}')) as avoided,
+  id, workflow, workflow_hash, tenant, priority, to_json(coalesce(avoid, '{}')) as avoided,
   (extract(epoch from rank) * 1000)::float8 as rank_ms,
   (extract(epoch from created_at) * 1000)::float8 as created_ms`;
 
 interface QueuedRow {
   readonly id: string;
   readonly workflow: string;
+  readonly workflow_hash: string;
   readonly tenant: string;
   readonly priority: number;
   readonly avoided: readonly string[];
@@ -77,41 +78,43 @@ export class ClaimStore {
 
   /**
    * The tasks among which a backend may be given its next one: the head of each line (tasks of one
-   * workflow and one tenant), and the first of those that failed before. Each line is two probes of
-   * an index, whatever the backlog.
+   * version of a workflow and one tenant), and the first of those that failed before. Each line is two
+   * probes of an index, whatever the backlog.
    */
   async heads(workflows: readonly string[]): Promise<QueuedTask[]> {
     const names = sql`(select jsonb_array_elements_text(${JSON.stringify(workflows)}::jsonb))`;
     const result = await this.#orm.execute(sql`
-      with recursive lines (workflow, tenant) as (
-        select line.workflow, line.tenant
+      with recursive lines (workflow, workflow_hash, tenant) as (
+        select line.workflow, line.workflow_hash, line.tenant
           from ${names} as runnable (name)
           cross join lateral (
-            select workflow, tenant from tasks
+            select workflow, workflow_hash, tenant from tasks
              where ${isReady} and avoid is null and workflow = runnable.name
-             order by tenant limit 1) as line
+             order by workflow_hash, tenant limit 1) as line
         union all
-        select next.workflow, next.tenant
+        select next.workflow, next.workflow_hash, next.tenant
           from lines
           cross join lateral (
-            select workflow, tenant from tasks
-             where ${isReady} and avoid is null
-               and workflow = lines.workflow and tenant > lines.tenant
-             order by tenant limit 1) as next
+            select workflow, workflow_hash, tenant from tasks
+             where ${isReady} and avoid is null and workflow = lines.workflow
+               and (workflow_hash, tenant) > (lines.workflow_hash, lines.tenant)
+             order by workflow_hash, tenant limit 1) as next
       )
       select head.* from lines
        cross join lateral (
          select ${queuedColumns} from tasks
           where ${isReady} and avoid is null
-            and workflow = lines.workflow and tenant = lines.tenant
+            and workflow = lines.workflow and workflow_hash = lines.workflow_hash
+            and tenant = lines.tenant
           order by rank, seq limit 1) as head
       union all
       (select ${queuedColumns} from tasks
         where ${isReady} and avoid is not null and workflow in ${names}
         order by rank, seq limit ${retriedAtOnce})`);
     return rowsOf<QueuedRow>(result).map(
-      ({ avoided, rank_ms: rank, created_ms: createdMs, ...row }) => ({
+      ({ avoided, rank_ms: rank, created_ms: createdMs, workflow_hash: workflowHash, ...row }) => ({
         ...row,
+        workflowHash,
         rank,
         avoid: avoided,
         createdAt: new Date(createdMs),

@@ -1,7 +1,9 @@
 import type { Fitness } from '../core/backend.ts';
 import { GatewayError } from '../core/errors.ts';
 import { expectedWaitMs, type Waiting } from '../core/expected-wait.ts';
-import type { NewTask, TaskOutput } from '../core/task.ts';
+import { withArticle } from '../core/media.ts';
+import { isStorable } from '../core/storable-text.ts';
+import type { NewTask, Source, TaskOutput, TaskRequest } from '../core/task.ts';
 import { hasEnded } from '../core/task.ts';
 import type { Timeouts, Workflow } from '../core/workflow.ts';
 import type { Notices } from '../db/notices.ts';
@@ -12,8 +14,9 @@ import { countedAtMost, type QueueStats, type StateCounts, totals } from './queu
 import type { TaskOwner, TaskStore, TaskWithStages } from './task-store.ts';
 
 /** A task as dialects show it. */
-export interface TaskView extends Omit<TaskWithStages, 'output'> {
-  readonly output: (TaskOutput & { readonly url: string }) | null;
+export interface TaskView extends Omit<TaskWithStages, 'outputs'> {
+  /** The main one first; none before it has completed. */
+  readonly outputs: readonly (TaskOutput & { readonly url: string })[];
 }
 
 /** Where a task stands in the queue. */
@@ -36,24 +39,38 @@ export interface WorkflowView {
   readonly of: number;
   /** By backend, why it does not run there. */
   readonly whyNot: Readonly<Record<string, readonly string[]>>;
+  /** What is wrong with its files as they are now. */
+  readonly problem: string | null;
 }
 
 export interface TaskServiceParts {
   readonly tasks: TaskStore;
   readonly stats: QueueStats;
   readonly store: Pick<ObjectStore, 'urlOf'>;
-  readonly workflows: {
-    readonly names: readonly string[];
-    find(name: string): Workflow | null;
-    all(): Iterable<Workflow>;
-  };
+  readonly workflows: KnownWorkflows;
   readonly pool: { fitness(workflow: Workflow): Fitness };
   readonly notices: Notices;
   /** For workflows that have none of their own, milliseconds. */
   readonly timeouts: Required<Timeouts>;
-  /** Refuses, at the door, a source that could never be fetched. */
-  readonly checkSource: (url: string) => void;
+  /** Refuses, at the door, a source that could never be fetched; `field` is where it was named. */
+  readonly checkSource: (url: string, field: string) => void;
+  /** Whether tasks wait where no backend can run them, unless they say otherwise. */
+  readonly queueWhenUnavailable: boolean;
   readonly log: TaskLog;
+}
+
+interface KnownWorkflows {
+  readonly names: readonly string[];
+  find(name: string): Workflow | null;
+  /** Why files that lie in the folder are no workflow, or not the one that `find` finds. */
+  entry(name: string): { readonly problem: GatewayError | null } | null;
+  versionOf(task: Pick<NewTask, 'workflow' | 'workflowHash'>): Workflow | null;
+  all(): readonly Workflow[];
+  /** The values as they are kept. */
+  checkArguments(
+    workflow: Workflow,
+    values: Readonly<Record<string, unknown>>,
+  ): Readonly<Record<string, unknown>>;
 }
 
 const nobody: StateCounts = { pending: 0, processing: 0, completed: 0, failed: 0, canceled: 0 };
@@ -70,15 +87,30 @@ export class TaskService {
    * Takes a task on. When this returns, its record is kept.
    *
    * @throws GatewayError `workflow_unknown`, `workflow_mismatch`, `workflow_unavailable`,
-   *   `source_invalid`, `source_refused`, `unavailable`.
+   *   `invalid_request`, `source_invalid`, `source_refused`, `unavailable`.
    */
-  async submit(task: NewTask): Promise<TaskView> {
-    const { tasks, checkSource, notices, timeouts, log } = this.#parts;
-    const workflow = this.#workflowFor(task);
-    checkSource(task.source.url);
+  async submit(request: TaskRequest): Promise<TaskView> {
+    const { tasks, workflows, notices, timeouts, log } = this.#parts;
+    const { url, inputs, mayWait: _, ...wishes } = request;
+    if (!isStorable(wishes.params)) {
+      throw new GatewayError(
+        'invalid_request',
+        'The request holds a NUL character, or half of a character',
+      );
+    }
+    const workflow = this.#workflowFor(request);
+    const { files, values } = split(workflow, inputs);
     const { queueMs, runMs } = { ...timeouts, ...workflow.timeouts };
-    const limits = { queueTimeoutMs: queueMs, runTimeoutMs: runMs };
-    const accepted = await reaching(tasks.insert({ ...limits, ...task }));
+    const task: NewTask = {
+      queueTimeoutMs: queueMs,
+      runTimeoutMs: runMs,
+      ...wishes,
+      kind: workflow.kind,
+      workflowHash: workflow.hash,
+      sources: this.#sources(workflow, url, files),
+      arguments: workflows.checkArguments(workflow, values),
+    };
+    const accepted = await reaching(tasks.insert(task));
     // The database tells everyone; here it is known already.
     notices.emit('ready');
     log.taskAccepted(accepted);
@@ -98,7 +130,7 @@ export class TaskService {
     const { stats, workflows, pool } = this.#parts;
     const [ahead, durations] = await reaching(Promise.all([stats.ahead(task), stats.durations()]));
     const count = ahead.reduce((sum, each) => sum + each.count, 0);
-    const workflow = workflows.find(task.workflow);
+    const workflow = workflows.versionOf(task);
     const backends = workflow ? pool.fitness(workflow).inService : 0;
     const waitMs = count < countedAtMost ? expectedWaitMs(ahead, durations, backends) : null;
     return {
@@ -140,7 +172,7 @@ export class TaskService {
       workflow,
       count: pending,
     }));
-    return [...workflows.all()].map((workflow) => {
+    return workflows.all().map((workflow) => {
       const { able, inService, unable, total } = pool.fitness(workflow);
       return {
         name: workflow.name,
@@ -150,20 +182,30 @@ export class TaskService {
         runsOn: able,
         of: total,
         whyNot: Object.fromEntries(unable),
+        problem: workflows.entry(workflow.name)?.problem?.message ?? null,
       };
     });
   }
 
-  #workflowFor({ workflow: name, kind }: NewTask): Workflow {
+  #workflowFor({
+    workflow: name,
+    kind,
+    mayWait = this.#parts.queueWhenUnavailable,
+  }: Pick<TaskRequest, 'workflow' | 'kind' | 'mayWait'>): Workflow {
     const { workflows, pool } = this.#parts;
     const workflow = workflows.find(name);
     if (!workflow) {
+      const field = 'workflow';
+      const problem = workflows.entry(name)?.problem;
+      if (problem) {
+        const message = `The workflow ${name} cannot be used: ${problem.message}`;
+        throw new GatewayError('workflow_unavailable', message, { field });
+      }
       const known = workflows.names.join(', ') || 'none';
-      throw new GatewayError('workflow_unknown', `There is no workflow ${name}; known: ${known}`, {
-        field: 'workflow',
-      });
+      const message = `There is no workflow ${name}; known: ${known}`;
+      throw new GatewayError('workflow_unknown', message, { field });
     }
-    if (workflow.kind !== kind) {
+    if (kind !== null && workflow.kind !== kind) {
       throw new GatewayError(
         'workflow_mismatch',
         `The workflow ${name} works on ${workflow.kind}s, the task is for ${kind}s`,
@@ -173,7 +215,7 @@ export class TaskService {
     const { able, unable, total } = pool.fitness(workflow);
     const [reasons] = unable.values();
     // Of a backend that was never reached it is not known what it can run.
-    if (able === 0 && reasons && unable.size === total) {
+    if (!mayWait && able === 0 && reasons && unable.size === total) {
       throw new GatewayError(
         'workflow_unavailable',
         `No ComfyUI server can run the workflow ${name}: ${reasons.join('. ')}`,
@@ -183,14 +225,63 @@ export class TaskService {
     return workflow;
   }
 
+  /** Where the files come from, the main input's first. */
+  #sources(
+    { name, inputs }: Workflow,
+    url: string | null,
+    files: Readonly<Record<string, unknown>>,
+  ): Source[] {
+    const [main] = inputs;
+    if (!main && url !== null) {
+      throw refused('url', `the workflow ${name} takes no file`);
+    }
+    if (main && url !== null && Object.hasOwn(files, main.name)) {
+      throw refused(`inputs.${main.name}`, 'is the file that url names already; give one of them');
+    }
+    return inputs.flatMap((input) => {
+      const isMain = input === main && url !== null;
+      const field =
+        isMain || (input === main && inputs.length === 1) ? 'url' : `inputs.${input.name}`;
+      const address = isMain ? url : files[input.name];
+      if (address == null) {
+        if (!input.isRequired) return [];
+        throw refused(
+          field,
+          `the workflow ${name} needs the address of ${withArticle(input.kind)}`,
+        );
+      }
+      if (typeof address !== 'string') throw refused(field, 'must be the address of a file');
+      this.#parts.checkSource(address, field);
+      return [{ input: input.name, url: address }];
+    });
+  }
+
   #notBefore({ runAfter }: TaskView, waitMs: number): Date {
     return new Date(Math.max(Date.now() + waitMs, runAfter?.getTime() ?? 0));
   }
 
   #view(task: TaskWithStages): TaskView {
-    const { output } = task;
-    return { ...task, output: output && { ...output, url: this.#parts.store.urlOf(output.key) } };
+    const outputs = task.outputs ?? [];
+    const { store } = this.#parts;
+    return { ...task, outputs: outputs.map((each) => ({ ...each, url: store.urlOf(each.key) })) };
   }
+}
+
+/** A workflow's files and its parameters come by name, in one object. */
+function split(
+  workflow: Workflow,
+  inputs: Readonly<Record<string, unknown>>,
+): Record<'files' | 'values', Readonly<Record<string, unknown>>> {
+  const isFile = (name: string) => workflow.inputs.some((input) => input.name === name);
+  const entries = Object.entries(inputs);
+  return {
+    files: Object.fromEntries(entries.filter(([name]) => isFile(name))),
+    values: Object.fromEntries(entries.filter(([name]) => !isFile(name))),
+  };
+}
+
+function refused(field: string, reason: string): GatewayError {
+  return new GatewayError('invalid_request', `${field}: ${reason}`, { field });
 }
 
 async function reaching<T>(work: Promise<T>): Promise<T> {

@@ -1,7 +1,7 @@
 import type { Claim } from '../core/attempt.ts';
 import type { GatewayError } from '../core/errors.ts';
 import type { NextStep } from '../core/next-step.ts';
-import type { Task } from '../core/task.ts';
+import type { Source, Task } from '../core/task.ts';
 import { type Logger, withoutQuery } from './logger.ts';
 
 /** One function for each thing that happens to a task: the log's vocabulary in one place. */
@@ -12,8 +12,9 @@ export class TaskLog {
     this.#logger = logger;
   }
 
-  taskAccepted({ id, dialect, workflow, source }: Task): void {
-    const fields = { task: id, dialect, workflow, source: withoutQuery(source.url) };
+  taskAccepted({ id, dialect, workflow, workflowHash, sources }: Task): void {
+    const hash = workflowHash.slice(0, 12);
+    const fields = { task: id, dialect, workflow, hash, sources: sources.map(addressOf) };
     this.#logger.info(fields, 'task.accepted');
   }
 
@@ -80,4 +81,8 @@ export class TaskLog {
 
 function named({ task, attempt }: Claim): Record<string, unknown> {
   return { task: task.id, attempt: attempt.number, backend: attempt.backend };
+}
+
+function addressOf({ url }: Source): string {
+  return withoutQuery(url);
 }

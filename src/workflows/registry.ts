@@ -1,125 +1,234 @@
-import { readdir, readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { watch } from 'chokidar';
 import { type GatewayError, toGatewayError } from '../core/errors.ts';
+import type { NodeCatalogue } from '../core/node-catalogue.ts';
 import type { Workflow } from '../core/workflow.ts';
+import { translateDatabaseError } from '../db/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import { parseWorkflow } from './parse.ts';
+import { checkArguments } from './arguments.ts';
+import type { WorkflowFolder } from './folder.ts';
+import { parseWorkflow, type WorkflowFile } from './parse.ts';
+import type { VersionKey } from './version-store.ts';
+import type { WorkflowVersions } from './versions.ts';
 
-/** A file's name is its workflow's; anything else in the folder is left alone. */
-const metaSuffix = '.meta.json';
-const fileName = /^[A-Za-z0-9][A-Za-z0-9._-]*\.json$/;
+/** Changes that the file system does not tell of, as on a network, are found by looking. */
+const lookEveryMs = 5_000;
+
+export interface RegistryParts {
+  readonly folder: WorkflowFolder;
+  readonly versions: WorkflowVersions;
+  /** The nodes of the pool's backends, by which an editor's file is converted; `null`: not told yet. */
+  readonly catalogue: () => NodeCatalogue | null;
+  readonly logger: Logger;
+}
+
+/** What is known of one name in the folder. */
+export interface WorkflowEntry {
+  readonly name: string;
+  /** The last version that was good; `null` while there was none. */
+  readonly workflow: Workflow | null;
+  /** Why the files that lie there now are not it. */
+  readonly problem: GatewayError | null;
+}
 
 /**
  * The workflows of a folder, kept up with it: a file that is dropped in can be called a moment later.
- * A broken file is reported and never replaces the good one that it was.
+ * What is read is made ready aside and takes the place of what was there whole; a broken file is
+ * reported and replaces nothing.
  */
 export class WorkflowRegistry implements AsyncDisposable {
-  readonly #folder: string;
-  readonly #logger: Logger;
-  readonly #workflows = new Map<string, Workflow>();
-  readonly #problems = new Map<string, GatewayError>();
+  readonly #parts: RegistryParts;
+  readonly #entries = new Map<string, WorkflowEntry>();
+  /** By name, the state of the files that were read last; those to be read again are left out. */
+  readonly #seen = new Map<string, string>();
+  /** Workflows that are gone from the folder while tasks wait for them. */
+  readonly #retired = new Set<string>();
+  readonly #stop = new AbortController();
   readonly #cleanup = new AsyncDisposableStack();
+  #look: Promise<void> = Promise.resolve();
+  #isLookAwaited = false;
 
-  private constructor(folder: string, logger: Logger) {
-    this.#folder = folder;
-    this.#logger = logger;
+  private constructor(parts: RegistryParts) {
+    this.#parts = parts;
   }
 
   /** Reads the folder and follows its changes. */
-  static async open(folder: string, logger: Logger): Promise<WorkflowRegistry> {
-    const registry = new WorkflowRegistry(folder, logger);
-    await registry.#readAll();
+  static async open(parts: RegistryParts, retired: readonly string[]): Promise<WorkflowRegistry> {
+    const registry = new WorkflowRegistry(parts);
+    for (const name of retired) registry.#retired.add(name);
+    try {
+      await registry.#readChanged();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : error;
+      throw new Error(`WORKFLOWS_DIR ${parts.folder.path} cannot be read: ${reason}`);
+    }
     registry.#follow();
     return registry;
   }
 
-  /** The names of the workflows that can be called, in alphabetical order. */
+  /** Everything that the folder holds, in alphabetical order. */
+  get entries(): WorkflowEntry[] {
+    return [...this.#entries.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** The workflows that can be called, in alphabetical order. */
+  all(): Workflow[] {
+    return this.entries.flatMap(({ workflow }) => workflow ?? []);
+  }
+
   get names(): string[] {
-    return [...this.#workflows.keys()].sort();
+    return this.all().map(({ name }) => name);
   }
 
-  all(): Iterable<Workflow> {
-    return this.#workflows.values();
-  }
-
-  /** Files that hold no workflow, and why. */
-  get problems(): ReadonlyMap<string, GatewayError> {
-    return this.#problems;
+  /** The workflows for which there may be tasks. */
+  get queuedNames(): string[] {
+    return [...new Set([...this.names, ...this.#retired])];
   }
 
   find(name: string): Workflow | null {
-    return this.#workflows.get(name) ?? null;
+    return this.#entries.get(name)?.workflow ?? null;
+  }
+
+  entry(name: string): WorkflowEntry | null {
+    return this.#entries.get(name) ?? null;
+  }
+
+  /** The workflow that goes by the name of this model, among those that `isMeant`. */
+  findByAlias(model: string, isMeant: (workflow: Workflow) => boolean): Workflow | null {
+    const wanted = model.toLowerCase();
+    const bears = ({ aliases }: Workflow) => aliases.some((each) => each.toLowerCase() === wanted);
+    return this.all().find((workflow) => bears(workflow) && isMeant(workflow)) ?? null;
+  }
+
+  /** @throws GatewayError `invalid_request`, for the field of the value that the workflow does not take. */
+  checkArguments(
+    workflow: Workflow,
+    values: Readonly<Record<string, unknown>>,
+  ): Readonly<Record<string, unknown>> {
+    return checkArguments(workflow, this.#parts.catalogue(), values);
+  }
+
+  /** The version that the task runs; `null` while it is not in memory: `load` brings it there. */
+  versionOf(task: VersionKey): Workflow | null {
+    if (task.workflowHash === '') return this.find(task.workflow);
+    return this.#parts.versions.get(task);
+  }
+
+  /** @throws whatever the database throws. */
+  async load(tasks: readonly VersionKey[]): Promise<void> {
+    await this.#parts.versions.load(tasks);
+  }
+
+  /** Looks at the folder, now; when this returns, what lay there before is known. */
+  async refresh(): Promise<void> {
+    // One that has begun may have passed by what is new.
+    if (!this.#isLookAwaited) {
+      this.#isLookAwaited = true;
+      this.#look = this.#look.then(async () => {
+        this.#isLookAwaited = false;
+        await this.#readChanged().catch((error) =>
+          this.#parts.logger.error({ err: error }, 'workflows.unreadable'),
+        );
+      });
+    }
+    await this.#look;
+  }
+
+  /** Backends have told of other nodes: what editors wrote may come to another graph. */
+  async reconvert(): Promise<void> {
+    for (const name of this.#entries.keys()) this.#seen.delete(name);
+    await this.refresh();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
     await this.#cleanup.disposeAsync();
-  }
-
-  async #readAll(): Promise<void> {
-    const files = await readdir(this.#folder).catch((error) => {
-      throw new Error(`WORKFLOWS_DIR ${this.#folder} cannot be read: ${error.message}`);
-    });
-    const graphs = files.filter((name) => fileName.test(name) && !name.endsWith(metaSuffix));
-    for (const file of graphs) await this.#read(file);
+    await this.#look;
   }
 
   #follow(): void {
-    const watcher = watch(this.#folder, {
+    const { folder, logger } = this.#parts;
+    const watcher = watch(folder.path, {
       depth: 0,
       ignoreInitial: true,
       // An editor that is still writing would otherwise be read half-way.
       awaitWriteFinish: { stabilityThreshold: 150, pollInterval: 50 },
     });
-    const changed = (path: string) => {
-      if (fileName.test(basename(path))) void this.#read(basename(path));
-    };
-    watcher.on('add', changed).on('change', changed);
-    watcher.on('unlink', (path) => this.#remove(basename(path)));
-    watcher.on('error', (error) => this.#logger.error({ err: error }, 'workflows.unwatched'));
+    watcher.on('all', () => void this.refresh());
+    watcher.on('error', (error) => logger.error({ err: error }, 'workflows.unwatched'));
     this.#cleanup.defer(() => watcher.close());
+    const looking = this.#keepLooking(this.#stop.signal);
+    this.#cleanup.defer(() => looking);
   }
 
-  async #read(file: string): Promise<void> {
-    const name = nameOf(file);
-    try {
-      const workflow = parseWorkflow(
-        name,
-        await this.#text(`${name}.json`),
-        await this.#meta(name),
-      );
-      this.#workflows.set(name, workflow);
-      this.#problems.delete(name);
-      this.#logger.info({ workflow: name, hash: workflow.hash.slice(0, 12) }, 'workflow.loaded');
-    } catch (error) {
-      const problem = toGatewayError(error);
-      this.#problems.set(name, problem);
-      this.#logger.error({ workflow: name, problem: problem.message }, 'workflow.invalid');
+  async #keepLooking(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await delay(lookEveryMs, undefined, { signal }).catch(() => {});
+      if (!signal.aborted) await this.refresh();
     }
   }
 
-  async #meta(name: string): Promise<string | null> {
-    return await this.#text(`${name}${metaSuffix}`).catch((error) => {
-      if (error.code === 'ENOENT') return null;
-      throw error;
-    });
+  async #readChanged(): Promise<void> {
+    const found = await this.#parts.folder.look();
+    for (const name of this.#entries.keys()) if (!found.has(name)) this.#remove(name);
+    for (const [name, mark] of found) {
+      if (this.#seen.get(name) === mark) continue;
+      this.#seen.set(name, mark);
+      await this.#read(name);
+    }
   }
 
-  async #text(file: string): Promise<string> {
-    return await readFile(join(this.#folder, file), 'utf8');
+  async #read(name: string): Promise<void> {
+    const { folder, logger } = this.#parts;
+    const before = this.#entries.get(name);
+    try {
+      const workflow = await this.#understand(await folder.read(name));
+      this.#entries.set(name, { name, workflow, problem: null });
+      this.#retired.delete(name);
+      if (workflow.hash !== before?.workflow?.hash || before.problem) {
+        logger.info({ workflow: name, hash: workflow.hash.slice(0, 12) }, 'workflow.loaded');
+      }
+    } catch (error) {
+      const problem = toGatewayError(translateDatabaseError(error));
+      // It may be mended without a change of the files.
+      if (problem.code !== 'workflow_invalid') this.#seen.delete(name);
+      this.#entries.set(name, { name, workflow: before?.workflow ?? null, problem });
+      if (problem.message === before?.problem?.message) return;
+      const { message } = problem;
+      logger.error({ workflow: name, problem: message, err: problem.cause }, 'workflow.invalid');
+    }
   }
 
-  #remove(file: string): void {
-    // What its operator said of it is gone, not the workflow.
-    if (file.endsWith(metaSuffix)) return void this.#read(file);
-    const name = nameOf(file);
-    this.#workflows.delete(name);
-    this.#problems.delete(name);
-    this.#logger.info({ workflow: name }, 'workflow.removed');
+  /** When this returns, tasks may refer to the version. */
+  async #understand(file: WorkflowFile): Promise<Workflow> {
+    const { versions, catalogue } = this.#parts;
+    const sourceHash = hashOf(file);
+    try {
+      const workflow = parseWorkflow(file, catalogue());
+      await versions.keep(workflow, sourceHash);
+      return workflow;
+    } catch (error) {
+      // Another gateway, which has a backend, may have converted it.
+      const isUntold = toGatewayError(error).code === 'workflow_unavailable';
+      const converted = isUntold ? await versions.newestOf(file.name, sourceHash) : null;
+      if (!converted) throw error;
+      return converted;
+    }
+  }
+
+  #remove(name: string): void {
+    this.#entries.delete(name);
+    this.#seen.delete(name);
+    this.#retired.add(name);
+    this.#parts.logger.info({ workflow: name }, 'workflow.removed');
   }
 }
 
-/** Of the workflow that the file, or what is said of it, belongs to. */
-function nameOf(file: string): string {
-  return basename(file, file.endsWith(metaSuffix) ? metaSuffix : '.json');
+function hashOf({ text, meta }: WorkflowFile): string {
+  return createHash('sha256')
+    .update(text)
+    .update('\0')
+    .update(meta ?? '')
+    .digest('hex');
 }

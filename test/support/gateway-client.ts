@@ -6,6 +6,13 @@ import type { TaskState } from '../../src/core/task.ts';
 /** No answer takes longer, unless the gateway is gone or frozen. */
 const answerMs = 15_000;
 
+export interface OutputBody {
+  readonly url: string;
+  readonly size_mb: number;
+  // biome-ignore lint/suspicious/noExplicitAny: read by tests as JSON is.
+  readonly metadata: any;
+}
+
 export interface TaskBody {
   readonly task_id: string;
   readonly status: string;
@@ -17,12 +24,10 @@ export interface TaskBody {
     readonly duration: number | null;
     readonly detail: string | null;
   }[];
-  readonly output: {
-    readonly url: string;
-    readonly size_mb: number;
-    // biome-ignore lint/suspicious/noExplicitAny: read by tests as JSON is.
-    readonly metadata: any;
-  } | null;
+  readonly workflow_hash: string | null;
+  readonly inputs: Record<string, unknown>;
+  readonly output: OutputBody | null;
+  readonly outputs: (OutputBody & { readonly name: string })[];
   readonly error: string | null;
   readonly error_code: string | null;
   readonly retries: number;
@@ -50,7 +55,7 @@ export class GatewayClient {
   }
 
   async call(
-    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
+    method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
     path: string,
     body?: unknown,
   ): Promise<Answer> {

@@ -1,18 +1,24 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseNewTask, parseTaskId, presentTaskId } from './parse.ts';
+import type { Workflow } from '../../../core/workflow.ts';
+import { parseTaskId, parseTaskRequest, presentTaskId, type WorkflowAliases } from './parse.ts';
 import { createTask } from './schema.ts';
 
 const url = 'https://example.com/a.png';
-const find = (name: string) =>
-  name.includes('image') ? ({ kind: 'image' } as const) : ({ kind: 'video' } as const);
+/** As workflows with sidecars would answer. */
+const workflows: WorkflowAliases = {
+  findByAlias(model, isMeant) {
+    const sharp = { name: 'sharp_image_4x', kind: 'image', scale: 4 } as Workflow;
+    return model === 'Sharp-4x' && isMeant(sharp) ? sharp : null;
+  },
+};
 
-function workflowOf(body: Record<string, unknown>): [kind: string, workflow: string] {
-  const { kind, workflow } = parseNewTask(createTask.parse({ url, ...body }), find);
+function workflowOf(body: Record<string, unknown>): [kind: string | null, workflow: string] {
+  const { kind, workflow } = parseTaskRequest(createTask.parse({ url, ...body }), workflows);
   return [kind, workflow];
 }
 
-describe('parseNewTask', () => {
+describe('parseTaskRequest', () => {
   const cases: [Record<string, unknown>, ReturnType<typeof workflowOf>][] = [
     [{}, ['video', 'esrgan_video_2x']],
     [{ type: 'image' }, ['image', 'esrgan_image_4x']],
@@ -21,9 +27,12 @@ describe('parseNewTask', () => {
     [{ type: 'image', outscale: 3 }, ['image', 'esrgan_image_4x']],
     [{ type: 'image', model: 'SeedVR2-7B' }, ['image', 'seedvr2_image_4096']],
     [{ model: 'seedvr2' }, ['video', 'seedvr2_video_1080']],
+    [{ type: 'image', model: 'Sharp-4x' }, ['image', 'sharp_image_4x']],
+    [{ type: 'image', model: 'Sharp-4x', outscale: 4 }, ['image', 'sharp_image_4x']],
+    [{ model: 'Sharp-4x' }, ['video', 'esrgan_video_2x']],
     [{ type: 'image', workflow: 'my_image.json' }, ['image', 'my_image']],
-    [{ workflow: 'my_image' }, ['image', 'my_image']],
-    [{ workflow: 'my_clip', model: 'seedvr2' }, ['video', 'my_clip']],
+    [{ workflow: 'my_image' }, [null, 'my_image']],
+    [{ workflow: '我的 超分 (4x).JSON', model: 'seedvr2' }, [null, '我的 超分 (4x)']],
     [{ type: null, workflow: null, model: null }, ['video', 'esrgan_video_2x']],
   ];
   for (const [body, expected] of cases) {
@@ -32,7 +41,7 @@ describe('parseNewTask', () => {
 
   it('keeps what the client wrote, and the size it wants', () => {
     const body = { url, outscale: 4, output_magnification: 1.5, output_dims: [640, 480] };
-    const task = parseNewTask(createTask.parse({ ...body, workflow: null }), find);
+    const task = parseTaskRequest(createTask.parse({ ...body, workflow: null }), workflows);
     assert.deepEqual(task.params, body);
     assert.deepEqual(task.size, {
       outscale: 4,

@@ -1,24 +1,30 @@
 import type { MediaKind } from '../../../core/media.ts';
-import type { NewTask } from '../../../core/task.ts';
+import type { TaskRequest } from '../../../core/task.ts';
 import type { Workflow } from '../../../core/workflow.ts';
 import type { CreateTask } from './schema.ts';
 
 export const dialect = 'tmlsr';
 
-/** Turns a request into a task; `find` tells a workflow by its name. */
-export function parseNewTask(
-  body: CreateTask,
-  find: (name: string) => Pick<Workflow, 'kind'> | null,
-): NewTask {
+/** How a workflow is found that old clients name by a model. */
+export interface WorkflowAliases {
+  findByAlias(
+    model: string,
+    isMeant: (workflow: Workflow) => boolean,
+  ): Pick<Workflow, 'name'> | null;
+}
+
+/** Turns a request into a task. */
+export function parseTaskRequest(body: CreateTask, workflows: WorkflowAliases): TaskRequest {
   const named = body.workflow?.replace(/\.json$/i, '') ?? null;
   // A workflow says by itself what it works on; without one, `video` is the documented default.
-  const kind = body.type ?? (named ? find(named)?.kind : null) ?? 'video';
+  const kind = body.type ?? (named ? null : 'video');
   const [width, height] = body.output_dims ?? [];
   return {
     dialect,
     kind,
-    source: { url: body.url },
-    workflow: named ?? workflowOfModel(body, kind),
+    url: body.url ?? null,
+    inputs: body.inputs ?? {},
+    workflow: named ?? workflowOfModel(body, kind ?? 'video', workflows),
     size: {
       outscale: body.outscale ?? null,
       magnification: body.output_magnification ?? null,
@@ -29,15 +35,25 @@ export function parseNewTask(
     ...(body.queue_timeout == null
       ? {}
       : { queueTimeoutMs: Math.ceil(body.queue_timeout * 1_000) }),
+    ...(body.queue_when_unavailable == null ? {} : { mayWait: body.queue_when_unavailable }),
     ...(body.run_timeout == null ? {} : { runTimeoutMs: Math.ceil(body.run_timeout * 1_000) }),
   };
 }
 
 /**
- * Old clients name a model, or nothing: one whose name contains `seedvr2` means SeedVR2, anything
- * else ESRGAN, whose model is the one nearest to `outscale`.
+ * Old clients name a model, or nothing. A workflow may say that it stands for that model; otherwise one
+ * whose name contains `seedvr2` means SeedVR2, anything else ESRGAN, whose model is the one nearest to
+ * `outscale`.
  */
-function workflowOfModel({ model, outscale }: CreateTask, kind: MediaKind): string {
+function workflowOfModel(
+  { model, outscale }: CreateTask,
+  kind: MediaKind,
+  workflows: WorkflowAliases,
+): string {
+  const isMeant = (workflow: Workflow) =>
+    workflow.kind === kind && (outscale == null || (workflow.scale ?? outscale) >= outscale);
+  const known = model ? workflows.findByAlias(model, isMeant) : null;
+  if (known) return known.name;
   if (model?.toLowerCase().includes('seedvr2')) {
     return kind === 'image' ? 'seedvr2_image_4096' : 'seedvr2_video_1080';
   }

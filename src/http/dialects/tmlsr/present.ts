@@ -9,6 +9,7 @@ type TaskBody = z.infer<typeof taskSchema>;
 type StatsBody = z.infer<typeof statsSchema>;
 
 export function presentTask(task: TaskView, now: Date, place: QueuePlace | null = null): TaskBody {
+  const [main] = task.outputs;
   return {
     task_id: presentTaskId(task.id),
     status: task.state,
@@ -16,8 +17,14 @@ export function presentTask(task: TaskView, now: Date, place: QueuePlace | null 
     updated_at: task.updatedAt.toISOString(),
     params: task.params,
     workflow: task.workflow,
+    workflow_hash: task.workflowHash || null,
+    inputs: {
+      ...Object.fromEntries(task.sources.map(({ input, url }) => [input, url])),
+      ...task.arguments,
+    },
     stages: task.stages.map((stage) => presentStage(stage, now)),
-    output: task.output && presentOutput(task.output),
+    output: main ? presentOutput(main) : null,
+    outputs: task.outputs.map((output) => ({ name: output.name, ...presentOutput(output) })),
     queue: place && {
       position: place.position,
       expected_start: place.expectedStart?.toISOString() ?? null,
@@ -37,7 +44,7 @@ function presentStage(stage: Stage, now: Date): TaskBody['stages'][number] {
   return { name, status: state, progress, duration, detail };
 }
 
-function presentOutput(output: NonNullable<TaskView['output']>): TaskBody['output'] {
+function presentOutput(output: TaskView['outputs'][number]): NonNullable<TaskBody['output']> {
   const { url, size, sha256, contentType, input, output: made } = output;
   return {
     url,
@@ -47,7 +54,8 @@ function presentOutput(output: NonNullable<TaskView['output']>): TaskBody['outpu
       content_type: contentType,
       size_bytes: size,
       sha256,
-      input: { ...input },
+      input: input && { ...input },
+      scale: input && made ? Math.round((made.width / input.width) * 1_000) / 1_000 : null,
     },
   };
 }
@@ -75,7 +83,7 @@ export function presentBackend(backend: BackendView): StatsBody['pool_status'][n
 }
 
 export function presentWorkflow(workflow: WorkflowView): StatsBody['workflows'][number] {
-  const { name, counts, durationMs, expectedWaitMs, runsOn, of, whyNot } = workflow;
+  const { name, counts, durationMs, expectedWaitMs, runsOn, of, whyNot, problem } = workflow;
   return {
     name,
     pending: counts.pending,
@@ -85,6 +93,7 @@ export function presentWorkflow(workflow: WorkflowView): StatsBody['workflows'][
     runs_on: runsOn,
     of,
     why_not: Object.fromEntries(Object.entries(whyNot).map(([at, why]) => [at, [...why]])),
+    problem,
   };
 }
 

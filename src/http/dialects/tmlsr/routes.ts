@@ -1,19 +1,24 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { BackendView } from '../../../core/backend.ts';
 import { GatewayError } from '../../../core/errors.ts';
-import type { Workflow } from '../../../core/workflow.ts';
 import type { TaskService } from '../../../tasks/task-service.ts';
 import type { TaskOwner } from '../../../tasks/task-store.ts';
 import type { Caller } from '../../auth.ts';
 import { errorSchema } from '../../errors.ts';
 import { createRoutes, json } from '../../openapi.ts';
-import { dialect, parseNewTask, parseTaskId, presentTaskId } from './parse.ts';
+import {
+  dialect,
+  parseTaskId,
+  parseTaskRequest,
+  presentTaskId,
+  type WorkflowAliases,
+} from './parse.ts';
 import { presentBackend, presentTask, presentWorkflow } from './present.ts';
 import * as schema from './schema.ts';
 
 export interface TmlsrParts {
   readonly tasks: TaskService;
-  readonly workflows: { find(name: string): Workflow | null };
+  readonly registry: WorkflowAliases;
   readonly pool: { list(): Promise<BackendView[]> };
 }
 
@@ -21,14 +26,14 @@ export interface TmlsrParts {
 const newestTasks = 50;
 
 /** TMLSR's own API, versions 1 and 2 as a union. */
-export function tmlsrRoutes({ tasks, workflows, pool }: TmlsrParts): OpenAPIHono {
+export function tmlsrRoutes({ tasks, registry, pool }: TmlsrParts): OpenAPIHono {
   const app = createRoutes();
 
   app.openapi(createTaskRoute, async (context) => {
     const body = context.req.valid('json');
     const { tenant } = context.var.caller;
     const task = await tasks.submit({
-      ...parseNewTask(body, (name) => workflows.find(name)),
+      ...parseTaskRequest(body, registry),
       tenant,
     });
     return context.json({ status: 'ok' as const, task_id: presentTaskId(task.id) }, 200);

@@ -2,12 +2,22 @@ import { z } from '@hono/zod-openapi';
 import { maxSidePixels } from '../../../core/size-plan.ts';
 import { stageNames, stageStates } from '../../../core/stage.ts';
 import { taskStates } from '../../../core/task.ts';
+import { isWorkflowName } from '../../../workflows/folder.ts';
 
 /** A workflow's file name, with or without `.json`. */
 const workflowName = z
-  .string()
-  .max(200)
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'must be the name of a workflow file');
+  .string('must be a string')
+  .refine(
+    (name) => isWorkflowName(name.replace(/\.json$/i, '')),
+    'must be the name of a workflow file',
+  );
+
+/** One that is not left out names its file or value. */
+const inputs = z.record(z.string().max(200), z.unknown(), 'must be an object').openapi({
+  description:
+    "By the names that `GET /workflows/{name}` lists: addresses of files, and values of the workflow's parameters; a seed may be `random`.",
+  example: { seed: 7 },
+});
 
 const factor = z.number().gt(0, 'must be more than 0').max(64, 'must be at most 64');
 const side = z
@@ -27,7 +37,12 @@ export const createTask = z
       .string('must be a string')
       .min(1, 'must not be empty')
       .max(8192, 'must be at most 8192 characters')
-      .openapi({ example: 'https://example.com/image.jpg' }),
+      .nullish()
+      .openapi({
+        description: "The file for the workflow's main input.",
+        example: 'https://example.com/image.jpg',
+      }),
+    inputs: inputs.nullish(),
     type: z.enum(['video', 'image'], 'must be video or image').nullish(),
     workflow: workflowName.nullish().openapi({ example: 'seedvr2_image_4096.json' }),
     model: z.string('must be a string').max(200).nullish(),
@@ -41,6 +56,9 @@ export const createTask = z
       .openapi({ description: '0 to 10, the higher goes first; 5 where it is left out.' }),
     queue_timeout: timeout.nullish().openapi({
       description: 'Seconds that the task may wait before it is begun.',
+    }),
+    queue_when_unavailable: z.boolean('must be true or false').nullish().openapi({
+      description: 'Whether to wait where no ComfyUI server can run the workflow at present.',
     }),
     run_timeout: timeout.nullish().openapi({
       description: 'Seconds that the workflow may run.',
@@ -68,6 +86,20 @@ const stage = z.object({
 
 const mediaInfo = z.looseObject({ width: z.int(), height: z.int(), format: z.string() });
 
+const output = z.object({
+  url: z.string(),
+  size_mb: z.number(),
+  metadata: z.looseObject({
+    content_type: z.string(),
+    size_bytes: z.int(),
+    sha256: z.string(),
+    input: mediaInfo.nullable().openapi({ description: 'What the main input was.' }),
+    scale: z.number().nullable().openapi({
+      description: "How many times the main input's width the result has.",
+    }),
+  }),
+});
+
 export const task = z
   .object({
     task_id: z.string(),
@@ -76,14 +108,18 @@ export const task = z
     updated_at: z.iso.datetime(),
     params: z.record(z.string(), z.unknown()),
     workflow: z.string(),
+    workflow_hash: z.string().nullable().openapi({
+      description: 'Which version of the workflow it runs, or ran.',
+    }),
+    inputs: z.record(z.string(), z.unknown()).openapi({
+      description:
+        "The files and the values of the workflow's parameters, a drawn seed among them.",
+    }),
     stages: z.array(stage),
-    output: z
-      .object({
-        url: z.string(),
-        size_mb: z.number(),
-        metadata: z.looseObject({ input: mediaInfo }),
-      })
-      .nullable(),
+    output: output.nullable().openapi({ description: 'The main result.' }),
+    outputs: z.array(output.extend({ name: z.string() })).openapi({
+      description: 'All results, the main one first.',
+    }),
     queue: z
       .object({
         position: z.int().openapi({
@@ -144,6 +180,9 @@ export const stats = z
         runs_on: z.int(),
         of: z.int(),
         why_not: z.record(z.string(), z.array(z.string())),
+        problem: z.string().nullable().openapi({
+          description: 'What is wrong with its files as they are now.',
+        }),
       }),
     ),
     tasks: z.array(task),

@@ -1,0 +1,209 @@
+import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { mediaKinds } from '../core/media.ts';
+import type { Draft, WorkflowDescription, WorkflowService } from '../workflows/workflow-service.ts';
+import { operatorsOnly } from './auth.ts';
+import { errorSchema } from './errors.ts';
+import { createRoutes, json } from './openapi.ts';
+
+/** `/workflows`: what clients can call, and what operators put there. */
+export function workflowRoutes(workflows: WorkflowService): OpenAPIHono {
+  const app = createRoutes();
+
+  app.openapi(listRoute, async (context) => {
+    const all = await workflows.list();
+    return context.json({ workflows: all.map(present) }, 200);
+  });
+  app.openapi(validateRoute, async (context) => {
+    const { name = 'draft' } = context.req.valid('query');
+    const draft = draftOf(context.req.valid('json'));
+    return context.json(present(await workflows.validate(name, draft)), 200);
+  });
+  app.openapi(findRoute, async (context) => {
+    return context.json(present(await workflows.find(context.req.valid('param').name)), 200);
+  });
+  app.openapi(graphRoute, (context) => {
+    return context.json({ ...workflows.graph(context.req.valid('param').name) }, 200);
+  });
+  app.openapi(putRoute, async (context) => {
+    const draft = draftOf(context.req.valid('json'));
+    return context.json(present(await workflows.put(context.req.valid('param').name, draft)), 200);
+  });
+  app.openapi(removeRoute, async (context) => {
+    await workflows.remove(context.req.valid('param').name);
+    return context.json({ status: 'removed' as const }, 200);
+  });
+  return app;
+}
+
+const input = z.object({
+  name: z.string(),
+  type: z.enum(mediaKinds),
+  required: z.boolean(),
+  description: z.string().nullable(),
+  node: z.string(),
+  field: z.string(),
+});
+
+const output = z.object({ name: z.string(), type: z.enum(mediaKinds), node: z.string() });
+
+const workflow = z
+  .object({
+    name: z.string().openapi({ example: 'esrgan_image_4x' }),
+    title: z.string().nullable(),
+    description: z.string().nullable(),
+    type: z.enum(mediaKinds).nullable(),
+    hash: z.string().nullable().openapi({
+      description: 'Which version it is; every task tells the one that it runs.',
+    }),
+    aliases: z.array(z.string()).openapi({
+      description: 'Names of models by which old clients ask for it.',
+    }),
+    scale: z.number().nullable().openapi({
+      description: "How many times the source's size its result has.",
+    }),
+    inputs: z.array(input).openapi({ description: 'The files that a task brings.' }),
+    outputs: z.array(output),
+    parameters: z.record(z.string(), z.unknown()).nullable().openapi({
+      description: 'The JSON Schema of the values that a task may choose in `inputs`.',
+    }),
+    bindings: z.record(z.string(), z.array(z.object({ node: z.string(), field: z.string() }))),
+    runs_on: z.int(),
+    of: z.int(),
+    why_not: z.record(z.string(), z.array(z.string())).openapi({
+      description: 'By ComfyUI server, why it does not run there.',
+    }),
+    learned_duration: z.number().nullable().openapi({
+      description: 'Median seconds on the GPU of its last runs.',
+    }),
+    problem: z.string().nullable().openapi({
+      description:
+        'What is wrong with the files as they are now. A version that was good before stays in use.',
+    }),
+  })
+  .openapi('Workflow');
+
+function present(described: WorkflowDescription): z.infer<typeof workflow> {
+  const { name, workflow: known, problem, parameters, fitness, durationMs } = described;
+  return {
+    name,
+    title: known?.title ?? null,
+    description: known?.description ?? null,
+    type: known?.kind ?? null,
+    hash: known?.hash ?? null,
+    aliases: [...(known?.aliases ?? [])],
+    scale: known?.scale ?? null,
+    inputs: (known?.inputs ?? []).map(({ name, kind, isRequired, description, slot }) => ({
+      name,
+      type: kind,
+      required: isRequired,
+      description,
+      ...slot,
+    })),
+    outputs: (known?.outputs ?? []).map(({ name, kind, node }) => ({ name, type: kind, node })),
+    parameters: parameters && { ...parameters },
+    bindings: Object.fromEntries(
+      (known?.parameters ?? []).map(({ name, slots }) => [
+        name,
+        slots.map((slot) => ({ ...slot })),
+      ]),
+    ),
+    runs_on: fitness?.able ?? 0,
+    of: fitness?.total ?? 0,
+    why_not: Object.fromEntries(
+      [...(fitness?.unable ?? [])].map(([address, reasons]) => [address, [...reasons]]),
+    ),
+    learned_duration: durationMs === null ? null : Math.round(durationMs) / 1_000,
+    problem: problem?.message ?? null,
+  };
+}
+
+const graph = z.record(z.string(), z.unknown(), 'must be an object').openapi('Graph');
+
+/** A file as it is, or `{"graph": …, "meta": …}`. */
+const draft = graph.openapi('WorkflowDraft', {
+  description:
+    'The file as ComfyUI saves it, in either format; or `{"graph": …, "meta": …}` with what would stand in `NAME.meta.json`.',
+});
+
+function draftOf(body: z.infer<typeof draft>): Draft {
+  const isWrapped = 'graph' in body && Object.keys(body).every((key) => wrapperKeys.includes(key));
+  return isWrapped ? { graph: body.graph, meta: body.meta ?? null } : { graph: body, meta: null };
+}
+
+const wrapperKeys = ['graph', 'meta'];
+
+const nameParam = z.object({ name: z.string().openapi({ example: 'esrgan_image_4x' }) });
+const unknown = { 404: json(errorSchema, 'There is no such workflow.') };
+const closed = { 401: json(errorSchema, 'A key is needed.') };
+const operators = { ...closed, 403: json(errorSchema, 'An operator’s key is needed.') };
+const refused = { 400: json(errorSchema, 'It is no workflow; the message says why.') };
+const untold = { 503: json(errorSchema, 'No ComfyUI server has told its nodes yet.') };
+const draftBody = { body: { ...json(draft, 'The workflow.'), required: true } };
+
+const listRoute = createRoute({
+  method: 'get',
+  path: '/workflows',
+  summary: 'The workflows, and the files that are none',
+  responses: {
+    200: json(z.object({ workflows: z.array(workflow) }), 'In alphabetical order.'),
+    ...closed,
+  },
+});
+
+const findRoute = createRoute({
+  method: 'get',
+  path: '/workflows/{name}',
+  summary: 'What a workflow takes and gives, and where it runs',
+  request: { params: nameParam },
+  responses: { 200: json(workflow, 'The workflow.'), ...unknown, ...closed },
+});
+
+const graphRoute = createRoute({
+  method: 'get',
+  path: '/workflows/{name}/graph',
+  summary: 'The graph in the API format',
+  request: { params: nameParam },
+  responses: {
+    200: json(graph, 'As it would be posted, but for a task’s values.'),
+    ...unknown,
+    ...closed,
+    ...untold,
+  },
+});
+
+const validateRoute = createRoute({
+  method: 'post',
+  path: '/workflows/validate',
+  summary: 'Try a workflow out without putting it in place',
+  request: {
+    query: z.object({ name: z.string().optional() }),
+    ...draftBody,
+  },
+  responses: {
+    200: json(workflow, 'What would become of it; `problem` says what is wrong.'),
+    ...refused,
+    ...closed,
+  },
+});
+
+const putRoute = createRoute({
+  method: 'put',
+  path: '/workflows/{name}',
+  summary: 'Put a workflow in place',
+  middleware: operatorsOnly,
+  request: { params: nameParam, ...draftBody },
+  responses: { 200: json(workflow, 'It can be called.'), ...refused, ...operators, ...untold },
+});
+
+const removeRoute = createRoute({
+  method: 'delete',
+  path: '/workflows/{name}',
+  summary: 'Take a workflow away; tasks that wait for it still run',
+  middleware: operatorsOnly,
+  request: { params: nameParam },
+  responses: {
+    200: json(z.object({ status: z.literal('removed') }), 'It can be called no more.'),
+    ...unknown,
+    ...operators,
+  },
+});

@@ -1,0 +1,49 @@
+import type { OutputFile } from '../comfyui/messages.ts';
+import { GatewayError } from '../core/errors.ts';
+import type { Workflow, WorkflowOutput } from '../core/workflow.ts';
+
+/** A file that is a part of the result, on its backend. */
+export interface ResultFile {
+  readonly output: WorkflowOutput;
+  /** 0, 1, … among those of its output. */
+  readonly index: number;
+  readonly file: OutputFile;
+}
+
+/**
+ * What of a prompt's files is the result, the main output's first.
+ *
+ * @throws GatewayError `output_missing` where an output that counts wrote nothing.
+ */
+export function resultFiles(
+  { outputs }: Pick<Workflow, 'outputs'>,
+  files: readonly OutputFile[],
+  folder: string,
+): ResultFile[] {
+  return outputs.flatMap((output) => {
+    const written = files.filter((file) => isOf(output, file, folder));
+    if (written.length === 0) {
+      const which = outputs.length > 1 ? ` for ${output.name}` : '';
+      throw new GatewayError(
+        'output_missing',
+        `The workflow ended without writing a result${which}`,
+        { detail: files },
+      );
+    }
+    return written.map((file, index) => ({ output, index, file }));
+  });
+}
+
+/**
+ * Where the node lets us choose the folder, it is this attempt's alone: a file that an earlier run left
+ * in the server's cache lies elsewhere.
+ */
+function isOf({ node, prefixField }: WorkflowOutput, file: OutputFile, folder: string): boolean {
+  if (file.node !== node || !isPlainName(file.filename)) return false;
+  return prefixField === null || (file.subfolder === folder && file.type === 'output');
+}
+
+/** What a server calls its files is its own claim. */
+function isPlainName(name: string): boolean {
+  return name.length > 0 && !/[/\\\0]/.test(name) && name !== '.' && name !== '..';
+}
