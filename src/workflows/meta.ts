@@ -4,7 +4,7 @@ import type {
   InputWish,
   OutputWish,
   ParameterWish,
-} from '../core/binding-wishes.ts';
+} from '../core/bindings/wishes.ts';
 import type { GatewayError } from '../core/errors.ts';
 import type { Slot } from '../core/graph.ts';
 import type { JsonSchema } from '../core/json-schema.ts';

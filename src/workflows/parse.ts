@@ -1,6 +1,6 @@
+import { type BindingWishes, findBindings } from '../core/bindings/find-bindings.ts';
 import { checkGraph } from '../core/check-graph.ts';
 import { GatewayError } from '../core/errors.ts';
-import { type BindingWishes, findBindings } from '../core/find-bindings.ts';
 import type { Graph } from '../core/graph.ts';
 import type { NodeCatalogue } from '../core/node-catalogue.ts';
 import { schemaOf } from '../core/parameters.ts';

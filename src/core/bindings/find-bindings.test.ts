@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type BindingWishes, noWishes, type ParameterWish } from './binding-wishes.ts';
-import { GatewayError } from './errors.ts';
+import { GatewayError } from '../errors.ts';
+import type { Graph, GraphNode } from '../graph.ts';
 import { findBindings } from './find-bindings.ts';
-import type { Graph, GraphNode } from './graph.ts';
+import { type BindingWishes, noWishes, type ParameterWish } from './wishes.ts';
 
 const node = (
   class_type: string,

@@ -1,7 +1,7 @@
-import type { MediaKind } from './media.ts';
-import { lettersOf } from './node-label.ts';
-import { namePattern } from './node-titles.ts';
-import { invalid } from './workflow.ts';
+import type { MediaKind } from '../media.ts';
+import { lettersOf } from '../node-label.ts';
+import { invalid } from '../workflow.ts';
+import { namePattern } from './titles.ts';
 
 /** A node that reads a file or writes one, before it has a name. */
 export interface Candidate {

@@ -1,6 +1,6 @@
-import type { Graph, GraphNode } from './graph.ts';
-import { labelOf } from './node-label.ts';
-import { invalid } from './workflow.ts';
+import type { Graph, GraphNode } from '../graph.ts';
+import { labelOf } from '../node-label.ts';
+import { invalid } from '../workflow.ts';
 
 /** What an operator says in the title of a node: `@input:mask the mask`, `@param:strength=denoise`. */
 export interface NodeTitle {

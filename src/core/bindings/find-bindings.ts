@@ -1,12 +1,12 @@
-import type { BindingWishes } from './binding-wishes.ts';
-import { findInputs } from './found-inputs.ts';
-import { findOutputs } from './found-outputs.ts';
-import { findParameters } from './found-parameters.ts';
-import { type Graph, type GraphNode, isLink, type Slot } from './graph.ts';
-import { checkName, readTitles } from './node-titles.ts';
-import { invalid, type Workflow } from './workflow.ts';
+import { type Graph, type GraphNode, isLink, type Slot } from '../graph.ts';
+import { invalid, type Workflow } from '../workflow.ts';
+import { findInputs } from './inputs.ts';
+import { findOutputs } from './outputs.ts';
+import { findParameters } from './parameters.ts';
+import { checkName, readTitles } from './titles.ts';
+import type { BindingWishes } from './wishes.ts';
 
-export type { BindingWishes } from './binding-wishes.ts';
+export type { BindingWishes } from './wishes.ts';
 
 export type Bindings = Pick<Workflow, 'kind' | 'inputs' | 'outputs' | 'parameters' | 'resolution'>;
 

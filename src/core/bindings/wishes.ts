@@ -1,10 +1,10 @@
-import type { Graph, GraphNode, Slot } from './graph.ts';
-import type { JsonSchema } from './json-schema.ts';
-import type { MediaKind } from './media.ts';
-import { didYouMean } from './nearest.ts';
-import { labelsOf } from './node-label.ts';
-import type { NodeTitles } from './node-titles.ts';
-import { invalid } from './workflow.ts';
+import type { Graph, GraphNode, Slot } from '../graph.ts';
+import type { JsonSchema } from '../json-schema.ts';
+import type { MediaKind } from '../media.ts';
+import { didYouMean } from '../nearest.ts';
+import { labelsOf } from '../node-label.ts';
+import { invalid } from '../workflow.ts';
+import type { NodeTitles } from './titles.ts';
 
 /** What the graph's titles cannot say: what the editor's file exposes and the sidecar asks for. */
 export interface BindingWishes {

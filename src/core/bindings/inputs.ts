@@ -1,12 +1,12 @@
-import { type BindingWishes, findNode, type InputWish } from './binding-wishes.ts';
-import { type Graph, type GraphNode, isLink, type Slot } from './graph.ts';
-import { formatOfName, type MediaKind, mediaKindOf } from './media.ts';
-import { didYouMean } from './nearest.ts';
-import { labelOf } from './node-label.ts';
-import { type Candidate, nameAll } from './node-names.ts';
-import { insteadOfPathReader, readerRole } from './node-roles.ts';
-import type { NodeTitles } from './node-titles.ts';
-import { invalid, type WorkflowInput } from './workflow.ts';
+import { type Graph, type GraphNode, isLink, type Slot } from '../graph.ts';
+import { formatOfName, type MediaKind, mediaKindOf } from '../media.ts';
+import { didYouMean } from '../nearest.ts';
+import { labelOf } from '../node-label.ts';
+import { invalid, type WorkflowInput } from '../workflow.ts';
+import { type Candidate, nameAll } from './names.ts';
+import { insteadOfPathReader, readerRole } from './roles.ts';
+import type { NodeTitles } from './titles.ts';
+import { type BindingWishes, findNode, type InputWish } from './wishes.ts';
 
 /** The files that a task brings, the main one first. */
 export function findInputs(

@@ -1,9 +1,9 @@
-import { type BindingWishes, findNode, type ParameterWish } from './binding-wishes.ts';
-import { type Graph, type GraphNode, isLink, type Slot } from './graph.ts';
-import { didYouMean } from './nearest.ts';
-import { labelOf } from './node-label.ts';
-import type { NodeTitles } from './node-titles.ts';
-import { invalid, type Parameter, type WorkflowInput, type WorkflowOutput } from './workflow.ts';
+import { type Graph, type GraphNode, isLink, type Slot } from '../graph.ts';
+import { didYouMean } from '../nearest.ts';
+import { labelOf } from '../node-label.ts';
+import { invalid, type Parameter, type WorkflowInput, type WorkflowOutput } from '../workflow.ts';
+import type { NodeTitles } from './titles.ts';
+import { type BindingWishes, findNode, type ParameterWish } from './wishes.ts';
 
 /**
  * The values that a task may choose: what the sidecar names, then what titles and the editor's file

@@ -1,4 +1,4 @@
-import type { MediaKind } from './media.ts';
+import type { MediaKind } from '../media.ts';
 
 /** What is known of node classes: which ones read a task's file, and which ones write a result. */
 

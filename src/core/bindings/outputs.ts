@@ -1,9 +1,9 @@
-import { type BindingWishes, findNode, type OutputWish } from './binding-wishes.ts';
-import { type Graph, type GraphNode, isLink, type Slot } from './graph.ts';
-import type { MediaKind } from './media.ts';
-import { didYouMean } from './nearest.ts';
-import { labelOf } from './node-label.ts';
-import { type Candidate, nameAll } from './node-names.ts';
+import { type Graph, type GraphNode, isLink, type Slot } from '../graph.ts';
+import type { MediaKind } from '../media.ts';
+import { didYouMean } from '../nearest.ts';
+import { labelOf } from '../node-label.ts';
+import { invalid, type WorkflowOutput } from '../workflow.ts';
+import { type Candidate, nameAll } from './names.ts';
 import {
   carriedField,
   previewRole,
@@ -11,9 +11,9 @@ import {
   type WriterRole,
   writerClasses,
   writerRole,
-} from './node-roles.ts';
-import type { NodeTitles } from './node-titles.ts';
-import { invalid, type WorkflowOutput } from './workflow.ts';
+} from './roles.ts';
+import type { NodeTitles } from './titles.ts';
+import { type BindingWishes, findNode, type OutputWish } from './wishes.ts';
 
 /**
  * The results that count, the main one first. `usualKind` is that of a node whose class does not tell.
