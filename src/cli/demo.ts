@@ -3,7 +3,6 @@ import { findPackageJSON } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { request } from 'undici';
 import { type Config, dataFolders, readConfig } from '../config/config.ts';
 import { readEnv } from '../config/env.ts';
@@ -14,6 +13,7 @@ import { Gateway } from '../gateway.ts';
 import { sniff } from '../media/sniff.ts';
 import { run, stopSignal } from '../run.ts';
 import { createLogger } from '../telemetry/logger.ts';
+import { readArguments } from './arguments.ts';
 import { FileServer } from './file-server.ts';
 import { filmPicture } from './sample-clip.ts';
 import { type ShownTask, StageBars } from './stage-bars.ts';
@@ -29,7 +29,7 @@ const usage = `Upscales a picture and a clip through the whole gateway, then kee
 const pollMs = 200;
 
 await run(async () => {
-  const { values: options } = parseArgs({
+  const { values: options } = readArguments('tmlsr demo', {
     options: {
       input: { type: 'string' },
       workflow: { type: 'string' },

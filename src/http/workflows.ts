@@ -1,5 +1,6 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import { mediaKinds } from '../core/media.ts';
+import { presentWorkflow } from '../workflows/present.ts';
 import type { Draft, WorkflowDescription, WorkflowService } from '../workflows/workflow-service.ts';
 import { operatorsOnly } from './auth.ts';
 import { errorSchema } from './errors.ts';
@@ -86,27 +87,8 @@ function present(described: WorkflowDescription): z.infer<typeof workflow> {
   const { name, workflow: known, problem, parameters, fitness, durationMs } = described;
   return {
     name,
-    title: known?.title ?? null,
-    description: known?.description ?? null,
-    type: known?.kind ?? null,
-    hash: known?.hash ?? null,
-    aliases: [...(known?.aliases ?? [])],
-    scale: known?.scale ?? null,
-    inputs: (known?.inputs ?? []).map(({ name, kind, isRequired, description, slot }) => ({
-      name,
-      type: kind,
-      required: isRequired,
-      description,
-      ...slot,
-    })),
-    outputs: (known?.outputs ?? []).map(({ name, kind, node }) => ({ name, type: kind, node })),
+    ...presentWorkflow(known),
     parameters: parameters && { ...parameters },
-    bindings: Object.fromEntries(
-      (known?.parameters ?? []).map(({ name, slots }) => [
-        name,
-        slots.map((slot) => ({ ...slot })),
-      ]),
-    ),
     runs_on: fitness?.able ?? 0,
     of: fitness?.total ?? 0,
     why_not: Object.fromEntries(

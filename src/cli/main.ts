@@ -1,0 +1,85 @@
+import packageJson from '../../package.json' with { type: 'json' };
+import { didYouMean } from '../core/nearest.ts';
+import { run } from '../run.ts';
+import { readArguments, UsageError } from './arguments.ts';
+
+/** The command line: `bin/tmlsr.js` starts it. */
+
+type Command = (args: readonly string[]) => Promise<void>;
+
+const usage = `A gateway in front of a pool of ComfyUI servers.
+
+  tmlsr serve              the service; its settings are environment variables (docs/configuration.md)
+  tmlsr demo               upscales a picture and a clip through the whole gateway
+  tmlsr workflows check    says what workflow files take, give, and where they run
+  tmlsr workflows convert  makes a prompt in API format of a file that ComfyUI's editor saved
+
+  --help     how to call it; also after a command
+  --version  which version it is`;
+
+const workflowsUsage = `Looks into workflow files before clients call them.
+
+  tmlsr workflows check [FILE…]     says what they take, give, and where they run
+  tmlsr workflows convert FILE      prints the API format of a file that ComfyUI's editor saved
+
+  --help  how to call it; also after a command`;
+
+const serveUsage = `Starts the service; its settings are environment variables (docs/configuration.md).
+
+  tmlsr serve`;
+
+await run(async () => {
+  const [first, ...others] = process.argv.slice(2);
+  if (first === '--version' && others.length === 0) console.log(packageJson.version);
+  else await choose('tmlsr', usage, { serve, demo, workflows }, process.argv.slice(2));
+});
+
+async function choose(
+  name: string,
+  help: string,
+  commands: Readonly<Record<string, Command>>,
+  [first, ...others]: readonly string[],
+): Promise<void> {
+  if (first === '--help' || first === '-h') {
+    console.log(help);
+    return;
+  }
+  const known = Object.keys(commands);
+  if (first === undefined) {
+    throw new UsageError(name, `a command is missing: ${known.join(', ')}`);
+  }
+  const command = known.includes(first) ? commands[first] : undefined;
+  if (!command) {
+    const hint = didYouMean(first, known);
+    throw new UsageError(name, `there is no command ${JSON.stringify(first)}${hint}`);
+  }
+  await command(others);
+}
+
+async function serve(args: readonly string[]): Promise<void> {
+  const options = { help: { type: 'boolean', short: 'h' } } as const;
+  const { values } = readArguments('tmlsr serve', { args: [...args], options });
+  if (values.help) console.log(serveUsage);
+  else await import('../main.ts');
+}
+
+/** A program of its own, which finds its arguments where programs find them. */
+async function demo(): Promise<void> {
+  process.argv.splice(2, 1);
+  await import('./demo.ts');
+}
+
+/** What they need is loaded only for them: `--help` answers at once. */
+async function workflows(args: readonly string[]): Promise<void> {
+  // Whoever reads along, `head` for one, may have read enough.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+  const commands = {
+    check: async (rest: readonly string[]) =>
+      (await import('./workflows/check.ts')).checkCommand(rest),
+    convert: async (rest: readonly string[]) =>
+      (await import('./workflows/convert.ts')).convertCommand(rest),
+  };
+  await choose('tmlsr workflows', workflowsUsage, commands, args);
+}
