@@ -82,6 +82,8 @@ export class Membership {
 
   /** Something is new about a backend of ours: other gateways are told. */
   readonly changed = (label: string): void => {
+    // What is given up is reported by whoever takes it.
+    if (this.#stop.signal.aborted) return;
     this.#changed.add(label);
     this.#reporting ??= setTimeout(() => void this.#report(), reportAfterMs);
   };

@@ -8,7 +8,7 @@ import { translateDatabaseError } from '../db/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { checkArguments } from './arguments.ts';
 import type { WorkflowFolder } from './folder.ts';
-import { parseWorkflow, type WorkflowFile } from './parse.ts';
+import { type ParsedFile, parseFile, toWorkflow, type WorkflowFile } from './parse.ts';
 import type { VersionKey } from './version-store.ts';
 import type { WorkflowVersions } from './versions.ts';
 
@@ -21,6 +21,15 @@ export interface RegistryParts {
   /** The nodes of the pool's backends, by which an editor's file is converted; `null`: not told yet. */
   readonly catalogue: () => NodeCatalogue | null;
   readonly logger: Logger;
+}
+
+/** The files of one name, as they were read last. */
+interface ReadFile {
+  /** Changes whenever one of them does. */
+  readonly mark: string;
+  readonly sourceHash: string;
+  /** `null` where they hold no graph. */
+  readonly parsed: ParsedFile | null;
 }
 
 /** What is known of one name in the folder. */
@@ -40,14 +49,15 @@ export interface WorkflowEntry {
 export class WorkflowRegistry implements AsyncDisposable {
   readonly #parts: RegistryParts;
   readonly #entries = new Map<string, WorkflowEntry>();
-  /** By name, the state of the files that were read last; those to be read again are left out. */
-  readonly #seen = new Map<string, string>();
+  /** By name, the files that were read last. */
+  readonly #files = new Map<string, ReadFile>();
   /** Workflows that are gone from the folder while tasks wait for them. */
   readonly #retired = new Set<string>();
   readonly #stop = new AbortController();
   readonly #cleanup = new AsyncDisposableStack();
-  #look: Promise<void> = Promise.resolve();
-  #isLookAwaited = false;
+  /** What was asked for and has not begun: it will see whatever whoever asks again is about. */
+  readonly #asked = new Map<string, Promise<void>>();
+  #lastTurn: Promise<void> = Promise.resolve();
 
   private constructor(parts: RegistryParts) {
     this.#parts = parts;
@@ -122,29 +132,22 @@ export class WorkflowRegistry implements AsyncDisposable {
 
   /** Looks at the folder, now; when this returns, what lay there before is known. */
   async refresh(): Promise<void> {
-    // One that has begun may have passed by what is new.
-    if (!this.#isLookAwaited) {
-      this.#isLookAwaited = true;
-      this.#look = this.#look.then(async () => {
-        this.#isLookAwaited = false;
-        await this.#readChanged().catch((error) =>
-          this.#parts.logger.error({ err: error }, 'workflows.unreadable'),
-        );
-      });
-    }
-    await this.#look;
+    await this.#inTurn('look', () => this.#readChanged());
   }
 
-  /** Backends have told of other nodes: what editors wrote may come to another graph. */
+  /** Backends have told of other nodes: what the editor saved may come to another graph. */
   async reconvert(): Promise<void> {
-    for (const name of this.#entries.keys()) this.#seen.delete(name);
-    await this.refresh();
+    await this.#inTurn('conversion', async () => {
+      for (const [name, { parsed }] of this.#files) {
+        if (parsed?.format === 'editor') await this.#settle(name);
+      }
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#cleanup.disposeAsync();
-    await this.#look;
+    await this.#lastTurn;
   }
 
   #follow(): void {
@@ -169,57 +172,93 @@ export class WorkflowRegistry implements AsyncDisposable {
     }
   }
 
+  async #inTurn(what: string, work: () => Promise<void>): Promise<void> {
+    const asked = this.#asked.get(what);
+    if (asked) return await asked;
+    const turn = this.#lastTurn.then(async () => {
+      this.#asked.delete(what);
+      await work().catch((error) =>
+        this.#parts.logger.error({ err: error }, 'workflows.unreadable'),
+      );
+    });
+    this.#asked.set(what, turn);
+    this.#lastTurn = turn;
+    await turn;
+  }
+
   async #readChanged(): Promise<void> {
     const found = await this.#parts.folder.look();
     for (const name of this.#entries.keys()) if (!found.has(name)) this.#remove(name);
     for (const [name, mark] of found) {
-      if (this.#seen.get(name) === mark) continue;
-      this.#seen.set(name, mark);
-      await this.#read(name);
+      const problem = this.#entries.get(name)?.problem;
+      const mayHavePassed = problem && problem.code !== 'workflow_invalid';
+      if (this.#files.get(name)?.mark !== mark) await this.#read(name, mark);
+      else if (mayHavePassed) await this.#settle(name);
     }
   }
 
-  async #read(name: string): Promise<void> {
-    const { folder, logger } = this.#parts;
-    const before = this.#entries.get(name);
+  async #read(name: string, mark: string): Promise<void> {
+    this.#files.set(name, { mark, sourceHash: '', parsed: null });
     try {
-      const workflow = await this.#understand(await folder.read(name));
+      const file = await this.#parts.folder.read(name);
+      this.#files.set(name, { mark, sourceHash: hashOf(file), parsed: parseFile(file) });
+    } catch (error) {
+      return this.#blame(name, error);
+    }
+    await this.#settle(name);
+  }
+
+  /** Makes the file's version the current one. */
+  async #settle(name: string): Promise<void> {
+    const file = this.#files.get(name);
+    if (!file?.parsed) return;
+    try {
+      const workflow = await this.#understand(file.parsed, file.sourceHash);
+      const before = this.#entries.get(name);
       this.#entries.set(name, { name, workflow, problem: null });
       this.#retired.delete(name);
       if (workflow.hash !== before?.workflow?.hash || before.problem) {
-        logger.info({ workflow: name, hash: workflow.hash.slice(0, 12) }, 'workflow.loaded');
+        this.#parts.logger.info(
+          { workflow: name, hash: workflow.hash.slice(0, 12) },
+          'workflow.loaded',
+        );
       }
     } catch (error) {
-      const problem = toGatewayError(translateDatabaseError(error));
-      // It may be mended without a change of the files.
-      if (problem.code !== 'workflow_invalid') this.#seen.delete(name);
-      this.#entries.set(name, { name, workflow: before?.workflow ?? null, problem });
-      if (problem.message === before?.problem?.message) return;
-      const { message } = problem;
-      logger.error({ workflow: name, problem: message, err: problem.cause }, 'workflow.invalid');
+      this.#blame(name, error);
     }
   }
 
   /** When this returns, tasks may refer to the version. */
-  async #understand(file: WorkflowFile): Promise<Workflow> {
+  async #understand(parsed: ParsedFile, sourceHash: string): Promise<Workflow> {
     const { versions, catalogue } = this.#parts;
-    const sourceHash = hashOf(file);
     try {
-      const workflow = parseWorkflow(file, catalogue());
+      const workflow = toWorkflow(parsed, catalogue());
       await versions.keep(workflow, sourceHash);
       return workflow;
     } catch (error) {
       // Another gateway, which has a backend, may have converted it.
       const isUntold = toGatewayError(error).code === 'workflow_unavailable';
-      const converted = isUntold ? await versions.newestOf(file.name, sourceHash) : null;
+      const converted = isUntold ? await versions.newestOf(parsed.name, sourceHash) : null;
       if (!converted) throw error;
       return converted;
     }
   }
 
+  #blame(name: string, error: unknown): void {
+    const problem = toGatewayError(translateDatabaseError(error));
+    const before = this.#entries.get(name);
+    this.#entries.set(name, { name, workflow: before?.workflow ?? null, problem });
+    const { message } = problem;
+    if (message === before?.problem?.message) return;
+    this.#parts.logger.error(
+      { workflow: name, problem: message, err: problem.cause },
+      'workflow.invalid',
+    );
+  }
+
   #remove(name: string): void {
     this.#entries.delete(name);
-    this.#seen.delete(name);
+    this.#files.delete(name);
     this.#retired.add(name);
     this.#parts.logger.info({ workflow: name }, 'workflow.removed');
   }

@@ -8,6 +8,8 @@ const mostInMemory = 500;
 export class WorkflowVersions {
   readonly #store: VersionStore;
   readonly #known = new Map<string, Workflow>();
+  /** By name, what was kept last. */
+  readonly #kept = new Map<string, string>();
 
   constructor(store: VersionStore) {
     this.#store = store;
@@ -15,7 +17,9 @@ export class WorkflowVersions {
 
   /** Keeps it for all gateways; when this returns, tasks may refer to it. */
   async keep(workflow: Workflow, sourceHash: string): Promise<void> {
-    await this.#store.keep(workflow, sourceHash);
+    const kept = `${workflow.hash} ${sourceHash}`;
+    if (this.#kept.get(workflow.name) !== kept) await this.#store.keep(workflow, sourceHash);
+    this.#kept.set(workflow.name, kept);
     this.#remember(workflow);
   }
 
