@@ -50,7 +50,7 @@ async function straight(): Promise<void> {
   const prompt = structuredClone(sleepGraph(0.001)) as Prompt;
   Object.assign(prompt['1']?.inputs ?? {}, { image: name });
   Object.assign(prompt['3']?.inputs ?? {}, { filename_prefix: `${promptId}/out` });
-  await client.submit(promptId, prompt, 'bench', signal);
+  await client.submit({ id: promptId, prompt, outputs: ['3'], clientId: 'bench' }, signal);
   while (!(await client.promptEnd(promptId, signal))) await new Promise(setImmediate);
 }
 

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import sharp from 'sharp';
 import { request } from 'undici';
 import { parseBackendAddress } from '../../src/comfyui/address.ts';
-import { ComfyClient } from '../../src/comfyui/client.ts';
+import { ComfyClient, type NewPrompt } from '../../src/comfyui/client.ts';
 import type { OutputFile } from '../../src/comfyui/messages.ts';
 import type { Prompt } from '../../src/core/bind.ts';
 import type { EmulatedRun } from '../../test/support/emulator-process.ts';
@@ -89,7 +89,7 @@ export class ComfyServers implements AsyncDisposable {
     }
     const startedAt = Date.now();
     await Promise.all(
-      prepared.map(({ client, id, prompt }) => client.submit(id, prompt, 'bench', signal)),
+      prepared.map(({ client, id, prompt }) => client.submit(posted(id, prompt), signal)),
     );
     for (const { client, id } of prepared) await ended(client, id);
     return { ids: prepared.map(({ id }) => id), startedAt };
@@ -99,7 +99,7 @@ export class ComfyServers implements AsyncDisposable {
   async expectedPixels(): Promise<Buffer> {
     const [client] = this.#clients as [ComfyClient];
     const { id, prompt } = await this.#prepare(client, 0);
-    await client.submit(id, prompt, 'bench', signal);
+    await client.submit(posted(id, prompt), signal);
     const stream = await client.openOutput(await ended(client, id), null, signal);
     return await pixelsOf(Buffer.concat(await stream.toArray()));
   }
@@ -108,7 +108,7 @@ export class ComfyServers implements AsyncDisposable {
   async slowdownOf(server: number): Promise<number> {
     const client = this.#clients[server] as ComfyClient;
     const { id, prompt } = await this.#prepare(client, 0.5);
-    await client.submit(id, prompt, 'bench', signal);
+    await client.submit(posted(id, prompt), signal);
     await ended(client, id);
     const run = (await this.runs()).get(id);
     return run?.endedAt ? (run.endedAt - run.startedAt) / 500 : Number.NaN;
@@ -133,6 +133,10 @@ export class ComfyServers implements AsyncDisposable {
 
 export async function pixelsOf(picture: Buffer): Promise<Buffer> {
   return await sharp(picture).removeAlpha().raw().toBuffer();
+}
+
+function posted(id: string, prompt: Prompt): NewPrompt {
+  return { id, prompt, outputs: [], clientId: 'bench' };
 }
 
 /** Seldom enough to cost the server nothing. */

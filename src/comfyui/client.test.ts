@@ -18,7 +18,7 @@ import { GatewayError } from '../core/errors.ts';
 import { Emulator } from '../emulator/emulator.ts';
 import { parseWorkflow } from '../workflows/parse.ts';
 import { parseBackendAddress, parseBackendEntry } from './address.ts';
-import { ComfyClient } from './client.ts';
+import { ComfyClient, type NewPrompt } from './client.ts';
 
 const signal = AbortSignal.timeout(120_000);
 const workflowsFolder = new URL('../../workflows/', import.meta.url);
@@ -61,6 +61,10 @@ async function sleepPrompt(client: ComfyClient, seconds = 0): Promise<Prompt> {
   return { ...graph, '1': { class_type: 'LoadImage', inputs: { image } } };
 }
 
+function posted(prompt: Prompt): NewPrompt {
+  return { id: randomUUID(), prompt, outputs: ['3'], clientId: 'test' };
+}
+
 function isGatewayError(code: string, message: RegExp) {
   return (error: unknown) =>
     error instanceof GatewayError && error.code === code && message.test(error.message);
@@ -84,14 +88,24 @@ describe('ComfyClient', () => {
 
   it('says where the prompt stands in the server’s count', async () => {
     const prompt = await sleepPrompt(client);
-    const first = await client.submit(randomUUID(), prompt, 'test', signal);
-    assert.equal(await client.submit(randomUUID(), prompt, 'test', signal), first + 1);
+    const first = await client.submit(posted(prompt), signal);
+    assert.equal(await client.submit(posted(prompt), signal), first + 1);
+  });
+
+  it('minds nothing that is wrong beside the results that are wanted', async () => {
+    const preview = { class_type: 'PreviewImage', inputs: {} };
+    const prompt = { ...(await sleepPrompt(client)), '9': preview };
+    await client.submit(posted(prompt), signal);
+    await assert.rejects(
+      client.submit({ ...posted(prompt), outputs: ['3', '9'] }, signal),
+      isGatewayError('prompt_rejected', /PreviewImage: Required input is missing/),
+    );
   });
 
   it('tells a server that lacks something from a prompt that is wrong', async () => {
     const prompt = await sleepPrompt(client);
     const submit = (change: Prompt, to = client) =>
-      to.submit(randomUUID(), { ...prompt, ...change }, 'test', signal);
+      to.submit(posted({ ...prompt, ...change }), signal);
     const unknown = { '2': { class_type: 'NoSuchNode', inputs: { image: ['1', 0] } } };
     for (const server of [client, newerClient]) {
       await assert.rejects(
@@ -116,7 +130,7 @@ describe('ComfyClient', () => {
       response.writeHead(400).end('<html>Bad Request</html>');
     });
     await assert.rejects(
-      odd.client.submit(randomUUID(), {}, 'test', signal),
+      odd.client.submit(posted({}), signal),
       isGatewayError('backend_failed', /take the prompt/),
     );
   });
@@ -148,7 +162,7 @@ describe('ComfyClient', () => {
     });
     await odd.client.describe(signal);
     await assert.rejects(
-      odd.client.submit(randomUUID(), {}, 'test', signal),
+      odd.client.submit(posted({}), signal),
       isGatewayError('backend_unreachable', /does not answer/),
     );
     await odd.client.describe(signal);
@@ -230,7 +244,7 @@ describe('ComfyClient', () => {
   it('cancels a prompt as a job, and says when there was none', async () => {
     const prompt = await sleepPrompt(newerClient, 60);
     const promptId = randomUUID();
-    await newerClient.submit(promptId, prompt, 'test', signal);
+    await newerClient.submit({ ...posted(prompt), id: promptId }, signal);
     assert.equal(await newerClient.cancelJob(promptId, signal), true);
     assert.equal(await newerClient.cancelJob(randomUUID(), signal), false);
     assert.equal(await client.cancelJob(randomUUID(), signal), false);

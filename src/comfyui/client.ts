@@ -48,6 +48,19 @@ export interface ServerDescription {
   readonly devices: readonly Device[];
 }
 
+export interface NewPrompt {
+  /** A UUID of the caller's choice. */
+  readonly id: string;
+  readonly prompt: Prompt;
+  /**
+   * The nodes whose results are wanted. Others may be refused by themselves, as where a file of the
+   * editor has previews of what is muted.
+   */
+  readonly outputs: readonly string[];
+  /** Whose WebSocket hears of it. */
+  readonly clientId: string;
+}
+
 export interface InputFile {
   readonly path: string;
   /** Bytes. */
@@ -84,23 +97,19 @@ export class ComfyClient implements AsyncDisposable {
    * which begins again when the server does. Not idempotent: after an error look for the id in the
    * queue and the history before trying again.
    *
-   * @throws GatewayError when the graph, or a part of it, is not accepted: `workflow_unsupported` for
-   *   want of a node or a file on this server, else `prompt_rejected`.
+   * @throws GatewayError when the graph, or a wanted part of it, is not accepted:
+   *   `workflow_unsupported` for want of a node or a file on this server, else `prompt_rejected`.
    */
-  async submit(
-    promptId: string,
-    prompt: Prompt,
-    clientId: string,
-    signal: AbortSignal,
-  ): Promise<number> {
-    const json = { prompt, prompt_id: promptId, client_id: clientId };
+  async submit({ id, prompt, outputs, clientId }: NewPrompt, signal: AbortSignal): Promise<number> {
+    const json = { prompt, prompt_id: id, client_id: clientId };
     const { statusCode, text } = await this.#call('POST', '/prompt', signal, { json });
     if (statusCode === 400) {
       const refused = promptRefused.safeParse(parsed(text)).data;
       if (refused) throw promptRejected(prompt, refused);
     }
     const accepted = read(statusCode, text, promptAccepted, 'take the prompt');
-    if (Object.keys(accepted.node_errors).length > 0) {
+    const faults = Object.values(accepted.node_errors);
+    if (faults.some((fault) => fault.dependent_outputs.some((id) => outputs.includes(id)))) {
       // The nodes without errors run all the same: whoever gets this error withdraws the prompt.
       const error = { type: 'partly_accepted', message: 'only a part of it can run' };
       throw promptRejected(prompt, promptRefused.parse({ ...accepted, error }));

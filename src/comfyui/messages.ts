@@ -47,17 +47,20 @@ export function parseMessage(text: string): ComfyMessage | null {
   }
 }
 
-export const promptAccepted = z.object({
-  prompt_id: z.string(),
-  number: z.number(),
-  node_errors: z.record(z.string(), z.unknown()).default({}),
-});
-
 const nodeError = z.object({
   class_type: z.string().optional(),
   errors: z
     .array(z.object({ type: z.string(), message: z.string(), details: z.string().optional() }))
     .default([]),
+  /** The output nodes that do not run for it. */
+  dependent_outputs: z.array(z.string()).catch([]),
+});
+
+/** What is wrong with a part of the prompt does not keep the server from running the rest. */
+export const promptAccepted = z.object({
+  prompt_id: z.string(),
+  number: z.number(),
+  node_errors: z.record(z.string(), nodeError).catch({}),
 });
 
 /** The body of a refused prompt. */

@@ -265,7 +265,10 @@ async function submit(
   journal.posting();
   let isFresh = false;
   try {
-    const count = await backend.client.submit(ready.promptId, prompt, backend.clientId, signal);
+    const outputs = workflow.outputs.map(({ node }) => node);
+    const { clientId } = backend;
+    const posted = { id: ready.promptId, prompt, outputs, clientId };
+    const count = await backend.client.submit(posted, signal);
     backend.posted(workflow.name, count);
     isFresh = true;
   } catch (error) {

@@ -56,7 +56,10 @@ describe('PromptHints', () => {
         if (!events.includes('free')) events.push('free');
       },
     });
-    await backend.client.submit(promptId, prompt, backend.clientId, signal);
+    await backend.client.submit(
+      { id: promptId, prompt, outputs: ['3'], clientId: backend.clientId },
+      signal,
+    );
     await hints.next(30_000, signal);
     backend.off('message', listen);
     return events;

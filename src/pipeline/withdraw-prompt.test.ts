@@ -33,7 +33,7 @@ async function busyBackend(options: { hasJobs: boolean }) {
   const prompt = { ...graph, '2': { ...sleep, inputs: { ...sleep.inputs, ticks: 6_000 } } };
   const submit = async () => {
     const promptId = randomUUID();
-    await client.submit(promptId, prompt, 'test', signal);
+    await client.submit({ id: promptId, prompt, outputs: ['3'], clientId: 'test' }, signal);
     return promptId;
   };
   const running = await submit();

@@ -1,11 +1,12 @@
 import { type BindingWishes, findBindings } from '../core/bindings/find-bindings.ts';
 import { checkGraph } from '../core/check-graph.ts';
+import { withoutIncompleteOutputs } from '../core/complete-outputs.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Graph } from '../core/graph.ts';
 import type { NodeCatalogue } from '../core/node-catalogue.ts';
 import { schemaOf } from '../core/parameters.ts';
 import { invalid, type Workflow } from '../core/workflow.ts';
-import { convertEditorGraph, isEditorGraph } from './editor/convert.ts';
+import { convertEditorGraph, type Exposure, isEditorGraph } from './editor/convert.ts';
 import { parseJsonText } from './json-text.ts';
 import { type Meta, parseMeta } from './meta.ts';
 import { compileSchema } from './schema-compiler.ts';
@@ -105,7 +106,10 @@ function converted(
       `The workflow ${name} is in the editor's format, and no ComfyUI server has told its nodes yet`,
     );
   }
-  return convertEditorGraph(file, catalogue);
+  const { graph: whole, exposures } = convertEditorGraph(file, catalogue);
+  const graph = withoutIncompleteOutputs(whole, catalogue);
+  const isThere = ({ slot }: Exposure) => Object.hasOwn(graph, slot.node);
+  return { graph, exposures: exposures.filter(isThere) };
 }
 
 function parseSidecar(text: string | null): Meta {

@@ -111,7 +111,8 @@ export class WorkflowRunner implements AsyncDisposable {
       arguments: {},
       size: planSize(info, workflow, request),
     });
-    await this.#client.submit(id, prompt, 'runner', signal);
+    const outputs = workflow.outputs.map(({ node }) => node);
+    await this.#client.submit({ id, prompt, outputs, clientId: 'runner' }, signal);
     return { id, folder };
   }
 
