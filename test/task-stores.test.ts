@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from 'drizzle-orm';
+import { deliveryAsUsual } from '../src/core/delivery.ts';
 import { sizeAsTheWorkflowGives } from '../src/core/size-plan.ts';
 import type { NewTask, TaskError, TaskOutput } from '../src/core/task.ts';
 import { connectDatabase, type Database } from '../src/db/connect.ts';
@@ -43,6 +44,7 @@ function newTask(change: Partial<NewTask> = {}): NewTask {
     workflowHash: 'f00',
     arguments: {},
     size: sizeAsTheWorkflowGives,
+    delivery: deliveryAsUsual,
     params: { url: 'https://example.com/a.png' },
     ...change,
   };

@@ -1,5 +1,6 @@
 import postgres from 'postgres';
 import type { Claim } from '../../src/core/attempt.ts';
+import { deliveryAsUsual } from '../../src/core/delivery.ts';
 import type { QueuedTask } from '../../src/core/schedule.ts';
 import { sizeAsTheWorkflowGives } from '../../src/core/size-plan.ts';
 import type { NewTask, TaskOutput } from '../../src/core/task.ts';
@@ -130,6 +131,7 @@ function task(workflow: string, tenant: string): NewTask {
     workflowHash: '',
     arguments: {},
     size: sizeAsTheWorkflowGives,
+    delivery: deliveryAsUsual,
     params: {},
     tenant,
   };

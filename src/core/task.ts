@@ -1,3 +1,4 @@
+import type { Delivery } from './delivery.ts';
 import type { ErrorCode } from './errors.ts';
 import type { MediaInfo, MediaKind } from './media.ts';
 import type { SizeRequest } from './size-plan.ts';
@@ -51,6 +52,7 @@ export interface NewTask extends TaskWishes {
 /** What a client asks for whatever the workflow. */
 interface TaskWishes {
   readonly size: SizeRequest;
+  readonly delivery: Delivery;
   /** The request as the client wrote it, shown back to it. */
   readonly params: Readonly<Record<string, unknown>>;
   /** 0 to 10; the higher goes first. */

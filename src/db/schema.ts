@@ -13,6 +13,7 @@ import {
   uuid,
 } from 'drizzle-orm/pg-core';
 import type { BackendReport, WantedState } from '../core/backend.ts';
+import { type Delivery, deliveryAsUsual } from '../core/delivery.ts';
 import type { MediaInfo, MediaKind } from '../core/media.ts';
 import type { SizeRequest } from '../core/size-plan.ts';
 import type { StageName, StageState } from '../core/stage.ts';
@@ -40,6 +41,7 @@ export const tasks = pgTable(
     workflowHash: text('workflow_hash').notNull().default(''),
     arguments: jsonb('arguments').$type<Readonly<Record<string, unknown>>>().notNull(),
     size: jsonb('size').$type<SizeRequest>().notNull(),
+    delivery: jsonb('delivery').$type<Delivery>().notNull().default(deliveryAsUsual),
     params: jsonb('params').$type<Readonly<Record<string, unknown>>>().notNull(),
     priority: integer('priority').notNull(),
     tenant: text('tenant').notNull().default(''),

@@ -1,3 +1,4 @@
+import { deliveryAsUsual } from '../../../core/delivery.ts';
 import type { MediaKind } from '../../../core/media.ts';
 import type { TaskRequest } from '../../../core/task.ts';
 import type { Workflow } from '../../../core/workflow.ts';
@@ -30,6 +31,7 @@ export function parseTaskRequest(body: CreateTask, workflows: WorkflowAliases): 
       magnification: body.output_magnification ?? null,
       dims: width && height ? { width, height } : null,
     },
+    delivery: deliveryAsUsual,
     params: withoutNulls(body),
     ...(body.priority == null ? {} : { priority: body.priority }),
     ...(body.queue_timeout == null

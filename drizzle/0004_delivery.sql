@@ -1,0 +1,1 @@
+ALTER TABLE "tasks" ADD COLUMN "delivery" jsonb DEFAULT '{"format":null,"quality":null,"keepsMetadata":false,"putUrl":null}'::jsonb NOT NULL;
