@@ -49,6 +49,8 @@ export interface WorkflowEntry {
 export class WorkflowRegistry implements AsyncDisposable {
   readonly #parts: RegistryParts;
   readonly #entries = new Map<string, WorkflowEntry>();
+  /** What `all` returns; put together anew after a change. */
+  #all: readonly Workflow[] | null = null;
   /** By name, the files that were read last. */
   readonly #files = new Map<string, ReadFile>();
   /** Workflows that are gone from the folder while tasks wait for them. */
@@ -83,8 +85,9 @@ export class WorkflowRegistry implements AsyncDisposable {
   }
 
   /** The workflows that can be called, in alphabetical order. */
-  all(): Workflow[] {
-    return this.entries.flatMap(({ workflow }) => workflow ?? []);
+  all(): readonly Workflow[] {
+    this.#all ??= this.entries.flatMap(({ workflow }) => workflow ?? []);
+    return this.#all;
   }
 
   get names(): string[] {
@@ -215,7 +218,7 @@ export class WorkflowRegistry implements AsyncDisposable {
     try {
       const workflow = await this.#understand(file.parsed, file.sourceHash);
       const before = this.#entries.get(name);
-      this.#entries.set(name, { name, workflow, problem: null });
+      this.#put({ name, workflow, problem: null });
       this.#retired.delete(name);
       if (workflow.hash !== before?.workflow?.hash || before.problem) {
         this.#parts.logger.info(
@@ -247,7 +250,7 @@ export class WorkflowRegistry implements AsyncDisposable {
   #blame(name: string, error: unknown): void {
     const problem = toGatewayError(translateDatabaseError(error));
     const before = this.#entries.get(name);
-    this.#entries.set(name, { name, workflow: before?.workflow ?? null, problem });
+    this.#put({ name, workflow: before?.workflow ?? null, problem });
     const { message } = problem;
     if (message === before?.problem?.message) return;
     this.#parts.logger.error(
@@ -256,8 +259,14 @@ export class WorkflowRegistry implements AsyncDisposable {
     );
   }
 
+  #put(entry: WorkflowEntry): void {
+    this.#entries.set(entry.name, entry);
+    this.#all = null;
+  }
+
   #remove(name: string): void {
     this.#entries.delete(name);
+    this.#all = null;
     this.#files.delete(name);
     this.#retired.add(name);
     this.#parts.logger.info({ workflow: name }, 'workflow.removed');
