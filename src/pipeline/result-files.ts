@@ -35,12 +35,12 @@ export function resultFiles(
 }
 
 /**
- * Where the node lets us choose the folder, it is this attempt's alone: a file that an earlier run left
- * in the server's cache lies elsewhere.
+ * Where the node lets us choose the folder, it is this attempt's alone, be it among the outputs or the
+ * temporary files: what an earlier run left in the server's cache lies elsewhere.
  */
 function isOf({ node, prefixField }: WorkflowOutput, file: OutputFile, folder: string): boolean {
   if (file.node !== node || !isPlainName(file.filename)) return false;
-  return prefixField === null || (file.subfolder === folder && file.type === 'output');
+  return prefixField === null || file.subfolder === folder;
 }
 
 /** What a server calls its files is its own claim. */
