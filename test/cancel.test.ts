@@ -3,6 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { request } from 'undici';
 import { Emulator } from '../src/emulator/emulator.ts';
+import { eventually } from './support/eventually.ts';
 import { samplePng } from './support/media-samples.ts';
 import { SourceServer } from './support/source-server.ts';
 import { engines } from './support/test-database.ts';
@@ -34,7 +35,10 @@ for (const engine of engines) {
         '3': { class_type: 'SaveImage', inputs: { images: ['2', 0], filename_prefix: 'out' } },
       });
       url = sources.file('a.png', await samplePng({ width: 16, height: 16, seed: 1 }));
-      await delay(500);
+      await eventually(async () => {
+        const { status } = await gateway.call('GET', '/workflows/long');
+        assert.equal(status, 200);
+      });
     });
     after(() => cleanup.disposeAsync());
 

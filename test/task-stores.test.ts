@@ -8,6 +8,7 @@ import { sizeAsTheWorkflowGives } from '../src/core/size-plan.ts';
 import type { NewTask, TaskError, TaskOutput } from '../src/core/task.ts';
 import { connectDatabase, type Database } from '../src/db/connect.ts';
 import { Notices } from '../src/db/notices.ts';
+import { AttemptNews, type PromptRecord } from '../src/tasks/attempt-news.ts';
 import { AttemptStore, ClaimLostError } from '../src/tasks/attempt-store.ts';
 import { ClaimStore } from '../src/tasks/claim-store.ts';
 import { QueueStats } from '../src/tasks/queue-stats.ts';
@@ -48,6 +49,18 @@ function newTask(change: Partial<NewTask> = {}): NewTask {
     params: { url: 'https://example.com/a.png' },
     ...change,
   };
+}
+
+function news(tell: (news: AttemptNews) => void): AttemptNews {
+  const told = new AttemptNews();
+  tell(told);
+  return told;
+}
+
+function prompt(record: PromptRecord): AttemptNews {
+  return news((it) => {
+    it.prompt = record;
+  });
 }
 
 for (const engine of engines) {
@@ -149,15 +162,27 @@ for (const engine of engines) {
       const claim = await claimOne();
       assert.equal(claim.attempt.number, 1);
       assert.equal(claim.attempt.promptId, null);
-      await attempts.startStage(claim, 'download');
-      await attempts.progressStage(claim, 'download', { progress: 40, detail: '4MB / 10MB' });
+      await attempts.record(
+        claim,
+        news((it) => it.begin('download')),
+      );
+      await attempts.record(
+        claim,
+        news((it) => it.proceed('download', { progress: 40, detail: '4MB / 10MB' })),
+      );
       assert.equal((await tasks.find(id, owner))?.stages[0]?.progress, 40);
-      await attempts.finishStage(claim, 'download', 'Download complete');
-      await attempts.recordPrompt(claim, {
-        promptId: randomUUID(),
-        backend,
-        input,
-      });
+      await attempts.record(
+        claim,
+        news((it) => it.finish('download', 'Download complete')),
+      );
+      await attempts.record(
+        claim,
+        prompt({
+          promptId: randomUUID(),
+          backend,
+          input,
+        }),
+      );
       await attempts.complete(claim, [output]);
       const task = await tasks.find(id, owner);
       assert.equal(task?.state, 'completed');
@@ -173,13 +198,20 @@ for (const engine of engines) {
       await claims.requeueAbandoned(60_000);
       await claimOne(anotherGateway().claims);
       const writes = [
-        () => attempts.startStage(claim, 'download'),
         () =>
-          attempts.recordPrompt(claim, {
-            promptId: randomUUID(),
-            backend,
-            input,
-          }),
+          attempts.record(
+            claim,
+            news((it) => it.begin('download')),
+          ),
+        () =>
+          attempts.record(
+            claim,
+            prompt({
+              promptId: randomUUID(),
+              backend,
+              input,
+            }),
+          ),
         () => attempts.complete(claim, [output]),
         () => attempts.fail(claim, failure),
         () => attempts.retry(claim, failure, again),
@@ -196,7 +228,10 @@ for (const engine of engines) {
     it('lets a task wait before it is tried again, and shows why', async () => {
       const { id } = await tasks.insert(newTask());
       const claim = await claimOne();
-      await attempts.startStage(claim, 'process');
+      await attempts.record(
+        claim,
+        news((it) => it.begin('process')),
+      );
       await attempts.retry(claim, failure, { ...again, afterMs: 300 });
       const waiting = await tasks.find(id, owner);
       assert.equal(waiting?.state, 'pending');
@@ -212,7 +247,10 @@ for (const engine of engines) {
     it('fails a task with no stage left running', async () => {
       const { id } = await tasks.insert(newTask());
       const claim = await claimOne();
-      await attempts.startStage(claim, 'download');
+      await attempts.record(
+        claim,
+        news((it) => it.begin('download')),
+      );
       await attempts.fail(claim, failure);
       const task = await tasks.find(id, owner);
       assert.equal(task?.state, 'failed');
@@ -228,7 +266,10 @@ for (const engine of engines) {
       const heard = new Promise((resolve) => notices.once('canceled', resolve));
       const { id } = await tasks.insert(newTask());
       const claim = await claimOne();
-      await attempts.startStage(claim, 'download');
+      await attempts.record(
+        claim,
+        news((it) => it.begin('download')),
+      );
       assert.equal(await attempts.isCanceled(id), false);
       assert.equal(await tasks.cancel(id, owner), 'canceled');
       assert.equal(await attempts.isCanceled(id), true);
@@ -251,7 +292,7 @@ for (const engine of engines) {
       const { id } = await tasks.insert(newTask());
       const claim = await claimOne();
       const promptId = randomUUID();
-      await attempts.recordPrompt(claim, { promptId, backend, input });
+      await attempts.record(claim, prompt({ promptId, backend, input }));
       await attempts.handBack(claim, true);
       const { claims: successor, attempts: later } = anotherGateway();
       assert.deepEqual(await successor.takeOver(['http://other']), []);
@@ -267,7 +308,7 @@ for (const engine of engines) {
       const { id } = await tasks.insert(newTask());
       const claim = await claimOne();
       const promptId = randomUUID();
-      await attempts.recordPrompt(claim, { promptId, backend, input });
+      await attempts.record(claim, prompt({ promptId, backend, input }));
       await expire(id);
       assert.deepEqual(await claims.takeOver([backend], [id]), []);
       assert.equal(await claims.requeueAbandoned(-1, [id]), 0);
@@ -296,7 +337,7 @@ for (const engine of engines) {
       const { id } = await tasks.insert(newTask());
       const claim = await claimOne();
       const promptId = randomUUID();
-      await attempts.recordPrompt(claim, { promptId, backend, input });
+      await attempts.record(claim, prompt({ promptId, backend, input }));
       await tasks.cancel(id, owner);
       assert.deepEqual(await tasks.leftovers(60_000), []);
       assert.deepEqual(await tasks.leftovers(-1_000), [
@@ -370,7 +411,12 @@ for (const engine of engines) {
       for (const ms of [1_000, 5_000, 1_200]) {
         await tasks.insert(newTask());
         const claim = await claimOne();
-        await attempts.recordGpuTime(claim, ms);
+        await attempts.record(
+          claim,
+          news((it) => {
+            it.gpuMs = ms;
+          }),
+        );
         await attempts.complete(claim, [output]);
       }
       const durations = await new QueueStats(database.orm).durations();

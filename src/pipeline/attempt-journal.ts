@@ -1,11 +1,13 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Claim, PastAttempt } from '../core/attempt.ts';
 import type { StageName, StageProgress } from '../core/stage.ts';
 import type { TaskError, TaskOutput } from '../core/task.ts';
-import type { AttemptStore, PromptRecord, RetryPlan } from '../tasks/attempt-store.ts';
+import { AttemptNews, type PromptRecord } from '../tasks/attempt-news.ts';
+import type { AttemptStore, RetryPlan } from '../tasks/attempt-store.ts';
 
+/** What happens within so short a time is written down together: for people it is the same. */
+const togetherMs = 20;
 /** Progress is for people: they need no more than this. */
-const writeEveryMs = 500;
+const progressEveryMs = 500;
 
 export type ReportProgress = (progress: StageProgress) => void;
 
@@ -17,10 +19,12 @@ export type ReportProgress = (progress: StageProgress) => void;
 export class AttemptJournal {
   readonly claim: Claim;
   readonly #store: AttemptStore;
-  /** Writes happen one after the other, in the order in which they were asked for. */
+  #news = new AttemptNews();
+  /** Writes happen one after the other. */
   #written: Promise<void> = Promise.resolve();
-  #pending = 0;
-  #progressAt = 0;
+  /** When what is new is written, `performance.now()`. */
+  #nextWrite: { readonly at: number; readonly timer: NodeJS.Timeout } | null = null;
+  #lastWriteAt = Number.NEGATIVE_INFINITY;
   #stage: StageName | null = null;
   #promptId: string | null;
   #isPosted: boolean;
@@ -52,31 +56,36 @@ export class AttemptJournal {
     done: (result: T) => string,
   ): Promise<T> {
     this.#stage = name;
-    this.#beside(() => this.#store.startStage(this.claim, name));
+    this.#news.begin(name);
+    this.#writeIn(togetherMs);
     const result = await work((progress) => this.#offer(name, progress));
-    this.#beside(() => this.#store.finishStage(this.claim, name, done(result)));
+    this.#news.finish(name, done(result));
+    this.#writeIn(togetherMs);
     return result;
   }
 
   /** When this returns, a successor would find the prompt. */
   async recordPrompt(record: PromptRecord): Promise<void> {
     this.#promptId = record.promptId;
-    await this.#store.recordPrompt(this.claim, record);
+    this.#news.prompt = record;
+    await this.#write();
   }
 
   /** From now on the prompt may be on the backend. */
   posting(): void {
     this.#isPosted = true;
-    this.#beside(() => this.#store.recordPosting(this.claim));
+    this.#news.postedAt = performance.now();
+    this.#writeIn(togetherMs);
   }
 
   gpuTime(ms: number): void {
-    this.#beside(() => this.#store.recordGpuTime(this.claim, ms));
+    this.#news.gpuMs = ms;
+    this.#writeIn(togetherMs);
   }
 
   async complete(outputs: readonly TaskOutput[]): Promise<void> {
-    await this.settled();
-    await this.#store.complete(this.claim, outputs);
+    await this.#written;
+    await this.#store.complete(this.claim, outputs, this.#taken());
   }
 
   async fail(error: TaskError): Promise<void> {
@@ -116,29 +125,42 @@ export class AttemptJournal {
     await this.#store.close(this.claim.attempt.id);
   }
 
-  /** No write is under way any more. */
+  /** Everything is written down that can be, and no write is under way any more. */
   async settled(): Promise<void> {
-    await this.#written;
+    await this.#write().catch(() => {});
   }
 
   #offer(name: StageName, progress: StageProgress): void {
-    if (this.#pending > 0 || Date.now() - this.#progressAt < writeEveryMs) return;
-    this.#progressAt = Date.now();
-    this.#beside(() => this.#store.progressStage(this.claim, name, progress));
+    this.#news.proceed(name, progress);
+    const sinceMs = performance.now() - this.#lastWriteAt;
+    this.#writeIn(Math.max(togetherMs, progressEveryMs - sinceMs));
   }
 
-  /**
-   * A write that fails is left out: it is no reason to fail a task. It begins when the work, which may
-   * be about to give a GPU its next prompt, has something to wait for.
-   */
-  #beside(write: () => Promise<void>): void {
-    this.#pending += 1;
-    this.#written = this.#written
-      .then(() => nextTurn())
-      .then(write)
-      .catch(() => {})
-      .finally(() => {
-        this.#pending -= 1;
-      });
+  /** Writes what is new by then, beside the work: a write that fails is no reason to fail a task. */
+  #writeIn(ms: number): void {
+    const at = performance.now() + ms;
+    if (this.#nextWrite && this.#nextWrite.at <= at) return;
+    clearTimeout(this.#nextWrite?.timer);
+    const timer = setTimeout(() => void this.#write().catch(() => {}), ms);
+    this.#nextWrite = { at, timer };
+  }
+
+  /** Writes what is new, after what is being written. */
+  async #write(): Promise<void> {
+    const write = this.#written.then(async () => {
+      const news = this.#taken();
+      if (!news.isEmpty) await this.#store.record(this.claim, news);
+    });
+    this.#written = write.catch(() => {});
+    await write;
+  }
+
+  #taken(): AttemptNews {
+    clearTimeout(this.#nextWrite?.timer);
+    this.#nextWrite = null;
+    this.#lastWriteAt = performance.now();
+    const news = this.#news;
+    this.#news = new AttemptNews();
+    return news;
   }
 }

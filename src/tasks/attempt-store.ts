@@ -1,12 +1,11 @@
 import { and, asc, eq, isNotNull, type SQL, sql } from 'drizzle-orm';
 import type { PgUpdateSetSource } from 'drizzle-orm/pg-core';
 import type { Claim, PastAttempt } from '../core/attempt.ts';
-import type { MediaInfo } from '../core/media.ts';
-import type { StageName, StageProgress } from '../core/stage.ts';
 import type { TaskError, TaskOutput } from '../core/task.ts';
 import type { Orm } from '../db/connect.ts';
 import { notify } from '../db/notices.ts';
 import { attempts, taskStages, tasks } from '../db/schema.ts';
+import { AttemptNews } from './attempt-news.ts';
 import { backInQueue, ended, resetStages, skipStages } from './changes.ts';
 
 /** The claim is another's by now, or the task has ended: stop, and write nothing more. */
@@ -16,14 +15,6 @@ export class ClaimLostError extends Error {
   constructor(taskId: string) {
     super(`Task ${taskId} is no longer ours`);
   }
-}
-
-export interface PromptRecord {
-  readonly promptId: string;
-  /** Where it is to be posted; not always where the task was made ready. */
-  readonly backend: string;
-  /** `null` where the workflow has no input. */
-  readonly input: MediaInfo | null;
 }
 
 /** How a failed attempt's task goes on waiting. */
@@ -48,83 +39,61 @@ export class AttemptStore {
     this.#owner = owner;
   }
 
-  /** Must be stored before the prompt is posted: it is all that a successor has to go by. */
-  async recordPrompt(claim: Claim, record: PromptRecord): Promise<void> {
-    await this.#writeAttempt(claim, record);
-  }
-
-  /** The prompt is on its way to the backend. */
-  async recordPosting(claim: Claim): Promise<void> {
-    await this.#writeAttempt(claim, { postedAt: sql`now()` });
-  }
-
-  /** How long the prompt had the GPU: what later tasks of its workflow are measured by. */
-  async recordGpuTime(claim: Claim, ms: number): Promise<void> {
-    await this.#writeAttempt(claim, { gpuMs: Math.round(ms) });
-  }
-
-  async #writeAttempt(claim: Claim, change: PgUpdateSetSource<typeof attempts>): Promise<void> {
+  /**
+   * Writes down what is new. A prompt must be on record before it is posted: it is all that a successor
+   * has to go by.
+   */
+  async record(claim: Claim, news: AttemptNews): Promise<void> {
     const held = this.#held(claim);
-    const written = await this.#orm
-      .with(held)
-      .update(attempts)
-      .set(change)
-      .from(held)
-      .where(and(eq(attempts.taskId, held.id), eq(attempts.id, claim.attempt.id)))
-      .returning({ id: attempts.id });
+    const stages = this.#stages(news);
+    const written = news.isOfAttempt
+      ? await this.#orm
+          .with(held, stages)
+          .update(attempts)
+          .set(changeOf(news))
+          .from(held)
+          .where(and(eq(attempts.taskId, held.id), eq(attempts.id, claim.attempt.id)))
+          .returning({ id: attempts.id })
+      : await this.#orm.with(held, stages).select({ id: held.id }).from(held);
     if (written.length === 0) throw new ClaimLostError(claim.task.id);
   }
 
-  async startStage(claim: Claim, name: StageName): Promise<void> {
-    await this.#writeStage(claim, name, {
-      state: 'running',
-      progress: 0,
-      detail: null,
-      // An adopted prompt has been running since its first gateway started it.
-      startedAt: sql`coalesce(${taskStages.startedAt}, now())`,
-      finishedAt: null,
-    });
-  }
-
-  async progressStage(claim: Claim, name: StageName, progress: StageProgress): Promise<void> {
-    await this.#writeStage(claim, name, progress);
-  }
-
-  async finishStage(claim: Claim, name: StageName, detail: string): Promise<void> {
-    await this.#writeStage(claim, name, {
-      state: 'success',
-      progress: 100,
-      detail,
-      finishedAt: sql`now()`,
-    });
-  }
-
-  async #writeStage(
+  /** Ends the task well; what is new about its last stages is written with that. */
+  async complete(
     claim: Claim,
-    name: StageName,
-    change: PgUpdateSetSource<typeof taskStages>,
+    outputs: readonly TaskOutput[],
+    news = new AttemptNews(),
   ): Promise<void> {
-    const held = this.#held(claim);
-    const written = await this.#orm
-      .with(held)
-      .update(taskStages)
-      .set(change)
-      .from(held)
-      .where(and(eq(taskStages.taskId, held.id), eq(taskStages.name, name)))
-      .returning({ name: taskStages.name });
-    if (written.length === 0) throw new ClaimLostError(claim.task.id);
-  }
-
-  async complete(claim: Claim, outputs: readonly TaskOutput[]): Promise<void> {
     const held = this.#held(claim, { ...ended, state: 'completed', outputs, error: null });
     const closed = await this.#orm
-      .with(held)
+      .with(held, this.#stages(news))
       .update(attempts)
-      .set({ finishedAt: sql`now()` })
+      .set({ ...changeOf(news), finishedAt: sql`now()` })
       .from(held)
       .where(and(eq(attempts.taskId, held.id), eq(attempts.id, claim.attempt.id)))
       .returning({ id: attempts.id });
     if (closed.length === 0) throw new ClaimLostError(claim.task.id);
+  }
+
+  /** The stages of the task that is held, as the news say. */
+  #stages({ stages }: AttemptNews) {
+    const rows = [...stages].map(([name, { startedAt, finishedAt, ...shown }]) => ({
+      name,
+      ...shown,
+      started_ms: agoMs(startedAt),
+      finished_ms: agoMs(finishedAt),
+    }));
+    return this.#orm.$with('stages', {}).as(sql`
+      update task_stages set
+             state = news.state, progress = news.progress, detail = news.detail,
+             -- An adopted prompt has been running since its first gateway started it.
+             started_at = coalesce(task_stages.started_at, now() - news.started_ms * interval '1 ms'),
+             finished_at = now() - news.finished_ms * interval '1 ms'
+        from held,
+             jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as news (
+               name text, state text, progress int, detail text,
+               started_ms float8, finished_ms float8)
+       where task_stages.task_id = held.id and task_stages.name = news.name`);
   }
 
   async fail(claim: Claim, error: TaskError): Promise<void> {
@@ -242,6 +211,19 @@ export class AttemptStore {
       eq(tasks.state, 'processing'),
     );
   }
+}
+
+/** Instants are the database's: ours only tell how long ago something was. */
+function agoMs(at: number | null): number | null {
+  return at === null ? null : performance.now() - at;
+}
+
+function changeOf({ prompt, postedAt, gpuMs }: AttemptNews): PgUpdateSetSource<typeof attempts> {
+  return {
+    ...(prompt ?? {}),
+    ...(postedAt === null ? {} : { postedAt: sql`now() - ${agoMs(postedAt)} * interval '1 ms'` }),
+    ...(gpuMs === null ? {} : { gpuMs: Math.round(gpuMs) }),
+  };
 }
 
 /** The attempt is closed when nothing of it is left on its backend, which may be later. */

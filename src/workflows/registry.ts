@@ -162,6 +162,8 @@ export class WorkflowRegistry implements AsyncDisposable {
       awaitWriteFinish: { stabilityThreshold: 150, pollInterval: 50 },
     });
     watcher.on('all', () => void this.refresh());
+    // What came before it began to watch it does not tell.
+    watcher.on('ready', () => void this.refresh());
     watcher.on('error', (error) => logger.error({ err: error }, 'workflows.unwatched'));
     this.#cleanup.defer(() => watcher.close());
     const looking = this.#keepLooking(this.#stop.signal);
