@@ -42,9 +42,8 @@ function ownNode() {
 
 /** Runs the program with that Node, and ends as it ends. */
 function passOn(node) {
-  const child = spawn(node, [fileURLToPath(program), ...process.argv.slice(2)], {
-    stdio: 'inherit',
-  });
+  const args = ['--max-semi-space-size=4', fileURLToPath(program), ...process.argv.slice(2)];
+  const child = spawn(node, args, { stdio: 'inherit' });
   child.on('error', (error) => {
     console.error(`The Node that npm installed cannot be run: ${error.message}`);
     process.exitCode = 1;

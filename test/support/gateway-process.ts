@@ -7,6 +7,8 @@ import { GatewayClient } from './gateway-client.ts';
 
 const program = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const crashAt = new URL('./crash-at.ts', import.meta.url).href;
+/** As `npm start` does it. */
+const asStarted = ['--max-semi-space-size=4'];
 const startMs = 60_000;
 
 /** A line of its log. */
@@ -38,7 +40,7 @@ export class GatewayProcess implements AsyncDisposable {
     env: Readonly<Record<string, string>>,
     { nodeArgs = [] }: GatewayProcessOptions = {},
   ): Promise<GatewayProcess> {
-    const child = spawn(process.execPath, [...nodeArgs, program], {
+    const child = spawn(process.execPath, [...asStarted, ...nodeArgs, program], {
       // An empty value counts as unset and keeps a developer's .env out.
       env: { PATH: process.env.PATH, DATABASE_URL: '', PORT: '0', ...env },
       stdio: ['ignore', 'pipe', 'inherit'],
