@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import {
+  type FileHandle,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  rm,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -13,7 +22,9 @@ describeObjectStore('DiskStore', makeStore);
 test('links to the gateway, which serves the objects', async () => {
   await using folder = await makeFolder();
   const store = await DiskStore.open({ root: folder.path, baseUrl: () => 'https://x.test/g/' });
-  assert.equal(store.urlOf('a b/c.png'), 'https://x.test/g/objects/a%20b/c.png');
+  assert.equal(await store.urlOf('a b/c.png'), 'https://x.test/g/objects/a%20b/c.png');
+  assert.equal(store.keyOf('https://x.test/g/objects/a%20b/c.png?x'), 'a b/c.png');
+  assert.equal(store.keyOf('https://x.test/objects/a%20b/c.png'), null);
 });
 
 test('tells the type from the name', async () => {
@@ -57,6 +68,25 @@ test('says so when the disk is full, and keeps the path to itself', () => {
   const failure = diskFailed(error);
   assert.equal(failure.code, 'storage_failed');
   assert.equal(failure.message, 'The disk that keeps the results is full');
+});
+
+test('leaves nothing on a disk that is full, and stores once there is room again', async (t) => {
+  await using tested = await makeStore();
+  const { store } = tested;
+  const options = { contentType: 'image/png', signal: never() };
+  await using probe = await open(import.meta.filename);
+  const handles = Object.getPrototypeOf(probe) as FileHandle;
+  const full = t.mock.method(handles, 'sync', () =>
+    Promise.reject(Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' })),
+  );
+  await assert.rejects(store.put('x.png', bufferSource('x'), options), {
+    code: 'storage_failed',
+    message: 'The disk that keeps the results is full',
+  });
+  assert.deepEqual(await tested.contents(), []);
+  full.mock.restore();
+  await store.put('x.png', bufferSource('x'), options);
+  assert.deepEqual(await tested.contents(), ['x.png']);
 });
 
 test('fails clearly where a name stands in the way of a folder', async () => {

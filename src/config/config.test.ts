@@ -56,6 +56,24 @@ describe('readConfig', () => {
     );
   });
 
+  it('asks for the keys of the chosen store, or takes them from its own chain', () => {
+    const bucket = { STORAGE: 's3', S3_REGION: 'eu-central-1', S3_BUCKET: 'results' };
+    assert.throws(() => readConfig(bucket), /S3_SECRET_ACCESS_KEY must be set when STORAGE is s3/);
+    const { storage } = readConfig({ ...bucket, S3_CREDENTIALS: 'chain', S3_SIGN_URLS: '3600' });
+    assert.ok(storage.driver === 's3');
+    assert.equal(storage.accessKeyId, null);
+    assert.equal(storage.signedUrlSeconds, 3600);
+    assert.throws(
+      () => readConfig({ STORAGE: 'oss', OSS_CREDENTIALS: 'chain', OSS_SIGN_URLS: '604801' }),
+      (error: Error) => {
+        assert.match(error.message, /OSS_REGION must be set/);
+        assert.doesNotMatch(error.message, /OSS_ACCESS_KEY_ID/);
+        assert.match(error.message, /OSS_SIGN_URLS must be a whole number from 1 to 604800/);
+        return true;
+      },
+    );
+  });
+
   it('notices names that look like ours and are not', () => {
     assert.deepEqual(unknownSettings({ OSS_BUKET: 'x', COMFYUI_BACKENDS: 'y', PATH: 'z' }), [
       'OSS_BUKET',
@@ -65,14 +83,14 @@ describe('readConfig', () => {
 
 describe('the documents', () => {
   it('name every setting, and no other', async () => {
-    const example = [...(await read('.env.example')).matchAll(/^([A-Z_]+)=/gm)].map((m) => m[1]);
+    const example = [...(await read('.env.example')).matchAll(/^([A-Z0-9_]+)=/gm)].map((m) => m[1]);
     assert.deepEqual(example.sort(), [...settingNames].sort());
     const reference = await read('docs/configuration.md');
     for (const name of settingNames) assert.match(reference, new RegExp(`\`${name}\``), name);
   });
 
   it('show the defaults as they are', async () => {
-    const example = [...(await read('.env.example')).matchAll(/^([A-Z_]+)=(.+)$/gm)];
+    const example = [...(await read('.env.example')).matchAll(/^([A-Z0-9_]+)=(.+)$/gm)];
     const env = Object.fromEntries(example.map(([, name, value]) => [name, value]));
     assert.deepEqual(readConfig(env), readConfig({}));
   });

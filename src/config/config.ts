@@ -2,9 +2,17 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { type BackendEntry, parseBackendEntry } from '../comfyui/address.ts';
+import { generousLimits, type MediaLimits } from '../core/media-limits.ts';
 import type { Timeouts } from '../core/workflow.ts';
 import { parseSourceAllow, type SourceAllow } from '../media/source-policy.ts';
 import type { Env } from './env.ts';
+import { httpUrl, wholeNumber } from './fields.ts';
+import {
+  missingForStorage,
+  type StorageConfig,
+  storageConfig,
+  storageSettings,
+} from './storage-settings.ts';
 
 export interface Config {
   readonly host: string;
@@ -29,9 +37,19 @@ export interface Config {
   /** What is being uploaded when the gateway is asked to stop has so long, milliseconds. */
   readonly shutdownGraceMs: number;
   readonly transfers: TransferLimits;
-  readonly storage: { readonly driver: 'disk' } | ({ readonly driver: 'oss' } & OssConfig);
+  readonly storage: StorageConfig;
   readonly sourceAllow: SourceAllow;
+  /** Where results may be put beyond the public internet, at the wish of a client. */
+  readonly targetAllow: SourceAllow;
+  /** What the servers of sources are told that asks them. */
+  readonly sourceUserAgent: string;
   readonly maxSourceBytes: number;
+  /** Narrower ones for what turns out to be one; `null`: as for all. */
+  readonly maxImageBytes: number | null;
+  readonly maxVideoBytes: number | null;
+  readonly limits: MediaLimits;
+  /** Whether small pictures are made of results that are pictures. */
+  readonly thumbnails: boolean;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 }
 
@@ -50,19 +68,6 @@ export interface TransferLimits {
   readonly spoolBytes: number;
 }
 
-export interface OssConfig {
-  readonly region: string;
-  readonly endpoint: string | null;
-  /** The endpoint is a domain of the bucket's own. */
-  readonly cname: boolean;
-  readonly bucket: string;
-  readonly accessKeyId: string;
-  readonly accessKeySecret: string;
-  readonly stsToken: string | null;
-  readonly prefix: string;
-  readonly publicUrl: string | null;
-}
-
 /** Everything that is wrong with the settings, in one message. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
@@ -71,10 +76,6 @@ export class ConfigError extends Error {
     super(`The settings are wrong:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
   }
 }
-
-const httpUrl = z
-  .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' })
-  .transform((url) => url.replace(/\/+$/, ''));
 
 /** Every setting with its default. `docs/configuration.md` and `.env.example` list the same. */
 const settings = z.object({
@@ -98,21 +99,21 @@ const settings = z.object({
   MAX_DOWNLOADS: wholeNumber(1, 1_000).default(8),
   MAX_UPLOADS: wholeNumber(1, 1_000).default(4),
   MAX_SPOOL_BYTES: wholeNumber(1, Number.MAX_SAFE_INTEGER).default(16 * 1024 ** 3), // 16 GiB
-  STORAGE: z.enum(['disk', 'oss'], { error: 'must be disk or oss' }).default('disk'),
-  OSS_REGION: z.string().optional(),
-  OSS_ENDPOINT: httpUrl.optional(),
-  OSS_CNAME: z.stringbool({ error: 'must be true or false' }).default(false),
-  OSS_BUCKET: z.string().optional(),
-  OSS_ACCESS_KEY_ID: z.string().optional(),
-  OSS_ACCESS_KEY_SECRET: z.string().optional(),
-  OSS_STS_TOKEN: z.string().optional(),
-  OSS_PREFIX: z
-    .string()
-    .regex(/^([^/]+\/)*$/, 'must be empty or end with / and not begin with one')
-    .default('outputs/'),
-  OSS_PUBLIC_URL: httpUrl.optional(),
+  ...storageSettings,
   SOURCE_ALLOW: z.string().default('').transform(parsed(parseSourceAllow)),
+  TARGET_ALLOW: z.string().default('').transform(parsed(parseSourceAllow)),
+  SOURCE_USER_AGENT: z
+    .string()
+    .regex(/^[\x20-\x7e]{1,500}$/, 'must be printable ASCII')
+    .default('Mozilla/5.0 (compatible; TMLSR)'),
   MAX_SOURCE_BYTES: wholeNumber(1, Number.MAX_SAFE_INTEGER).default(4 * 1024 ** 3), // 4 GiB
+  MAX_IMAGE_BYTES: wholeNumber(1, Number.MAX_SAFE_INTEGER).optional(),
+  MAX_VIDEO_BYTES: wholeNumber(1, Number.MAX_SAFE_INTEGER).optional(),
+  MAX_IMAGE_PIXELS: wholeNumber(1, Number.MAX_SAFE_INTEGER).default(generousLimits.maxImagePixels),
+  MAX_VIDEO_PIXELS: wholeNumber(1, Number.MAX_SAFE_INTEGER).default(generousLimits.maxVideoPixels),
+  MAX_VIDEO_SECONDS: wholeNumber(1, 10_000_000).default(generousLimits.maxVideoSeconds),
+  MAX_VIDEO_FRAMES: wholeNumber(1, Number.MAX_SAFE_INTEGER).default(generousLimits.maxVideoFrames),
+  THUMBNAILS: z.stringbool({ error: 'must be true or false' }).default(true),
   LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
       error: 'must be trace, debug, info, warn, error, fatal or silent',
@@ -123,7 +124,7 @@ const settings = z.object({
 export const settingNames: readonly string[] = Object.keys(settings.shape);
 
 /** Prefixes that only our own settings have a reason to bear. */
-const ours = /^(COMFYUI_|SOURCE_|MAX_SOURCE_|OSS_|WORKFLOWS_)/;
+const ours = /^(COMFYUI_|SOURCE_|MAX_SOURCE_|MAX_IMAGE_|MAX_VIDEO_|OSS_|S3_|TARGET_|WORKFLOWS_)/;
 
 /** @throws ConfigError naming every variable that is wrong. */
 export function readConfig(env: Env): Config {
@@ -134,7 +135,7 @@ export function readConfig(env: Env): Config {
     ? error.issues.map(({ path, message }) => `${String(path[0])} ${message}`)
     : [];
   const variables = Object.fromEntries(given) as Record<string, string>;
-  problems.push(...missingForOss(variables));
+  problems.push(...missingForStorage(variables));
   if (!data || problems.length > 0) throw new ConfigError(problems);
   return {
     host: data.HOST,
@@ -161,23 +162,20 @@ export function readConfig(env: Env): Config {
       uploads: data.MAX_UPLOADS,
       spoolBytes: data.MAX_SPOOL_BYTES,
     },
-    storage:
-      data.STORAGE === 'disk'
-        ? { driver: 'disk' }
-        : {
-            driver: 'oss',
-            region: data.OSS_REGION as string,
-            endpoint: data.OSS_ENDPOINT ?? null,
-            cname: data.OSS_CNAME,
-            bucket: data.OSS_BUCKET as string,
-            accessKeyId: data.OSS_ACCESS_KEY_ID as string,
-            accessKeySecret: data.OSS_ACCESS_KEY_SECRET as string,
-            stsToken: data.OSS_STS_TOKEN ?? null,
-            prefix: data.OSS_PREFIX,
-            publicUrl: data.OSS_PUBLIC_URL ?? null,
-          },
+    storage: storageConfig(data),
     sourceAllow: data.SOURCE_ALLOW,
+    targetAllow: data.TARGET_ALLOW,
+    sourceUserAgent: data.SOURCE_USER_AGENT,
     maxSourceBytes: data.MAX_SOURCE_BYTES,
+    maxImageBytes: data.MAX_IMAGE_BYTES ?? null,
+    maxVideoBytes: data.MAX_VIDEO_BYTES ?? null,
+    limits: {
+      maxImagePixels: data.MAX_IMAGE_PIXELS,
+      maxVideoPixels: data.MAX_VIDEO_PIXELS,
+      maxVideoSeconds: data.MAX_VIDEO_SECONDS,
+      maxVideoFrames: data.MAX_VIDEO_FRAMES,
+    },
+    thumbnails: data.THUMBNAILS,
     logLevel: data.LOG_LEVEL,
   };
 }
@@ -187,21 +185,9 @@ export function unknownSettings(env: Env): string[] {
   return Object.keys(env).filter((name) => ours.test(name) && !settingNames.includes(name));
 }
 
-function missingForOss(env: Env): string[] {
-  if (env.STORAGE !== 'oss') return [];
-  return ['OSS_REGION', 'OSS_BUCKET', 'OSS_ACCESS_KEY_ID', 'OSS_ACCESS_KEY_SECRET']
-    .filter((name) => !env[name])
-    .map((name) => `${name} must be set when STORAGE is oss`);
-}
-
 /** `./workflows` of the working directory is this folder when the gateway is started from its own. */
 function shippedWorkflows(): string {
   return fileURLToPath(new URL('../../workflows', import.meta.url));
-}
-
-function wholeNumber(least: number, most: number) {
-  const error = `must be a whole number from ${least} to ${most}`;
-  return z.coerce.number({ error }).int({ error }).min(least, { error }).max(most, { error });
 }
 
 /** Whole seconds or parts of them. */

@@ -6,7 +6,7 @@ import { addAbortSignal } from 'node:stream';
 import { GatewayError } from '../core/errors.ts';
 import { contentTypeOf, formatOfName } from '../core/media.ts';
 import { diskFailed, errorCodeOf, rangeNotSatisfiable } from './errors.ts';
-import { checkObjectKey, encodeObjectKey } from './object-key.ts';
+import { checkObjectKey, encodeObjectKey, keyOfUrl } from './object-key.ts';
 import type {
   ByteRange,
   ByteSource,
@@ -114,9 +114,25 @@ export class DiskStore implements ObjectStore {
     await this.#removeEmptyFolders(dirname(path));
   }
 
-  urlOf(key: string): string {
+  /** Unfinished files do not outlive their `put`, and those of a crash are swept. */
+  async abandon(): Promise<void> {}
+
+  async urlOf(key: string): Promise<string> {
     checkObjectKey(key);
-    return `${this.#baseUrl().replace(/\/+$/, '')}/objects/${encodeObjectKey(key)}`;
+    return `${this.#publicUrl}${encodeObjectKey(key)}`;
+  }
+
+  /** The gateway takes uploads itself. */
+  async presignPut(): Promise<null> {
+    return null;
+  }
+
+  keyOf(url: string): string | null {
+    return keyOfUrl(url, this.#publicUrl);
+  }
+
+  get #publicUrl(): string {
+    return `${this.#baseUrl().replace(/\/+$/, '')}/objects/`;
   }
 
   get #temporaryRoot(): string {

@@ -18,9 +18,32 @@ export function checkObjectKey(key: string): void {
   }
 }
 
-/** The key as the path of a URL. */
+/** The key as the path of a URL, encoded as signatures want it (RFC 3986). */
 export function encodeObjectKey(key: string): string {
-  return key.split('/').map(encodeURIComponent).join('/');
+  return key.split('/').map(encodeUriPart).join('/');
+}
+
+/** Everything but what RFC 3986 leaves unreserved; `encodeURIComponent` passes five characters more. */
+export function encodeUriPart(text: string): string {
+  return encodeURIComponent(text).replace(
+    /[!'()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+}
+
+/** The key of which `url` is the address below `baseUrl`, which ends with a slash; or `null`. */
+export function keyOfUrl(url: string, baseUrl: string): string | null {
+  const address = URL.parse(url);
+  const base = URL.parse(baseUrl);
+  if (!address || !base || address.origin !== base.origin) return null;
+  if (!address.pathname.startsWith(base.pathname)) return null;
+  try {
+    const key = decodeURIComponent(address.pathname.slice(base.pathname.length));
+    checkObjectKey(key);
+    return key;
+  } catch {
+    return null;
+  }
 }
 
 function isSegment(segment: string): boolean {

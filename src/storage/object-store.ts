@@ -1,14 +1,14 @@
 import type { Readable } from 'node:stream';
 
 /**
- * Where results are kept. Drivers: `disk` and `oss`; both pass `test/suites/object-store.suite.ts`.
+ * Where results are kept. Drivers: `disk`, `oss` and `s3`; all pass `test/suites/object-store.suite.ts`.
  * A key is a relative path of segments joined by `/`, none of them empty, `.` or `..`.
  */
 export interface ObjectStore {
   /**
    * Stores the bytes of `source` under `key`, replacing what was there, in constant memory.
    * A driver may open the source again, also at an offset, to repeat what failed.
-   * Nothing stays behind after a failure.
+   * Nothing stays behind after a failure, unless the caller means to go on (`options.resumes`).
    *
    * @throws GatewayError `storage_failed` when the store fails for good; `output_truncated` when the
    *   source ended short of its length; whatever `source.open` throws; the signal's reason.
@@ -24,9 +24,34 @@ export interface ObjectStore {
   /** Removes the object; it is no error when there is none. */
   delete(key: string, signal: AbortSignal): Promise<void>;
 
-  /** The address at which a client may fetch the object. */
-  urlOf(key: string): string;
+  /** Removes what a `put` that was to be resumed left unfinished; it is no error when there is none. */
+  abandon(key: string, signal: AbortSignal): Promise<void>;
+
+  /** The address at which a client may fetch the object. It may hold for a time only. */
+  urlOf(key: string): Promise<string>;
+
+  /**
+   * An address at which anybody may store the object by one PUT, for so many seconds; `null` where
+   * the store has none.
+   */
+  presignPut(
+    key: string,
+    contentType: string,
+    expiresSeconds: number,
+  ): Promise<PresignedPut | null>;
+
+  /** The key of the object that an address of this store means; `null` for any other address. */
+  keyOf(url: string): string | null;
 }
+
+export interface PresignedPut {
+  readonly url: string;
+  /** They have to be sent as they are. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** What takes one result: a store, or an address that a client gave. */
+export type OutputTarget = Pick<ObjectStore, 'put' | 'abandon'>;
 
 /** Bytes that can be read more than once: a file, or a file behind HTTP with Range. */
 export interface ByteSource {
@@ -46,6 +71,11 @@ export interface PutOptions {
   readonly contentType: string;
   /** Called as bytes are stored, with their sum so far. May fall back when a part is repeated. */
   readonly onProgress?: (storedBytes: number) => void;
+  /**
+   * A later `put` of the key, also by another process, goes on from the parts that are there. Whoever
+   * gives up has to `abandon` them.
+   */
+  readonly resumes?: boolean;
   readonly signal: AbortSignal;
 }
 

@@ -1,14 +1,16 @@
 import { isIP } from 'node:net';
 import type { Readable } from 'node:stream';
 import OSS from 'ali-oss';
+import type { Part } from './bucket.ts';
 import type { OssHeaders, OssTransport } from './oss-transport.ts';
 
 export interface OssBucketOptions {
   /** `oss-cn-hangzhou`, or `cn-hangzhou`; signatures of version 4 name it. */
   readonly region: string;
   readonly bucket: string;
-  readonly accessKeyId: string;
-  readonly accessKeySecret: string;
+  /** Left out where temporary ones are fetched. */
+  readonly accessKeyId?: string | null;
+  readonly accessKeySecret?: string | null;
   readonly stsToken?: string | null;
   /** Where OSS is reached, if not at its public address of the region: a host, or a URL. */
   readonly endpoint?: string | null;
@@ -21,20 +23,22 @@ export interface OssBucketOptions {
  * reads, and want a callback for every `putStream`.
  */
 export interface OssClient {
+  /** The credentials that it signs with are among them. */
+  readonly options: object;
   putStream(
     name: string,
     body: Readable,
-    options: OssCall & { readonly mime: string; readonly contentLength: string },
+    options: OssCall & WithHeaders & { readonly mime: string; readonly contentLength: string },
   ): Promise<OssReply>;
   getStream(
     name: string,
-    options: OssCall & { readonly headers: Record<string, string> },
+    options: OssCall & WithHeaders,
   ): Promise<OssReply & { readonly stream: Readable }>;
   head(name: string, options: OssCall): Promise<OssReply>;
   delete(name: string, options: OssCall): Promise<OssReply>;
   initMultipartUpload(
     name: string,
-    options: OssCall & { readonly mime: string },
+    options: OssCall & WithHeaders & { readonly mime: string },
   ): Promise<OssReply & { readonly uploadId: string }>;
   uploadPart(
     name: string,
@@ -48,10 +52,45 @@ export interface OssClient {
   completeMultipartUpload(
     name: string,
     uploadId: string,
-    parts: readonly OssPart[],
-    options: OssCall,
+    parts: readonly Part[],
+    options: OssCall & WithHeaders,
   ): Promise<OssReply>;
   abortMultipartUpload(name: string, uploadId: string, options: OssCall): Promise<OssReply>;
+  listUploads(
+    query: { readonly prefix: string; readonly 'max-uploads': number },
+    options: OssCall,
+  ): Promise<{ readonly uploads: readonly OssUpload[] }>;
+  listParts(
+    name: string,
+    uploadId: string,
+    query: { readonly 'max-parts': number; readonly 'part-number-marker': string },
+    options: OssCall,
+  ): Promise<OssPartsPage>;
+  signatureUrlV4(
+    method: string,
+    expiresSeconds: number,
+    request: { readonly headers: Readonly<Record<string, string>> },
+    name: string,
+  ): Promise<string>;
+}
+
+export interface OssUpload {
+  readonly name: string;
+  readonly uploadId: string;
+  readonly initiated: string;
+}
+
+/** As the XML has it. */
+export interface OssPartsPage {
+  readonly parts: OssListedPart | readonly OssListedPart[];
+  readonly nextPartNumberMarker?: string;
+  readonly isTruncated: string;
+}
+
+interface OssListedPart {
+  readonly PartNumber: string;
+  readonly ETag: string;
+  readonly Size: string;
 }
 
 export interface OssCall {
@@ -59,9 +98,8 @@ export interface OssCall {
   readonly ctx: () => AbortSignal;
 }
 
-export interface OssPart {
-  readonly number: number;
-  readonly etag: string;
+interface WithHeaders {
+  readonly headers: Record<string, string>;
 }
 
 export interface OssReply {
@@ -73,8 +111,9 @@ export function createOssClient(options: OssBucketOptions, transport: OssTranspo
   const clientOptions = {
     region: longRegion(options.region),
     bucket,
-    accessKeyId,
-    accessKeySecret,
+    // The client does not start with none; temporary ones are put in their place before each request.
+    accessKeyId: accessKeyId ?? 'none',
+    accessKeySecret: accessKeySecret ?? 'none',
     authorizationV4: true,
     secure: true,
     ...(endpoint && { endpoint }),

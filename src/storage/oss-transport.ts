@@ -1,7 +1,6 @@
 import { Readable } from 'node:stream';
-import { type Dispatcher, request } from 'undici';
-import { errorCodeOf } from './errors.ts';
-import { deadlinePassed } from './oss-error.ts';
+import type { Dispatcher } from 'undici';
+import { exchange } from './exchange.ts';
 
 /**
  * How `ali-oss` reaches the network. The client takes any object with urllib's `request` (its
@@ -39,38 +38,22 @@ export interface OssAnswer {
 
 export type OssHeaders = Readonly<Record<string, string | undefined>>;
 
-/** A streamed answer that brings no byte for so long is given up. */
-const idleBodyMs = 60_000;
-
 export function undiciTransport(dispatcher: Dispatcher): OssTransport {
   return {
     async request(url, { method, headers, content, stream, customResponse, timeout, ctx }) {
-      const deadline = new AbortController();
-      const timer = setTimeout(() => deadline.abort(), timeout);
-      try {
-        const answer = await request(url, {
-          dispatcher,
-          method,
-          headers,
-          body: stream ?? content ?? null,
-          signal: AbortSignal.any([ctx(), deadline.signal]),
-          headersTimeout: 0,
-          bodyTimeout: idleBodyMs,
-        });
-        const status = answer.statusCode;
-        const answerHeaders = answer.headers as OssHeaders;
-        if (customResponse && status < 300) {
-          return { status, headers: answerHeaders, res: answer.body };
-        }
-        const body = Buffer.from(await answer.body.arrayBuffer());
-        const data = body.length > 0 ? body : errorOfHead(answerHeaders);
-        const res = customResponse ? Readable.from([]) : { status, headers: answerHeaders };
-        return { status, headers: answerHeaders, data, res };
-      } catch (error) {
-        throw new NetworkError(deadline.signal.aborted ? deadlinePassed : errorCodeOf(error));
-      } finally {
-        clearTimeout(timer);
-      }
+      const answer = await exchange(dispatcher, url, {
+        method,
+        headers,
+        body: stream ?? content ?? null,
+        isStreamed: customResponse ?? false,
+        deadlineMs: timeout,
+        signal: ctx(),
+      });
+      const { status, headers: answerHeaders, body } = answer;
+      if (body instanceof Readable) return { status, headers: answerHeaders, res: body };
+      const data = body.length > 0 ? body : errorOfHead(answerHeaders);
+      const res = customResponse ? Readable.from([]) : { status, headers: answerHeaders };
+      return { status, headers: answerHeaders, data, res };
     },
   };
 }
@@ -78,15 +61,4 @@ export function undiciTransport(dispatcher: Dispatcher): OssTransport {
 /** The answer to a HEAD has no body, so OSS puts the XML of an error into a header. */
 function errorOfHead(headers: OssHeaders): Buffer {
   return Buffer.from(headers['x-oss-err'] ?? '', 'base64');
-}
-
-/** `ali-oss` keeps of an error its name alone, and that only with the status by which urllib marks it. */
-class NetworkError extends Error {
-  override readonly name: string;
-  readonly status = -1;
-
-  constructor(code: string) {
-    super('No answer');
-    this.name = code;
-  }
 }

@@ -33,34 +33,35 @@ const scheme =
 
 /** Why the request is not let in, or `null`. */
 export function refuse(request: SignedRequest, owner: Credentials, now: number): Refusal | null {
-  const { headers } = request;
-  const authorization = scheme.exec(headers.authorization ?? '');
-  if (!authorization) {
+  const claim = request.query.has('x-oss-signature') ? inQuery(request) : inHeader(request);
+  if (!claim) {
     return { code: 'AccessDenied', message: 'The request carries no signature of version 4.' };
   }
-  const [, credential = '', additional = '', signature = ''] = authorization;
+  const { credential, additional, signature, timestamp, token, signed } = claim;
   const [accessKeyId, ...scopeParts] = credential.split('/');
   const scope = scopeParts.join('/');
-  const timestamp = text(headers['x-oss-date']);
 
   if (accessKeyId !== owner.accessKeyId) {
     return { code: 'InvalidAccessKeyId', message: 'The OSS Access Key Id does not exist.' };
   }
-  if (text(headers['x-oss-security-token']) !== (owner.stsToken ?? '')) {
+  if (token !== (owner.stsToken ?? '')) {
     return { code: 'InvalidSecurityToken', message: 'The security token is invalid.' };
   }
   const signedAt = parseTimestamp(timestamp);
   if (Number.isNaN(signedAt)) {
     return { code: 'InvalidArgument', message: 'x-oss-date is not a timestamp of ISO 8601.' };
   }
-  if (Math.abs(now - signedAt) > maxSkewMs) {
+  if (claim.expiresMs === null && Math.abs(now - signedAt) > maxSkewMs) {
     return {
       code: 'RequestTimeTooSkewed',
       message: 'The difference between the request time and the current time is too large.',
     };
   }
+  if (claim.expiresMs !== null && now > signedAt + claim.expiresMs) {
+    return { code: 'AccessDenied', message: 'Request has expired.' };
+  }
   const expectedScope = `${timestamp.slice(0, 8)}/${owner.region}/oss/aliyun_v4_request`;
-  const expected = sign(request, additional, timestamp, expectedScope, owner);
+  const expected = sign(signed, additional, timestamp, expectedScope, owner);
   if (scope !== expectedScope || !isSame(signature, expected)) {
     return {
       code: 'SignatureDoesNotMatch',
@@ -68,6 +69,53 @@ export function refuse(request: SignedRequest, owner: Credentials, now: number):
     };
   }
   return null;
+}
+
+/** What a request says of its signature, wherever it says so. */
+interface Claim {
+  readonly credential: string;
+  readonly additional: string;
+  readonly signature: string;
+  readonly timestamp: string;
+  readonly token: string;
+  /** `null`: it holds only about now. */
+  readonly expiresMs: number | null;
+  readonly signed: SignedRequest;
+}
+
+function inHeader(request: SignedRequest): Claim | null {
+  const { headers } = request;
+  const authorization = scheme.exec(headers.authorization ?? '');
+  if (!authorization) return null;
+  const [, credential = '', additional = '', signature = ''] = authorization;
+  return {
+    credential,
+    additional,
+    signature,
+    timestamp: text(headers['x-oss-date']),
+    token: text(headers['x-oss-security-token']),
+    expiresMs: null,
+    signed: request,
+  };
+}
+
+/** A signed URL; its payload is never signed. */
+function inQuery({ query, headers, ...request }: SignedRequest): Claim {
+  const of = (name: string) => query.get(`x-oss-${name}`) ?? '';
+  const unsigned = new URLSearchParams([...query].filter(([name]) => name !== 'x-oss-signature'));
+  return {
+    credential: of('credential'),
+    additional: of('additional-headers'),
+    signature: of('signature'),
+    timestamp: of('date'),
+    token: of('security-token'),
+    expiresMs: Number(of('expires')) * 1000,
+    signed: {
+      ...request,
+      query: unsigned,
+      headers: { ...headers, 'x-oss-content-sha256': undefined },
+    },
+  };
 }
 
 function sign(
@@ -91,6 +139,7 @@ function canonical(
 ): string {
   const alsoSigned = additional.split(';');
   const canonicalHeaders = Object.keys(headers)
+    .filter((name) => headers[name] !== undefined)
     .filter(
       (name) =>
         name === 'content-type' ||
@@ -111,7 +160,7 @@ function canonical(
     canonicalQuery,
     canonicalHeaders,
     additional,
-    text(headers['x-oss-content-sha256']),
+    text(headers['x-oss-content-sha256']) || 'UNSIGNED-PAYLOAD',
   ].join('\n');
 }
 

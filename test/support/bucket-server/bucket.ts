@@ -3,10 +3,11 @@ import { createReadStream } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Crc64 } from '../../../src/storage/crc64.ts';
+import { combineCrc64 } from './crc64-combine.ts';
 
-/** Bytes in a file. */
+/** Bytes in files, one after the other. */
 export interface Blob {
-  readonly path: string;
+  readonly files: readonly { readonly path: string; readonly size: number }[];
   readonly size: number;
   readonly crc64: string;
   /** Upper case, as OSS writes it. */
@@ -23,6 +24,7 @@ export interface StoredBlob extends Blob {
 export interface Upload {
   readonly key: string;
   readonly contentType: string;
+  readonly initiatedAt: Date;
   readonly parts: Map<number, Blob>;
 }
 
@@ -55,7 +57,12 @@ export class Bucket {
     } finally {
       await file.close();
     }
-    return { path, size, crc64: crc64.digest(), md5: md5.digest('hex').toUpperCase() };
+    return {
+      files: [{ path, size }],
+      size,
+      crc64: crc64.digest(),
+      md5: md5.digest('hex').toUpperCase(),
+    };
   }
 
   put(key: string, blob: Blob, contentType: string, etag = `"${blob.md5}"`): StoredBlob {
@@ -66,26 +73,44 @@ export class Bucket {
 
   begin(key: string, contentType: string): string {
     const uploadId = randomUUID().replaceAll('-', '').toUpperCase();
-    this.uploads.set(uploadId, { key, contentType, parts: new Map() });
+    this.uploads.set(uploadId, { key, contentType, initiatedAt: new Date(), parts: new Map() });
     return uploadId;
   }
 
-  async complete(uploadId: string, upload: Upload, parts: readonly Blob[]): Promise<StoredBlob> {
-    const blob = await this.write(joined(parts));
+  complete(uploadId: string, upload: Upload, parts: readonly Blob[]): StoredBlob {
     const md5s = Buffer.concat(parts.map((part) => Buffer.from(part.md5, 'hex')));
-    const hash = createHash('md5').update(md5s).digest('hex').toUpperCase();
-    const etag = `"${hash}-${parts.length}"`;
-    await this.abandon(uploadId);
-    return this.put(upload.key, blob, upload.contentType, etag);
+    const md5 = createHash('md5').update(md5s).digest('hex').toUpperCase();
+    const blob = {
+      files: parts.flatMap((part) => part.files),
+      size: parts.reduce((sum, part) => sum + part.size, 0),
+      crc64: parts.reduce((crc, part) => combineCrc64(crc, part.crc64, part.size), '0'),
+      md5,
+    };
+    this.uploads.delete(uploadId);
+    return this.put(upload.key, blob, upload.contentType, `"${md5}-${parts.length}"`);
+  }
+
+  /** Both ends included. */
+  async *read({ files }: Blob, start: number, end: number): AsyncGenerator<Buffer> {
+    let offset = 0;
+    for (const { path, size } of files) {
+      const [from, to] = [Math.max(start - offset, 0), Math.min(end - offset, size - 1)];
+      if (from <= to) yield* createReadStream(path, { start: from, end: to });
+      offset += size;
+    }
+  }
+
+  async sha256(blob: Blob): Promise<string> {
+    const hash = createHash('sha256');
+    for await (const chunk of this.read(blob, 0, blob.size - 1)) hash.update(chunk);
+    return hash.digest('hex');
   }
 
   async abandon(uploadId: string): Promise<void> {
     const upload = this.uploads.get(uploadId);
     this.uploads.delete(uploadId);
-    for (const part of upload?.parts.values() ?? []) await rm(part.path, { force: true });
+    for (const part of upload?.parts.values() ?? []) {
+      for (const { path } of part.files) await rm(path, { force: true });
+    }
   }
-}
-
-async function* joined(parts: readonly Blob[]): AsyncGenerator<Buffer> {
-  for (const part of parts) yield* createReadStream(part.path);
 }

@@ -1,0 +1,72 @@
+import type { Readable } from 'node:stream';
+import { type Dispatcher, request } from 'undici';
+import { GatewayError } from '../core/errors.ts';
+import { deadlinePassed } from './bucket-error.ts';
+import { errorCodeOf } from './errors.ts';
+
+/** One request of a storage service's client, which makes it and signs it and lets us send it. */
+export interface ExchangeRequest {
+  readonly method: Dispatcher.HttpMethod;
+  readonly headers: Record<string, string>;
+  readonly body: Readable | Uint8Array | string | null;
+  /** The body of a good answer is wanted as a stream. */
+  readonly isStreamed: boolean;
+  /** For the whole exchange, or for the head of a streamed answer. */
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface Exchanged {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly body: Readable | Buffer;
+}
+
+/** A streamed answer that brings no byte for so long is given up. */
+const idleBodyMs = 60_000;
+
+/**
+ * Sends a request through undici, under one deadline.
+ *
+ * @throws NetworkError when there is no answer; what the dispatcher itself refuses.
+ */
+export async function exchange(
+  dispatcher: Dispatcher,
+  url: string,
+  { method, headers, body, isStreamed, deadlineMs, signal }: ExchangeRequest,
+): Promise<Exchanged> {
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(), deadlineMs);
+  try {
+    const answer = await request(url, {
+      dispatcher,
+      method,
+      headers,
+      body,
+      signal: AbortSignal.any([signal, deadline.signal]),
+      headersTimeout: 0,
+      bodyTimeout: idleBodyMs,
+    });
+    const status = answer.statusCode;
+    const answerHeaders = answer.headers as Exchanged['headers'];
+    if (isStreamed && status < 300) return { status, headers: answerHeaders, body: answer.body };
+    const whole = Buffer.from(await answer.body.arrayBuffer());
+    return { status, headers: answerHeaders, body: whole };
+  } catch (error) {
+    if (error instanceof GatewayError) throw error;
+    throw new NetworkError(deadline.signal.aborted ? deadlinePassed : errorCodeOf(error));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** `ali-oss` keeps of an error its name alone, and that only with the status by which urllib marks it. */
+export class NetworkError extends Error {
+  override readonly name: string;
+  readonly status = -1;
+
+  constructor(code: string) {
+    super('No answer');
+    this.name = code;
+  }
+}
