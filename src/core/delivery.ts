@@ -1,9 +1,14 @@
-import type { ImageFormat } from './media.ts';
+import { GatewayError } from './errors.ts';
+import type { Workflow } from './workflow.ts';
+
+/** What pictures can be encoded as on their way to the store. */
+export const encodedFormats = ['png', 'jpg', 'webp', 'avif'] as const;
+export type EncodedFormat = (typeof encodedFormats)[number];
 
 /** How a task's results are handed over. */
 export interface Delivery {
   /** What pictures are encoded as; `null` leaves them as the workflow writes them. */
-  readonly format: ImageFormat | null;
+  readonly format: EncodedFormat | null;
   /** 1 to 100, for formats that lose something; `null` as the encoder does it. */
   readonly quality: number | null;
   /** Whether what ComfyUI writes into files, the whole graph, stays in them. */
@@ -18,3 +23,20 @@ export const deliveryAsUsual: Delivery = {
   keepsMetadata: false,
   putUrl: null,
 };
+
+/** @throws GatewayError `invalid_request` for a form that the workflow's results cannot have. */
+export function checkDelivery(
+  { format, quality }: Delivery,
+  { name, outputs }: Pick<Workflow, 'name' | 'outputs'>,
+): void {
+  if (format !== null && !outputs.some(({ kind }) => kind === 'image')) {
+    throw refused('format', `is for images, and the workflow ${name} makes none`);
+  }
+  if (quality !== null && (format === null || format === 'png')) {
+    throw refused('quality', 'goes with the format jpg, webp or avif');
+  }
+}
+
+function refused(field: string, reason: string): GatewayError {
+  return new GatewayError('invalid_request', `${field}: ${reason}`, { field });
+}

@@ -95,6 +95,10 @@ export interface TaskOutput {
   readonly name: string;
   /** Where the object store keeps it. */
   readonly key: string;
+  /** The client's address, without its query, that it went to instead; none where it was stored. */
+  readonly deliveredTo?: string;
+  /** Where it keeps a small picture of it; none where there is none. */
+  readonly thumbnailKey?: string | null;
   /** Bytes. */
   readonly size: number;
   readonly sha256: string;

@@ -2,6 +2,7 @@ import { GatewayError } from './errors.ts';
 import type { Graph, Slot } from './graph.ts';
 import type { JsonSchema } from './json-schema.ts';
 import type { MediaKind } from './media.ts';
+import type { WorkflowLimits } from './media-limits.ts';
 
 /** A stored graph with the places where a task's values go. */
 export interface Workflow {
@@ -26,6 +27,8 @@ export interface Workflow {
   /** Takes the length of the result's shorter side, where the graph has such an input. */
   readonly resolution: Slot | null;
   readonly timeouts: Timeouts;
+  /** Of its sources; a version that was kept before there were any has none. */
+  readonly limits?: WorkflowLimits;
 }
 
 /** A node that reads a file. */

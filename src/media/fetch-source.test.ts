@@ -541,3 +541,35 @@ test('keeps its memory while 200 MB pass', async () => {
 function* pieces(piece: Buffer, size: number): Generator<Buffer> {
   for (let sent = 0; sent < size; sent += piece.length) yield piece;
 }
+
+test('tells servers what the operator says that it is', async () => {
+  const agents: (string | undefined)[] = [];
+  const url = server.answer('agent', (request, response) => {
+    agents.push(request.headers['user-agent']);
+    response.end('x');
+  });
+  await fetchSource(url);
+  await rm(path);
+  await fetchSource(url, {}, { userAgent: 'Mozilla/5.0 (X11; Linux x86_64)' });
+  assert.match(agents[0] ?? '', /^Mozilla\/5\.0 /);
+  assert.equal(agents[1], 'Mozilla/5.0 (X11; Linux x86_64)');
+});
+
+test('takes less of an image than of a video where the operator says so, whatever its name', async () => {
+  const png = Buffer.concat([
+    Buffer.from('89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489', 'hex'),
+    Buffer.alloc(40_000),
+  ]);
+  const url = server.file('clip.mp4', png);
+  await assertFails(url, 'source_too_large', { maxImageBytes: 30_000 });
+  const chunked = server.answer('unknown-length.mp4', (_request, response) => {
+    for (let at = 0; at < png.length; at += 1_000) response.write(png.subarray(at, at + 1_000));
+    response.end();
+  });
+  await assertFails(chunked, 'source_too_large', { maxImageBytes: 30_000 });
+  const { bytes } = await fetchSource(url, {}, { maxImageBytes: 50_000, maxVideoBytes: 10 });
+  assert.equal(bytes, png.length);
+  await rm(path);
+  const short = server.file('short.png', png.subarray(0, 3_000));
+  await assertFails(short, 'source_too_large', { maxImageBytes: 2_000 });
+});

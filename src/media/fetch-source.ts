@@ -1,40 +1,30 @@
-import { createHash } from 'node:crypto';
 import type dns from 'node:dns';
-import { type FileHandle, open, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { type Agent, type Dispatcher, request } from 'undici';
 import { GatewayError } from '../core/errors.ts';
 import { createGuardedAgent } from './guarded-agent.ts';
-import {
-  fromBody,
-  fromDisk,
-  fromNetwork,
-  fromStatus,
-  interrupted,
-  sourceEmpty,
-  sourceTimeout,
-  sourceTooLarge,
-} from './source-errors.ts';
+import { fromBody, fromNetwork, fromStatus, interrupted, sourceTimeout } from './source-errors.ts';
+import { type FetchedSource, SourceFile, type SourceLimits } from './source-file.ts';
 import type { SourceAllow } from './source-policy.ts';
 import { validateSourceUrl } from './source-url.ts';
+import { type FloorOptions, ThroughputFloor } from './throughput-floor.ts';
 
-export interface SourceFetcherOptions {
+export interface SourceFetcherOptions extends SourceLimits {
   readonly allow: SourceAllow;
-  readonly maxBytes: number;
+  /** What servers are told that asks them. */
+  readonly userAgent?: string;
   readonly deadlines?: Partial<Deadlines>;
   readonly lookup?: typeof dns.lookup;
 }
 
-export interface Deadlines {
+export interface Deadlines extends FloorOptions {
   readonly connectMs: number;
   readonly headersMs: number;
   /** Between two pieces of a body. */
   readonly idleMs: number;
   /** For everything together. */
   readonly totalMs: number;
-  /** A source slower than `minBytesPerSecond` over so long is given up. */
-  readonly floorMs: number;
-  readonly minBytesPerSecond: number;
 }
 
 const defaultDeadlines: Deadlines = {
@@ -48,7 +38,8 @@ const defaultDeadlines: Deadlines = {
 
 const maxRedirects = 5;
 const maxResumes = 3;
-const userAgent = 'Mozilla/5.0 (compatible; TMLSR)';
+/** Some servers answer none but browsers. */
+export const defaultUserAgent = 'Mozilla/5.0 (compatible; TMLSR)';
 
 export interface FetchOptions {
   readonly onProgress: (receivedBytes: number, totalBytes: number | null) => void;
@@ -69,14 +60,17 @@ interface OpenSource {
 /** Fetches what clients name, from a network that is not trusted, onto our disk. */
 export class SourceFetcher implements AsyncDisposable {
   readonly #allow: SourceAllow;
-  readonly #maxBytes: number;
+  readonly #limits: SourceLimits;
   readonly #deadlines: Deadlines;
+  readonly #userAgent: string;
   readonly #agent: Agent;
 
-  constructor({ allow, maxBytes, deadlines, lookup }: SourceFetcherOptions) {
+  constructor(options: SourceFetcherOptions) {
+    const { allow, deadlines, lookup, userAgent = defaultUserAgent, ...limits } = options;
     this.#allow = allow;
-    this.#maxBytes = maxBytes;
+    this.#limits = limits;
     this.#deadlines = { ...defaultDeadlines, ...deadlines };
+    this.#userAgent = userAgent;
     this.#agent = createGuardedAgent({ allow, ...this.#deadlines, ...(lookup ? { lookup } : {}) });
   }
 
@@ -86,19 +80,14 @@ export class SourceFetcher implements AsyncDisposable {
    *
    * @throws GatewayError with a `source_…` code; the signal's reason when it aborts.
    */
-  async fetch(
-    url: string,
-    path: string,
-    options: FetchOptions,
-  ): Promise<{ bytes: number; sha256: string }> {
+  async fetch(url: string, path: string, options: FetchOptions): Promise<FetchedSource> {
     const deadline = AbortSignal.timeout(this.#deadlines.totalMs);
     const signal = AbortSignal.any([options.signal, deadline]);
-    await using file = await openNew(path);
+    const { onProgress } = options;
+    await using file = await SourceFile.create(path, { limits: this.#limits, onProgress });
     try {
-      const sink = new Sink(file, this.#maxBytes, options.onProgress);
-      await this.#transfer(url, sink, signal);
-      if (sink.bytes === 0) throw sourceEmpty();
-      return { bytes: sink.bytes, sha256: sink.digest() };
+      await this.#transfer(url, file, signal);
+      return await file.finish();
     } catch (error) {
       await rm(path, { force: true });
       options.signal.throwIfAborted();
@@ -106,18 +95,18 @@ export class SourceFetcher implements AsyncDisposable {
     }
   }
 
-  async #transfer(url: string, sink: Sink, signal: AbortSignal): Promise<void> {
+  async #transfer(url: string, file: SourceFile, signal: AbortSignal): Promise<void> {
     let source = await this.#open(url, null, signal);
     for (let resumes = 0; ; resumes += 1) {
       try {
-        return await this.#read(source, sink, signal);
+        return await this.#read(source, file, signal);
       } catch (error) {
         const isWorthIt = resumes < maxResumes && source.etag !== null && isBroken(error);
         if (signal.aborted || !isWorthIt) throw error;
-        const resume = { start: sink.bytes, etag: source.etag as string };
+        const resume = { start: file.bytes, etag: source.etag as string };
         const rest = await this.#open(url, resume, signal);
         // The server sends all of it again, or of something else: it does not go with what we have.
-        if (!continues(rest, source, sink.bytes)) {
+        if (!continues(rest, source, file.bytes)) {
           rest.body.on('error', () => {}).destroy();
           throw error;
         }
@@ -157,7 +146,7 @@ export class SourceFetcher implements AsyncDisposable {
       dispatcher: this.#agent,
       signal,
       headers: {
-        'user-agent': userAgent,
+        'user-agent': this.#userAgent,
         accept: 'image/*, video/*, */*;q=0.1',
         // A compressed body could unpack to anything.
         'accept-encoding': 'identity',
@@ -169,19 +158,20 @@ export class SourceFetcher implements AsyncDisposable {
     });
   }
 
-  async #read(source: OpenSource, sink: Sink, signal: AbortSignal): Promise<void> {
-    const { body, size } = source;
-    if (size !== null && size > this.#maxBytes) {
+  async #read({ body, size }: OpenSource, file: SourceFile, signal: AbortSignal): Promise<void> {
+    try {
+      file.admit(size ?? 0);
+    } catch (error) {
       body.on('error', () => {}).destroy();
-      throw sourceTooLarge(this.#maxBytes);
+      throw error;
     }
     const floor = new ThroughputFloor(this.#deadlines);
     for await (const chunk of chunksOf(body)) {
       signal.throwIfAborted();
-      await sink.write(chunk, size);
+      await file.write(chunk, size);
       floor.check(chunk.length);
     }
-    if (size !== null && sink.bytes !== size) throw interrupted();
+    if (size !== null && file.bytes !== size) throw interrupted();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -226,67 +216,5 @@ async function* chunksOf(body: Readable): AsyncGenerator<Buffer> {
     yield* body;
   } catch (error) {
     throw fromBody(error);
-  }
-}
-
-/** A file of that name is another's, and stays. */
-async function openNew(path: string): Promise<FileHandle> {
-  return await open(path, 'wx').catch((error) => {
-    throw fromDisk(error);
-  });
-}
-
-/** Counts and hashes what goes into the file. A length that was announced is only a claim. */
-class Sink {
-  readonly #file: FileHandle;
-  readonly #maxBytes: number;
-  readonly #onProgress: FetchOptions['onProgress'];
-  readonly #hash = createHash('sha256');
-  #bytes = 0;
-
-  constructor(file: FileHandle, maxBytes: number, onProgress: FetchOptions['onProgress']) {
-    this.#file = file;
-    this.#maxBytes = maxBytes;
-    this.#onProgress = onProgress;
-  }
-
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  digest(): string {
-    return this.#hash.digest('hex');
-  }
-
-  async write(chunk: Buffer, total: number | null): Promise<void> {
-    if (this.#bytes + chunk.length > this.#maxBytes) throw sourceTooLarge(this.#maxBytes);
-    // Unlike `write`, it goes on until all is written, or there is no room.
-    await this.#file.appendFile(chunk).catch((error) => {
-      throw fromDisk(error);
-    });
-    this.#hash.update(chunk);
-    this.#bytes += chunk.length;
-    this.#onProgress(this.#bytes, total);
-  }
-}
-
-/** A source that drips just fast enough for the idle deadline would hold its place for days. */
-class ThroughputFloor {
-  readonly #deadlines: Deadlines;
-  #since = performance.now();
-  #bytes = 0;
-
-  constructor(deadlines: Deadlines) {
-    this.#deadlines = deadlines;
-  }
-
-  check(bytes: number): void {
-    const { floorMs, minBytesPerSecond } = this.#deadlines;
-    this.#bytes += bytes;
-    const elapsedMs = performance.now() - this.#since;
-    if (elapsedMs < floorMs) return;
-    if (this.#bytes < (minBytesPerSecond * elapsedMs) / 1000) throw sourceTimeout(null);
-    this.#since = performance.now();
-    this.#bytes = 0;
   }
 }

@@ -23,6 +23,7 @@ import {
   samplePng,
 } from '../../test/support/media-samples.ts';
 import type { MediaInfo, VideoInfo } from '../core/media.ts';
+import { generousLimits } from '../core/media-limits.ts';
 import { segmentEnd } from './matroska.ts';
 import { MediaProbe, type RangeReader } from './probe.ts';
 
@@ -269,7 +270,7 @@ test('refuses a decompression bomb by its header', async () => {
 });
 
 test('holds an image to the cap on its pixels', async () => {
-  const by = new MediaProbe({ maxImagePixels: 5_000 });
+  const by = new MediaProbe({ limits: { ...generousLimits, maxImagePixels: 5_000 } });
   for (const format of Object.keys(images)) {
     await assert.rejects(probeBytes(await encode(format, 100, 51), { by }), {
       code: 'media_too_large',
@@ -503,4 +504,35 @@ test('leaves the event loop to others while it reads a large image', async () =>
   const { lagMs, grownBytes } = await watched(() => probeBytes(bytes));
   assert.ok(lagMs < 100, `the event loop was held for ${lagMs} ms`);
   assert.ok(grownBytes < 100 * 1024 * 1024, `it took ${grownBytes} bytes`);
+});
+
+test('holds an animation to the cap on its frames, and reads no more of it than it must', async () => {
+  const head = Buffer.from('47494638396101000100800000ff0000000000', 'hex');
+  const frame = Buffer.from('21f90400000000002c0000000001000100000202440100', 'hex');
+  const gif = (frames: number) =>
+    Buffer.concat([head, ...Array.from({ length: frames }, () => frame), Buffer.from([0x3b])]);
+  assert.equal((await probeBytes(gif(1_000))).width, 1);
+  const startedAt = performance.now();
+  const { lagMs, grownBytes } = await watched(() =>
+    assert.rejects(probeBytes(gif(100_000)), {
+      code: 'media_too_large',
+      message: 'The animation has 100000 frames; 36000 are the most',
+    }),
+  );
+  assert.ok(performance.now() - startedAt < 3_000);
+  assert.ok(lagMs < 100, `the event loop was held for ${lagMs} ms`);
+  assert.ok(grownBytes < 100 * 1024 * 1024, `it took ${grownBytes} bytes`);
+});
+
+test('holds a video to the caps on its frames, its seconds and its size', async () => {
+  const bytes = await clip();
+  const { width, height, frames, durationSeconds } = await probeVideo(bytes);
+  const exact = { maxPixels: width * height, maxFrames: frames ?? 0, maxSeconds: durationSeconds };
+  const path = join(folder, 'clip');
+  await writeFile(path, bytes);
+  await probe.probe(path, signal, exact);
+  for (const [name, most] of Object.entries(exact)) {
+    const own = { ...exact, [name]: most * 0.9 };
+    await assert.rejects(probe.probe(path, signal, own), { code: 'media_too_large' }, name);
+  }
 });

@@ -1,5 +1,7 @@
 import { open } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import PQueue from 'p-queue';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { GatewayError } from '../core/errors.ts';
 import {
@@ -12,6 +14,16 @@ import {
   type VideoInfo,
   videoFormats,
 } from '../core/media.ts';
+import {
+  checkFrames,
+  checkLimits,
+  generousLimits,
+  limitsFor,
+  type MediaLimits,
+  tooManyPixels,
+  type WorkflowLimits,
+} from '../core/media-limits.ts';
+import { orAborted } from './or-aborted.ts';
 import { sniff, sniffBuffer, sniffBytes } from './sniff.ts';
 import type { FromVideoThread, ToVideoThread } from './video-thread.ts';
 
@@ -23,8 +35,9 @@ export interface RangeReader {
 }
 
 export interface MediaProbeOptions {
-  /** Above that an image is refused before any of it is decoded. */
-  readonly maxImagePixels?: number;
+  /** For workflows that have none of their own. */
+  readonly limits?: MediaLimits;
+  readonly imageMs?: number;
   readonly videoMs?: number;
 }
 
@@ -62,22 +75,34 @@ export interface Probed {
 
 /** Finds out what a file is, from its bytes alone, and whether it is whole. */
 export class MediaProbe {
-  readonly #maxImagePixels: number;
+  readonly #limits: MediaLimits;
+  readonly #imageMs: number;
   readonly #videoMs: number;
+  /** A thread that shares its processor with many would not be done by its deadline. */
+  readonly #videos = new PQueue({ concurrency: availableParallelism() });
 
-  constructor({ maxImagePixels = 100_000_000, videoMs = 5_000 }: MediaProbeOptions = {}) {
-    this.#maxImagePixels = maxImagePixels;
+  constructor({
+    limits = generousLimits,
+    imageMs = 60_000,
+    videoMs = 5_000,
+  }: MediaProbeOptions = {}) {
+    this.#limits = limits;
+    this.#imageMs = imageMs;
     this.#videoMs = videoMs;
   }
 
   /**
    * Probes a file of ours to its end: ComfyUI would take a truncated picture and make the rest grey.
-   * Of a remote one only the header is read.
+   * Of a remote one only the header is read. The workflow's own limits stand over the general ones.
    *
    * @throws GatewayError `media_unsupported`, `media_corrupt`, `media_too_large`; the signal's reason.
    */
-  async probe(from: string | RangeReader, signal: AbortSignal): Promise<MediaInfo> {
-    const { info, checked } = await this.begin(from, signal);
+  async probe(
+    from: string | RangeReader,
+    signal: AbortSignal,
+    own: WorkflowLimits = {},
+  ): Promise<MediaInfo> {
+    const { info, checked } = await this.begin(from, signal, own);
     await checked;
     return info;
   }
@@ -87,40 +112,50 @@ export class MediaProbe {
    *
    * @throws GatewayError as `probe` does, and `checked` rejects with the same.
    */
-  async begin(from: string | RangeReader, signal: AbortSignal): Promise<Probed> {
+  async begin(
+    from: string | RangeReader,
+    signal: AbortSignal,
+    own: WorkflowLimits = {},
+  ): Promise<Probed> {
     signal.throwIfAborted();
+    const limits = limitsFor(own, this.#limits);
     const source = typeof from === 'string' ? from : limited(from, maxRemoteBytes);
     const format = await formatOf(source, signal);
     if (!format) throw unsupported();
     if (mediaKindOf(format) === 'image') {
-      return await this.#probeImage(source, format as ImageFormat, signal);
+      return await this.#probeImage(source, format as ImageFormat, limits, signal);
     }
-    const info = await this.#probeVideo(source, format as VideoFormat, signal);
+    const video = () => this.#probeVideo(source, format as VideoFormat, signal);
+    const info = await this.#videos.add(video, { signal });
+    checkLimits(info, limits);
     return { info, checked: Promise.resolve() };
   }
 
   async #probeImage(
     source: string | RangeReader,
     format: ImageFormat,
+    limits: MediaLimits,
     signal: AbortSignal,
   ): Promise<Probed> {
     const input = typeof source === 'string' ? source : await headOf(source, format, signal);
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(this.#imageMs)]);
     // The first frame stands for an animation: ComfyUI's LoadImage takes no more of it.
     const image = sharp(input, {
-      limitInputPixels: this.#maxImagePixels,
+      limitInputPixels: limits.maxImagePixels,
       failOn: typeof source === 'string' ? 'error' : 'none',
       sequentialRead: true,
       pages: 1,
     });
     const fault = (error: unknown) => {
       signal.throwIfAborted();
-      return isTooLarge(error) ? tooLarge(this.#maxImagePixels) : corrupt('image', error);
+      return isTooLarge(error) ? tooManyPixels(limits.maxImagePixels) : corrupt('image', error);
     };
-    const metadata = await image.metadata().catch((error) => {
+    const metadata = await orAborted(image.metadata(), deadline).catch((error) => {
       throw fault(error);
     });
+    if (format !== 'tiff') checkFrames(metadata.pages ?? 1, 'animation', limits);
     const checked = (async () => {
-      if (typeof source === 'string') await decode(image, metadata, signal);
+      if (typeof source === 'string') await decode(image, metadata, deadline);
     })().catch((error) => {
       throw fault(error);
     });
@@ -190,19 +225,6 @@ async function decode(image: Sharp, { format, height }: Metadata, signal: AbortS
   await orAborted(rows.raw().toBuffer(), signal);
 }
 
-/** What cannot be stopped is at least not waited for. */
-async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(signal.reason);
-  signal.addEventListener('abort', abort, { once: true });
-  if (signal.aborted) abort();
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
-}
-
 /** EXIF orientations 5 to 8 lie on their side. */
 function asShown({ width, height, orientation = 1 }: Metadata): { width: number; height: number } {
   return orientation >= 5 ? { width: height, height: width } : { width, height };
@@ -270,17 +292,13 @@ function isTooLarge(error: unknown): boolean {
   return error instanceof Error && /exceeds pixel limit/i.test(error.message);
 }
 
-function unsupported(): GatewayError {
+export function unsupported(): GatewayError {
   const known = [...imageFormats, ...videoFormats].join(', ');
   return new GatewayError('media_unsupported', `The source is none of the known types: ${known}`);
 }
 
 function noVideo(): GatewayError {
   return new GatewayError('media_unsupported', 'The source is a container without a video track');
-}
-
-function tooLarge(pixels: number): GatewayError {
-  return new GatewayError('media_too_large', `The image has more than ${pixels} pixels`);
 }
 
 function corrupt(what: string, cause: unknown): GatewayError {

@@ -1,9 +1,10 @@
 import { GatewayError } from '../core/errors.ts';
 import { type MediaInfo, type MediaKind, withArticle } from '../core/media.ts';
-import type { SourceFetcher } from '../media/fetch-source.ts';
+import type { WorkflowLimits } from '../core/media-limits.ts';
 import type { MediaProbe } from '../media/probe.ts';
 import type { ReportProgress } from './attempt-journal.ts';
 import { transferProgress } from './format.ts';
+import type { SourceReader } from './source-reader.ts';
 
 export interface AcquiredSource {
   /** Where it is spooled. */
@@ -18,6 +19,8 @@ export interface WantedSource {
   readonly url: string;
   /** What the workflow's input takes. */
   readonly kind: MediaKind;
+  /** What the workflow says of its sources. */
+  readonly limits: WorkflowLimits;
   /** Where it goes, and who hears how large it is by now. */
   readonly path: string;
   readonly onBytes: (bytes: number) => void;
@@ -30,12 +33,12 @@ export interface WantedSource {
  * @throws GatewayError with a `source_…` or `media_…` code.
  */
 export async function acquireSource(
-  { fetcher, probe }: { readonly fetcher: SourceFetcher; readonly probe: MediaProbe },
-  { url, kind, path, onBytes }: WantedSource,
+  { sourceReader, probe }: { readonly sourceReader: SourceReader; readonly probe: MediaProbe },
+  { url, kind, limits, path, onBytes }: WantedSource,
   report: ReportProgress,
   signal: AbortSignal,
 ): Promise<AcquiredSource> {
-  const { bytes } = await fetcher.fetch(url, path, {
+  const { bytes } = await sourceReader.fetch(url, path, {
     onProgress: (received, total) => {
       onBytes(received);
       report(transferProgress(received, total));
@@ -43,7 +46,7 @@ export async function acquireSource(
     signal,
   });
   onBytes(bytes);
-  const { info, checked } = await probe.begin(path, signal);
+  const { info, checked } = await probe.begin(path, signal, limits);
   if (info.kind !== kind) {
     throw new GatewayError(
       'media_mismatch',

@@ -7,13 +7,13 @@ import { contentTypeOf, type MediaInfo } from '../core/media.ts';
 import { planSize } from '../core/size-plan.ts';
 import type { Source } from '../core/task.ts';
 import type { Workflow } from '../core/workflow.ts';
-import type { SourceFetcher } from '../media/fetch-source.ts';
+import type { ImageEncoder } from '../media/image-encoder.ts';
 import type { MediaProbe } from '../media/probe.ts';
 import type { Spool } from '../media/spool.ts';
 import type { LeaseClock } from '../pool/lease-clock.ts';
 import type { Seat } from '../pool/seat.ts';
 import { SeatLostError } from '../pool/waiting-room.ts';
-import type { ObjectStore } from '../storage/object-store.ts';
+import type { ObjectStore, OutputTarget } from '../storage/object-store.ts';
 import { ClaimLostError } from '../tasks/attempt-store.ts';
 import type { QueueStats } from '../tasks/queue-stats.ts';
 import { reached } from '../telemetry/milestones.ts';
@@ -24,14 +24,20 @@ import { awaitPrompt } from './await-prompt.ts';
 import { megabytes } from './format.ts';
 import { type ResultFile, resultFiles } from './result-files.ts';
 import { SharedProgress } from './shared-progress.ts';
+import type { SourceReader } from './source-reader.ts';
 import { storeOutputs } from './store-output.ts';
 
 export interface AttemptParts {
   readonly workflows: WorkflowRegistry;
-  readonly fetcher: SourceFetcher;
+  readonly sourceReader: SourceReader;
   readonly probe: MediaProbe;
+  readonly encoder: ImageEncoder;
+  /** Whether small pictures are made of pictures. */
+  readonly thumbnails: boolean;
   readonly spool: Spool;
   readonly store: ObjectStore;
+  /** An address that a client gave for its main result. */
+  readonly targetAt: (url: string) => OutputTarget;
   /** Bounds on how many transfers of a kind run at once. */
   readonly downloads: PQueue;
   readonly uploads: PQueue;
@@ -162,7 +168,8 @@ async function acquire(
   return await inTurn(downloads, signal, async () => {
     await spool.room(owner, signal);
     const file = spool.file(owner, name);
-    return await acquireSource(attempt, { url, kind, ...file }, report, signal);
+    const { limits = {} } = workflow;
+    return await acquireSource(attempt, { url, kind, limits, ...file }, report, signal);
   });
 }
 
@@ -302,7 +309,7 @@ async function keep(
 ): Promise<void> {
   const { journal, store, seat, uploads, signal } = attempt;
   const { client } = seat.backend;
-  const storedKeys: string[] = [];
+  const keys: string[] = [];
   try {
     const outputs = await journal.run(
       'upload',
@@ -315,7 +322,7 @@ async function keep(
           input,
           size: planSize(input, workflow, journal.claim.task.size),
           inTurn: (work) => inTurn(uploads, signal, work),
-          onStored: ({ key }) => storedKeys.push(key),
+          onStoring: (key) => keys.push(key),
           report,
           signal,
         });
@@ -330,7 +337,9 @@ async function keep(
     // lost may stand, and a gateway that adopted this attempt stores under the same keys.
     if (error instanceof ClaimLostError && (await journal.isCanceled())) {
       const deadline = AbortSignal.timeout(30_000);
-      await Promise.all(storedKeys.map((key) => store.delete(key, deadline)));
+      await Promise.all(
+        keys.flatMap((key) => [store.delete(key, deadline), store.abandon(key, deadline)]),
+      );
     }
     throw error;
   }

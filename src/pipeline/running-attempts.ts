@@ -2,11 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Backend } from '../comfyui/backend.ts';
 import type { Claim } from '../core/attempt.ts';
 import { GatewayError } from '../core/errors.ts';
+import { isUploadUrl } from '../core/upload.ts';
 import type { Seat } from '../pool/seat.ts';
 import { SeatLostError } from '../pool/waiting-room.ts';
 import { type AttemptStore, ClaimLostError } from '../tasks/attempt-store.ts';
 import { isBegunInVain } from '../tasks/claim-store.ts';
 import { toStoreError } from '../tasks/errors.ts';
+import type { UploadService } from '../tasks/upload-service.ts';
 import { reached } from '../telemetry/milestones.ts';
 import { type AttemptParts, NeverPostedError, runAttempt } from './attempt.ts';
 import { AttemptJournal } from './attempt-journal.ts';
@@ -23,6 +25,7 @@ class ShutdownError extends Error {
 
 export interface RunningParts extends AttemptParts, SettleParts {
   readonly attempts: AttemptStore;
+  readonly uploadService: Pick<UploadService, 'release'>;
 }
 
 interface Running {
@@ -57,7 +60,8 @@ export class RunningAttempts {
     this.lose(claim.task.id);
     const abort = new AbortController();
     const journal = new AttemptJournal(this.#parts.attempts, claim);
-    const done = this.#attempt(journal, seat, abort.signal).finally(() => {
+    const attempt = this.#attempt(journal, seat, abort.signal).then(() => this.#tidy(claim));
+    const done = attempt.finally(() => {
       // By then another attempt of the same task may have begun here.
       if (this.#running.get(claim.task.id)?.journal === journal) {
         this.#running.delete(claim.task.id);
@@ -119,6 +123,12 @@ export class RunningAttempts {
     await settleSuccess(this.#parts, journal, seat.backend).catch((error) =>
       log.settleFailed(claim, error),
     );
+  }
+
+  /** Files that the client sent for the task are not needed any more if it has ended. */
+  async #tidy({ task }: Claim): Promise<void> {
+    if (!task.sources.some(({ url }) => isUploadUrl(url))) return;
+    await this.#parts.uploadService.release(task.id);
   }
 
   async #settle(journal: AttemptJournal, backend: Backend, thrown: unknown): Promise<void> {

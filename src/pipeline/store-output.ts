@@ -1,17 +1,14 @@
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ComfyClient } from '../comfyui/client.ts';
 import type { Claim } from '../core/attempt.ts';
-import { GatewayError } from '../core/errors.ts';
-import { contentTypeOf, formatOfName, type MediaInfo } from '../core/media.ts';
-import type { Size, SizePlan } from '../core/size-plan.ts';
+import { type ErrorCode, GatewayError } from '../core/errors.ts';
+import { contentTypeOf, formatOfName, type MediaFormat, type MediaInfo } from '../core/media.ts';
+import type { SizePlan } from '../core/size-plan.ts';
 import type { TaskOutput } from '../core/task.ts';
-import type { MediaProbe, RangeReader } from '../media/probe.ts';
-import { resizeImage } from '../media/resize-image.ts';
-import type { Spool, SpoolFile } from '../media/spool.ts';
-import type { ByteSource, ObjectStore } from '../storage/object-store.ts';
+import type { ByteSource, ObjectStore, OutputTarget } from '../storage/object-store.ts';
 import type { ReportProgress } from './attempt-journal.ts';
+import { type FormedOutput, type FormParts, formOutput } from './form-output.ts';
 import { transferProgress } from './format.ts';
 import type { ResultFile } from './result-files.ts';
 import { SharedProgress } from './shared-progress.ts';
@@ -24,6 +21,9 @@ const storePatienceMs = 10 * 60_000;
 const backendPatienceMs = 60_000;
 const firstPauseMs = 1_000;
 const longestPauseMs = 60_000;
+/** A result is not kept waiting for its thumbnail. */
+const thumbnailMs = 3_000;
+const abandonMs = 10_000;
 
 export interface OutputTransfer {
   readonly claim: Claim;
@@ -35,37 +35,39 @@ export interface OutputTransfer {
   readonly size: SizePlan;
   /** Waits for its turn among the transfers, for each try anew. */
   readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>;
-  readonly onStored: (output: TaskOutput) => void;
+  /** Hears the key of every object before it is stored, those of thumbnails too. */
+  readonly onStoring: (key: string) => void;
   readonly report: ReportProgress;
   readonly signal: AbortSignal;
 }
 
-export interface OutputParts {
+export interface OutputParts extends FormParts {
   readonly store: ObjectStore;
-  readonly probe: MediaProbe;
-  readonly spool: Spool;
+  /** An address that a client gave for its main result. */
+  readonly targetAt: (url: string) => OutputTarget;
 }
 
 /**
  * Streams the outputs from their backend into the store, one after the other. A transfer that fails is
  * repeated from the file that is still there: what the GPU made is not made again.
  *
- * @throws GatewayError `output_missing`, `output_truncated`, `storage_failed`, `backend_…`.
+ * @throws GatewayError `output_missing`, `output_truncated`, `storage_failed`, `target_…`,
+ *   `backend_…`; as `formOutput`.
  */
 export async function storeOutputs(
   parts: OutputParts,
   transfer: OutputTransfer,
 ): Promise<TaskOutput[]> {
-  const { files, report, onStored } = transfer;
+  const { claim, files, report } = transfer;
   const progress = new SharedProgress(report, files.length);
   const outputs: TaskOutput[] = [];
   for (const [index, file] of files.entries()) {
     const part = progress.part(index);
     const output = await storeOutput(parts, { ...transfer, report: part }, file, index === 0);
-    onStored(output);
     outputs.push(output);
     part({ progress: 100, detail: null });
   }
+  await parts.spool.clear(claim.attempt.id);
   return outputs;
 }
 
@@ -76,48 +78,115 @@ async function storeOutput(
   isMain: boolean,
 ): Promise<TaskOutput> {
   const { inTurn, report, signal } = transfer;
+  const keys: string[] = [];
+  const onStoring = (key: string) => {
+    keys.push(key);
+    transfer.onStoring(key);
+  };
   let failingSince: number | null = null;
   for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 4, longestPauseMs)) {
     try {
-      return await inTurn(() => transferOnce(parts, transfer, file, isMain));
+      return await inTurn(() => transferOnce(parts, { ...transfer, onStoring }, file, isMain));
     } catch (error) {
       signal.throwIfAborted();
       failingSince ??= performance.now();
       const triedMs = performance.now() - failingSince;
-      if (triedMs + pauseMs > patienceMs(error)) throw error;
+      if (triedMs + pauseMs > patienceMs(error)) {
+        await abandon(parts.store, keys);
+        throw error;
+      }
       report({ progress: 0, detail: 'Upload failed, trying again' });
       await delay(pauseMs * (0.5 + Math.random() / 2), undefined, { signal });
     }
   }
 }
 
+/** What was kept for another try, which will not be made. */
+async function abandon(store: ObjectStore, keys: readonly string[]): Promise<void> {
+  const deadline = AbortSignal.timeout(abandonMs);
+  const abandoned = keys.map((key) => store.abandon(key, deadline).catch(() => {}));
+  await Promise.all(abandoned);
+}
+
+/** What a transfer can come to that another one cannot mend. */
+const lasting: readonly ErrorCode[] = [
+  'output_missing',
+  'media_too_large',
+  'invalid_request',
+  'execution_failed',
+  'target_refused',
+];
+/** What an operator of the store, or of the client's own, mends in a while. */
+const storeCodes: readonly ErrorCode[] = ['storage_failed', 'target_failed'];
+
 function patienceMs(error: unknown): number {
-  if (!(error instanceof GatewayError) || error.code === 'output_missing') return 0;
-  return error.code === 'storage_failed' ? storePatienceMs : backendPatienceMs;
+  if (!(error instanceof GatewayError) || lasting.includes(error.code)) return 0;
+  return storeCodes.includes(error.code) ? storePatienceMs : backendPatienceMs;
 }
 
 async function transferOnce(
-  { store, probe, spool }: OutputParts,
-  { claim, client, input, size: plan, report, signal }: OutputTransfer,
+  parts: OutputParts,
+  { claim, client, input, size: plan, onStoring, report, signal }: OutputTransfer,
   result: ResultFile,
   isMain: boolean,
 ): Promise<TaskOutput> {
-  const { file } = result;
-  const key = objectKey(claim, result, isMain);
-  const format = formatOfName(file.filename);
+  const { store } = parts;
+  const made = await openSource(client, result.file, signal);
+  const wanted = {
+    owner: claim.attempt.id,
+    delivery: claim.task.delivery,
+    size: isMain && plan.by === 'gateway' ? plan.size : null,
+  };
+  const formed = await formOutput(parts, made, wanted, signal);
+  const { source, info: output } = formed;
+  const named = formatOfName(result.file.filename);
+  const format = formed.format ?? named;
   const contentType = format ? contentTypeOf(format) : 'application/octet-stream';
-  const made = await openSource(client, file, signal);
-  const source =
-    isMain && plan.by === 'gateway'
-      ? await resized(made, plan.size, spool.file(claim.attempt.id, 'resized'), signal)
-      : made;
-  const output = await describe(probe, source, signal);
-  const { size, sha256 } = await store.put(key, source, {
+  const key = objectKey(claim, result, isMain, format === named ? null : format);
+  // It is made while the result is stored.
+  const thumbnail = formed.thumbnail(AbortSignal.any([signal, AbortSignal.timeout(thumbnailMs)]));
+  thumbnail.catch(() => {});
+  const putUrl = isMain ? claim.task.delivery.putUrl : null;
+  const target = putUrl ? parts.targetAt(putUrl) : store;
+  onStoring(key);
+  const { size, sha256 } = await target.put(key, source, {
     contentType,
     onProgress: (stored) => report(transferProgress(stored, source.size)),
+    // A gateway that takes the attempt over goes on with the parts that are there.
+    resumes: true,
     signal,
   });
-  return { name: result.output.name, key, size, sha256, contentType, input, output };
+  const thumbnailKey = await storeThumbnail(store, key, thumbnail, onStoring, signal);
+  const delivered = putUrl ? { deliveredTo: withoutQuery(putUrl) } : {};
+  const { name } = result.output;
+  return { name, key, ...delivered, thumbnailKey, size, sha256, contentType, input, output };
+}
+
+/** A result without a thumbnail is better than none: `null` where it cannot be had, or not soon. */
+async function storeThumbnail(
+  store: ObjectStore,
+  objectKey: string,
+  thumbnail: ReturnType<FormedOutput['thumbnail']>,
+  onStoring: (key: string) => void,
+  signal: AbortSignal,
+): Promise<string | null> {
+  try {
+    const bytes = await thumbnail;
+    if (!bytes) return null;
+    const key = `${objectKey}.thumb.webp`;
+    onStoring(key);
+    const source: ByteSource = {
+      size: bytes.length,
+      open: async (range) =>
+        Readable.from([range ? bytes.subarray(range.start, range.end + 1) : bytes]),
+    };
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(thumbnailMs)]);
+    await store.put(key, source, { contentType: contentTypeOf('webp'), signal: deadline });
+    return key;
+  } catch {
+    signal.throwIfAborted();
+    return null;
+  }
 }
 
 async function openSource(
@@ -134,48 +203,16 @@ async function openSource(
   return { size, open: (range, signal) => client.openOutput(file, range, signal) };
 }
 
-/** The picture in the size that the graph could not give it. */
-async function resized(
-  made: ByteSource,
-  size: Size,
-  { path, onBytes }: SpoolFile,
-  signal: AbortSignal,
-): Promise<ByteSource> {
-  await resizeImage(await made.open(null, signal), size, path, signal);
-  const { size: bytes } = await stat(path);
-  onBytes(bytes);
-  return { size: bytes, open: async (range) => createReadStream(path, range ?? {}) };
-}
-
-/** What the result is, from its own header; `null` where that cannot be told. */
-async function describe(
-  probe: MediaProbe,
-  source: ByteSource,
-  signal: AbortSignal,
-): Promise<MediaInfo | null> {
-  const reader: RangeReader = {
-    size: source.size,
-    async read(start, endExclusive, signal) {
-      const stream = await source.open({ start, end: endExclusive - 1 }, signal);
-      return Buffer.concat(await stream.toArray());
-    },
-  };
-  try {
-    return await probe.probe(reader, signal);
-  } catch {
-    signal.throwIfAborted();
-    return null;
-  }
-}
-
 /**
  * The object's name says which task it is of and what it was made from. A later attempt has a name
- * of its own, so that a gateway which slept cannot overwrite what its successor stored.
+ * of its own, so that a gateway which slept cannot overwrite what its successor stored. `format`: what
+ * it is where the file's name says something else.
  */
 function objectKey(
   { task, attempt }: Claim,
   { output, index, file: { filename } }: ResultFile,
   isMain: boolean,
+  format: MediaFormat | null,
 ): string {
   const path = URL.parse(task.sources[0]?.url ?? '')?.pathname ?? '';
   const name = decodeURIComponentSafely(path.slice(path.lastIndexOf('/') + 1));
@@ -185,10 +222,17 @@ function objectKey(
       .replace(/[^\p{L}\p{N}._-]+/gu, '_')
       .replace(/^\.+/, '')
       .slice(0, 80) || 'result';
-  const extension = filename.slice(filename.lastIndexOf('.') + 1).replace(/[^A-Za-z0-9]/g, '');
+  const own = filename.slice(filename.lastIndexOf('.') + 1).replace(/[^A-Za-z0-9]/g, '');
+  const extension = format ?? own;
   const which = isMain ? '' : `-${output.name}${index > 0 ? `-${index + 1}` : ''}`;
   const again = attempt.number > 1 ? `-${attempt.number}` : '';
   return `${task.id.replaceAll('-', '')}/${stem}${which}${again}.${extension}`;
+}
+
+/** Whoever has the query of a presigned address may write there. */
+function withoutQuery(url: string): string {
+  const { origin, pathname } = new URL(url);
+  return origin + pathname;
 }
 
 function decodeURIComponentSafely(text: string): string {

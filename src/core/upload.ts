@@ -1,0 +1,24 @@
+/** Files that clients send us instead of an address. As sources they have addresses of our own. */
+
+const scheme = 'upload:';
+
+/** The address under which a task names the upload. */
+export function uploadUrl(id: string): string {
+  return `${scheme}${id}`;
+}
+
+/** Whether the address is meant to name an upload, well-formed or not. */
+export function isUploadUrl(url: string): boolean {
+  return url.toLowerCase().startsWith(scheme);
+}
+
+/** The id of the upload that the address names; `null` for any other address. */
+export function uploadIdOf(url: string): string | null {
+  const id = isUploadUrl(url) ? url.slice(scheme.length).toLowerCase() : '';
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id) ? id : null;
+}
+
+/** Where the object store keeps it. */
+export function uploadKey(id: string): string {
+  return `uploads/${id}`;
+}

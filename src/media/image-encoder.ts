@@ -1,0 +1,153 @@
+import { rm } from 'node:fs/promises';
+import PQueue from 'p-queue';
+import sharp, { type Metadata, type Sharp } from 'sharp';
+import type { EncodedFormat } from '../core/delivery.ts';
+import { GatewayError } from '../core/errors.ts';
+import { type ImageFormat, imageFormats } from '../core/media.ts';
+import type { Size } from '../core/size-plan.ts';
+import { orAborted } from './or-aborted.ts';
+
+/** What becomes of a picture. */
+export interface Encoding {
+  /** Pixels; `null` keeps its size. */
+  readonly size: Size | null;
+  /** `null` keeps its format. */
+  readonly format: EncodedFormat | null;
+  /** 1 to 100; `null` as the encoder does it. */
+  readonly quality: number | null;
+  readonly keepsMetadata: boolean;
+}
+
+/** What the formats can hold, pixels a side. */
+const longestSide: Partial<Record<ImageFormat, number>> = {
+  jpg: 65_535,
+  webp: 16_383,
+  avif: 16_384,
+};
+/** What ComfyUI's nodes call these texts in EXIF. */
+const exifTags: Readonly<Record<string, string>> = { prompt: 'Model', workflow: 'Make' };
+/** libexif writes 64 KB at most, with what else is in there. */
+const mostExifBytes = 60_000;
+
+const thumbnailSide = 320;
+/** A larger picture takes seconds to read, and its task would wait for them. */
+const maxThumbnailPixels = 100_000_000;
+const thumbnailSeconds = 3;
+
+/**
+ * Encodes pictures outside the event loop: a bounded number at once, because each holds one of the few
+ * threads with which files are read and written, too.
+ */
+export class ImageEncoder {
+  readonly #queue: PQueue;
+
+  constructor(concurrency: number) {
+    this.#queue = new PQueue({ concurrency });
+  }
+
+  /**
+   * Writes the picture in `path` to `target` as is wanted, upright, its colour profile kept. An
+   * animation keeps its frames, and its format unless it is to be WebP.
+   *
+   * @throws GatewayError `media_too_large` for more pixels a side than the format can hold;
+   *   `execution_failed` for bytes that are no picture; the signal's reason.
+   */
+  async encode(
+    path: string,
+    target: string,
+    encoding: Encoding,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const work = this.#queue.add(() => encode(path, target, encoding), { signal });
+    try {
+      await orAborted(work, signal);
+    } catch (error) {
+      // It goes on meanwhile, and what it leaves is nobody's.
+      if (signal.aborted) void work.catch(() => {}).then(() => rm(target, { force: true }));
+      signal.throwIfAborted();
+      throw error instanceof GatewayError ? error : unreadable(error);
+    }
+  }
+
+  /** A small WebP of the picture, upright and in sRGB; `null` of one that is too large or damaged. */
+  async thumbnail(path: string, signal: AbortSignal): Promise<Buffer | null> {
+    const work = this.#queue.add(() => thumbnail(path), { signal });
+    return await orAborted(work, signal).catch(() => {
+      signal.throwIfAborted();
+      return null;
+    });
+  }
+}
+
+async function encode(path: string, target: string, encoding: Encoding): Promise<void> {
+  const metadata = await sharp(path, { limitInputPixels: false }).metadata();
+  const own = formatOf(metadata);
+  const isAnimated = (metadata.pages ?? 1) > 1 && own !== 'tiff';
+  const format = isAnimated && encoding.format !== 'webp' ? own : (encoding.format ?? own);
+  const { size, quality, keepsMetadata } = encoding;
+  refuseTooLarge(size ?? metadata, format);
+
+  const image = sharp(path, {
+    failOn: 'error',
+    limitInputPixels: false,
+    sequentialRead: true,
+    animated: isAnimated,
+  }).autoOrient();
+  if (size) image.resize(size.width, size.height, { fit: 'fill', kernel: 'lanczos3' });
+  if (keepsMetadata) keepMetadata(image, metadata, format);
+  else image.keepIccProfile();
+  // A JPEG has no transparency, and black behind it would be a surprise.
+  if (format === 'jpg') image.flatten({ background: 'white' });
+  if (format === 'png' && metadata.depth === 'ushort') {
+    image.toColourspace(metadata.channels < 3 ? 'grey16' : 'rgb16');
+  }
+  image.toFormat(format === 'jpg' ? 'jpeg' : format, quality === null ? {} : { quality });
+  await image.toFile(target);
+}
+
+async function thumbnail(path: string): Promise<Buffer> {
+  return await sharp(path, { limitInputPixels: maxThumbnailPixels, sequentialRead: true })
+    .autoOrient()
+    .resize(thumbnailSide, thumbnailSide, { fit: 'inside', withoutEnlargement: true })
+    .webp({ quality: 75 })
+    .timeout({ seconds: thumbnailSeconds })
+    .toBuffer();
+}
+
+function formatOf({ format }: Metadata): ImageFormat {
+  if (format === 'jpeg') return 'jpg';
+  if (format === 'heif') return 'avif';
+  if ((imageFormats as readonly string[]).includes(format)) return format as ImageFormat;
+  throw new Error(`No picture is written as ${format}`);
+}
+
+/**
+ * What a PNG says in texts, the other formats say in EXIF, where ComfyUI's own nodes write it, too.
+ */
+function keepMetadata(image: Sharp, { comments = [] }: Metadata, format: ImageFormat): void {
+  image.keepMetadata();
+  if (format === 'png') return;
+  const tags: Record<string, string> = {};
+  let bytes = 0;
+  for (const { keyword, text } of comments) {
+    const tag = exifTags[keyword];
+    bytes += Buffer.byteLength(text);
+    if (tag && bytes <= mostExifBytes) tags[tag] = `${keyword}:${text}`;
+  }
+  if (Object.keys(tags).length > 0) image.withExifMerge({ IFD0: tags });
+}
+
+/** Also of a picture that lies on its side: both sides have the same limit. */
+function refuseTooLarge({ width, height }: Size, format: ImageFormat): void {
+  const most = longestSide[format];
+  if (most === undefined || Math.max(width, height) <= most) return;
+  throw new GatewayError(
+    'media_too_large',
+    `The result measures ${width}x${height} pixels; ${format} takes ${most} a side at most`,
+  );
+}
+
+function unreadable(cause: unknown): GatewayError {
+  const message = 'The result of the workflow is no picture that can be encoded';
+  return new GatewayError('execution_failed', message, { cause });
+}

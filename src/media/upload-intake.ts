@@ -1,0 +1,73 @@
+import { randomUUID } from 'node:crypto';
+import type { Readable } from 'node:stream';
+import { GatewayError } from '../core/errors.ts';
+import { contentTypeOf } from '../core/media.ts';
+import { unsupported } from './probe.ts';
+import { SourceFile, type SourceLimits } from './source-file.ts';
+import type { Spool } from './spool.ts';
+
+/** A file that a client sent, as long as it lies in the spool. */
+export interface ReceivedFile extends AsyncDisposable {
+  readonly path: string;
+  readonly bytes: number;
+  /** By what its first bytes say it is. */
+  readonly contentType: string;
+}
+
+/** A client waits for that: when the spool has no room by then, it is told so. */
+const roomMs = 5_000;
+
+/** Brings what clients send onto our disk, in constant memory, and nothing that is no picture or clip. */
+export class UploadIntake {
+  readonly #spool: Spool;
+  readonly #limits: SourceLimits;
+
+  constructor(spool: Spool, limits: SourceLimits) {
+    this.#spool = spool;
+    this.#limits = limits;
+  }
+
+  /**
+   * Takes the body to its end. Nothing is left of it after a failure.
+   *
+   * @throws GatewayError `media_unsupported` as soon as its first bytes tell, `source_too_large`,
+   *   `source_empty`, `spool_full`; whatever the body breaks off with; the signal's reason.
+   */
+  async receive(body: Readable, signal: AbortSignal): Promise<ReceivedFile> {
+    const owner = randomUUID();
+    await using parts = new AsyncDisposableStack();
+    parts.defer(() => this.#spool.clear(owner));
+    await this.#room(owner, signal);
+    const { path, onBytes } = this.#spool.file(owner, 'upload');
+    await using file = await SourceFile.create(path, {
+      limits: this.#limits,
+      onProgress: onBytes,
+    });
+    for await (const chunk of body) {
+      signal.throwIfAborted();
+      await file.write(chunk, null);
+      if (file.isKnown && !file.format) throw unsupported();
+    }
+    const { bytes } = await file.finish();
+    if (!file.format) throw unsupported();
+    const kept = parts.move();
+    return {
+      path,
+      bytes,
+      contentType: contentTypeOf(file.format),
+      [Symbol.asyncDispose]: () => kept.disposeAsync(),
+    };
+  }
+
+  async #room(owner: string, signal: AbortSignal): Promise<void> {
+    const deadline = AbortSignal.timeout(roomMs);
+    try {
+      await this.#spool.room(owner, AbortSignal.any([signal, deadline]));
+    } catch (error) {
+      signal.throwIfAborted();
+      throw new GatewayError('spool_full', 'The gateway has no room for the file at the moment', {
+        cause: error,
+      });
+    }
+  }
+}

@@ -1,0 +1,207 @@
+import { createReadStream, createWriteStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
+import type { Delivery } from '../core/delivery.ts';
+import { GatewayError } from '../core/errors.ts';
+import { type ImageFormat, type MediaFormat, type MediaInfo, mediaKindOf } from '../core/media.ts';
+import { unlimited } from '../core/media-limits.ts';
+import { isSameSize, type Size } from '../core/picture-size.ts';
+import { isAnimation } from '../media/animation.ts';
+import type { Encoding, ImageEncoder } from '../media/image-encoder.ts';
+import { findMetadata } from '../media/metadata/find-metadata.ts';
+import type { MediaProbe, RangeReader } from '../media/probe.ts';
+import { sniffBuffer, sniffBytes } from '../media/sniff.ts';
+import type { Spool, SpoolFile } from '../media/spool.ts';
+import type { ByteSource } from '../storage/object-store.ts';
+import { editedSource } from './edited-source.ts';
+
+export interface FormParts {
+  readonly probe: MediaProbe;
+  readonly encoder: ImageEncoder;
+  readonly spool: Spool;
+  /** Whether small pictures are made of pictures. */
+  readonly thumbnails: boolean;
+}
+
+export interface WantedForm {
+  /** For whom files are spooled. */
+  readonly owner: string;
+  readonly delivery: Delivery;
+  /** The size that the graph could not give it; `null` keeps its own. */
+  readonly size: Size | null;
+}
+
+/** A result as it is handed over. */
+export interface FormedOutput {
+  readonly source: ByteSource;
+  /** `null` for something else than pictures and videos. */
+  readonly format: MediaFormat | null;
+  /** What its own header says; `null` where that cannot be told. */
+  readonly info: MediaInfo | null;
+  /** Makes a small WebP of it; `null` where none is to be had. */
+  readonly thumbnail: (signal: AbortSignal) => Promise<Buffer | null>;
+}
+
+type Shaped = Pick<FormedOutput, 'source' | 'thumbnail'>;
+
+/**
+ * Brings a result into the form that was asked for. Pictures are fetched to our disk, once, unless
+ * nothing is to be done with them; of a video only the headers are read before it is stored.
+ *
+ * @throws GatewayError as `ImageEncoder.encode`; `invalid_request` for a size that an animation cannot
+ *   have; `output_truncated`, `spool_full`; whatever `made.open` throws.
+ */
+export async function formOutput(
+  parts: FormParts,
+  made: ByteSource,
+  wanted: WantedForm,
+  signal: AbortSignal,
+): Promise<FormedOutput> {
+  const head = await readerOf(made).read(0, Math.min(made.size, sniffBytes), signal);
+  const format = await sniffBuffer(head);
+  const isImage = format !== null && mediaKindOf(format) === 'image';
+  const shaped = isImage
+    ? await shapeImage(parts, made, format as ImageFormat, wanted, signal)
+    : { source: await withoutMetadata(made, format, wanted, signal), thumbnail: async () => null };
+  const info = await describe(parts.probe, shaped.source, signal);
+  return { ...shaped, format: info?.format ?? format, info };
+}
+
+async function shapeImage(
+  { probe, encoder, spool, thumbnails }: FormParts,
+  made: ByteSource,
+  format: ImageFormat,
+  wanted: WantedForm,
+  signal: AbortSignal,
+): Promise<Shaped> {
+  const { owner, delivery, size } = wanted;
+  const isKept = delivery.keepsMetadata && delivery.format === null && size === null;
+  if (isKept && !thumbnails) return { source: made, thumbnail: async () => null };
+
+  const { path, onBytes } = spool.file(owner, 'made');
+  await fetchTo({ path, onBytes }, made, signal);
+  const local = fileSource(path, made.size);
+  const thumbnail = async (signal: AbortSignal) =>
+    thumbnails ? await encoder.thumbnail(path, signal) : null;
+
+  const picture = { path, reader: readerOf(local), format };
+  const isAnimated = await isAnimation(picture, signal);
+  const info = size && (await describe(probe, local, signal));
+  const encoding = {
+    ...encodingOf(format, delivery, isAnimated),
+    size: size && info && isSameSize(size, info) ? null : size,
+  };
+  if (encoding.format === null && encoding.size === null) {
+    return { source: await withoutMetadata(local, format, wanted, signal), thumbnail };
+  }
+  if (isAnimated && format === 'png') {
+    throw new GatewayError(
+      'invalid_request',
+      'The result is an animated PNG, whose size cannot be changed; leave the size out',
+    );
+  }
+  const formed = spool.file(owner, 'formed');
+  await encoder.encode(path, formed.path, encoding, signal);
+  const { size: bytes } = await stat(formed.path);
+  formed.onBytes(bytes);
+  return { source: fileSource(formed.path, bytes), thumbnail };
+}
+
+/**
+ * An animation that the format cannot hold stays what it is, and so does what has the format already:
+ * it would only lose by being encoded again.
+ */
+function encodingOf(
+  own: ImageFormat,
+  { format: wanted, quality, keepsMetadata }: Delivery,
+  isAnimated: boolean,
+): Omit<Encoding, 'size'> {
+  const canHold = !isAnimated || (wanted === 'webp' && own === 'gif');
+  const isNew = wanted !== null && canHold && (wanted !== own || quality !== null);
+  const format = isNew ? wanted : null;
+  return { format, quality: isNew || wanted === own ? quality : null, keepsMetadata };
+}
+
+/** A file whose structure we cannot follow holds what it holds. */
+async function withoutMetadata(
+  source: ByteSource,
+  format: MediaFormat | null,
+  { delivery }: WantedForm,
+  signal: AbortSignal,
+): Promise<ByteSource> {
+  if (delivery.keepsMetadata || format === null) return source;
+  try {
+    return editedSource(source, await findMetadata(readerOf(source), format, signal));
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof GatewayError) throw error;
+    return source;
+  }
+}
+
+async function fetchTo(
+  { path, onBytes }: SpoolFile,
+  source: ByteSource,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await pipeline(await source.open(null, signal), createWriteStream(path), { signal });
+  } catch (error) {
+    if (isFull(error)) throw noRoom(error);
+    broke(signal)(error);
+  }
+  const { size } = await stat(path);
+  onBytes(size);
+  if (size !== source.size) throw brokeOff();
+}
+
+function fileSource(path: string, size: number): ByteSource {
+  return { size, open: async (range) => createReadStream(path, range ?? {}) };
+}
+
+function readerOf(source: ByteSource): RangeReader {
+  return {
+    size: source.size,
+    async read(start, endExclusive, signal) {
+      if (endExclusive <= start) return new Uint8Array(0);
+      const stream = await source.open({ start, end: endExclusive - 1 }, signal);
+      return Buffer.concat(await stream.toArray({ signal }).catch(broke(signal)));
+    },
+  };
+}
+
+/** What the result is, from its own header. */
+async function describe(
+  probe: MediaProbe,
+  source: ByteSource,
+  signal: AbortSignal,
+): Promise<MediaInfo | null> {
+  try {
+    return await probe.probe(readerOf(source), signal, unlimited);
+  } catch {
+    signal.throwIfAborted();
+    return null;
+  }
+}
+
+function isFull(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : null;
+  return code === 'ENOSPC' || code === 'EDQUOT';
+}
+
+function noRoom(cause: unknown): GatewayError {
+  const message = 'The gateway has no room for the result at the moment';
+  return new GatewayError('spool_full', message, { cause });
+}
+
+/** Reading broke off. */
+function broke(signal: AbortSignal): (error: unknown) => never {
+  return (error) => {
+    signal.throwIfAborted();
+    throw error instanceof GatewayError ? error : brokeOff(error);
+  };
+}
+
+function brokeOff(cause?: unknown): GatewayError {
+  return new GatewayError('output_truncated', 'The output broke off before its end', { cause });
+}

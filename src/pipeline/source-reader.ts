@@ -1,0 +1,112 @@
+import { rm } from 'node:fs/promises';
+import { GatewayError } from '../core/errors.ts';
+import { uploadIdOf, uploadKey } from '../core/upload.ts';
+import type { FetchOptions, SourceFetcher } from '../media/fetch-source.ts';
+import { interrupted, sourceTimeout } from '../media/source-errors.ts';
+import { type FetchedSource, SourceFile, type SourceLimits } from '../media/source-file.ts';
+import type { ByteRange, ObjectStore, OpenObject } from '../storage/object-store.ts';
+
+export interface SourceReaderParts {
+  readonly fetcher: SourceFetcher;
+  /** Where uploads are. */
+  readonly store: Pick<ObjectStore, 'open'>;
+  /** What else may be read by our own credentials. */
+  readonly ownSources: Pick<ObjectStore, 'open' | 'keyOf'>;
+  readonly limits: SourceLimits;
+  /** Refuses what the fetcher could never fetch. */
+  readonly validateUrl: (url: string, field: string) => void;
+}
+
+const totalMs = 3_600_000;
+const maxResumes = 3;
+
+/**
+ * Brings sources onto our disk: those of the internet by the fetcher, those that lie in our own object
+ * store straight from there. Our own credentials open them, and no request of ours goes to ourselves.
+ */
+export class SourceReader {
+  readonly #parts: SourceReaderParts;
+
+  constructor(parts: SourceReaderParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Refuses, at the door, an address that could never be read.
+   *
+   * @throws GatewayError `source_invalid`, `source_refused`.
+   */
+  check(url: string, field: string): void {
+    if (this.#parts.ownSources.keyOf(url) !== null) return;
+    if (/^(oss|s3):/i.test(url)) {
+      throw new GatewayError(
+        'source_refused',
+        'The gateway reads no bucket but its own; give an https:// address, signed where it has to be',
+        { field },
+      );
+    }
+    this.#parts.validateUrl(url, field);
+  }
+
+  /**
+   * Brings the source into a new file, which is gone after a failure.
+   *
+   * @throws GatewayError with a `source_…` code, or `storage_failed`; the signal's reason.
+   */
+  async fetch(url: string, path: string, options: FetchOptions): Promise<FetchedSource> {
+    const open = this.#stored(url);
+    if (!open) return await this.#parts.fetcher.fetch(url, path, options);
+    const deadline = AbortSignal.timeout(totalMs);
+    const { limits } = this.#parts;
+    await using file = await SourceFile.create(path, { limits, onProgress: options.onProgress });
+    try {
+      await copy(open, file, AbortSignal.any([options.signal, deadline]));
+      return await file.finish();
+    } catch (error) {
+      await rm(path, { force: true });
+      options.signal.throwIfAborted();
+      throw deadline.aborted ? sourceTimeout(error) : error;
+    }
+  }
+
+  /** How a source is opened that lies in our own store; `null` for any other. */
+  #stored(url: string): OpenStored | null {
+    const { store, ownSources } = this.#parts;
+    const upload = uploadIdOf(url);
+    if (upload !== null) return (range, signal) => store.open(uploadKey(upload), range, signal);
+    const key = ownSources.keyOf(url);
+    return key === null ? null : (range, signal) => ownSources.open(key, range, signal);
+  }
+}
+
+type OpenStored = (range: ByteRange | null, signal: AbortSignal) => Promise<OpenObject | null>;
+
+/** Takes up a transfer that broke, as long as it is of the same object. */
+async function copy(open: OpenStored, file: SourceFile, signal: AbortSignal): Promise<void> {
+  let first: OpenObject | null = null;
+  for (let resumes = 0; ; resumes += 1) {
+    // It broke behind its last byte.
+    if (first && file.bytes === first.size) return;
+    const range: ByteRange | null = first && { start: file.bytes, end: first.size - 1 };
+    const found = await open(range, signal);
+    if (!found) throw gone();
+    first ??= found;
+    try {
+      if (found.etag !== first.etag) throw interrupted();
+      file.admit(found.size);
+      for await (const chunk of found.body) await file.write(chunk, found.size);
+      if (file.bytes !== first.size) throw interrupted();
+      return;
+    } catch (error) {
+      found.body.on('error', () => {}).destroy();
+      const failure = error instanceof GatewayError ? error : interrupted(error);
+      const isBroken = failure.code === 'source_interrupted' && found.etag === first.etag;
+      if (signal.aborted || !isBroken || resumes === maxResumes) throw failure;
+    }
+  }
+}
+
+function gone(): GatewayError {
+  const message = 'The source is not in the object store, or not any more';
+  return new GatewayError('source_not_found', message);
+}
