@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { availableParallelism } from 'node:os';
 import { createAdaptorServer } from '@hono/node-server';
 import PQueue from 'p-queue';
 import packageJson from '../package.json' with { type: 'json' };
@@ -13,28 +14,38 @@ import { lockFile } from './db/file-lock.ts';
 import { Notices } from './db/notices.ts';
 import { createApp } from './http/app.ts';
 import { SourceFetcher } from './media/fetch-source.ts';
+import { createGuardedAgent } from './media/guarded-agent.ts';
+import { ImageEncoder } from './media/image-encoder.ts';
 import { MediaProbe } from './media/probe.ts';
 import { validateSourceUrl } from './media/source-url.ts';
 import { Spool } from './media/spool.ts';
+import { validateTargetUrl } from './media/target-url.ts';
+import { UploadIntake } from './media/upload-intake.ts';
 import { Dispatcher } from './pipeline/dispatcher.ts';
 import { Recovery } from './pipeline/recovery.ts';
 import { RunningAttempts } from './pipeline/running-attempts.ts';
+import { SourceReader } from './pipeline/source-reader.ts';
 import { BackendStore } from './pool/backend-store.ts';
 import { LeaseClock } from './pool/lease-clock.ts';
 import { Membership } from './pool/membership.ts';
 import { Pool } from './pool/pool.ts';
 import { PoolService } from './pool/pool-service.ts';
+import { BucketSources } from './storage/bucket-sources.ts';
 import { DiskStore } from './storage/disk-store.ts';
 import type { ObjectStore } from './storage/object-store.ts';
-import { OssStore } from './storage/oss-store.ts';
+import { PutTarget } from './storage/put-target.ts';
 import { AttemptStore } from './tasks/attempt-store.ts';
 import { ClaimStore } from './tasks/claim-store.ts';
 import { QueueStats } from './tasks/queue-stats.ts';
 import { TaskService } from './tasks/task-service.ts';
 import { TaskStore } from './tasks/task-store.ts';
+import { UploadService } from './tasks/upload-service.ts';
+import { UploadStore } from './tasks/upload-store.ts';
+import { UploadSweep } from './tasks/upload-sweep.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { PoolLog } from './telemetry/pool-log.ts';
 import { TaskLog } from './telemetry/task-log.ts';
+import { UploadLog } from './telemetry/upload-log.ts';
 import { WorkflowFolder } from './workflows/folder.ts';
 import { WorkflowRegistry } from './workflows/registry.ts';
 import { VersionStore } from './workflows/version-store.ts';
@@ -43,7 +54,10 @@ import { WorkflowService } from './workflows/workflow-service.ts';
 
 /** How long a claim on a task and a lease of a backend hold without being renewed. */
 const leaseMs = 12_000;
-const serverLimits = { requestTimeout: 300_000, headersTimeout: 30_000 };
+/** A file may take long to come; smaller bodies have a limit of their own. */
+const serverLimits = { requestTimeout: 6 * 3_600_000, headersTimeout: 30_000 };
+/** The whole exchange has a deadline of its own, by the size of the result. */
+const targetDeadlines = { connectMs: 10_000, headersMs: 0, idleMs: 60_000 };
 /** After that, requests that are still being answered are cut. */
 const closeMs = 5_000;
 
@@ -84,12 +98,45 @@ export class Gateway implements AsyncDisposable {
     if (database.engine === 'pglite') await Promise.all([claims, backends].map(expireOthers));
 
     let url = '';
-    const { store, objects } = await openStore(config, folders.objects, () => url, parts);
+    const { store, ownSources, objects } = await openStore(
+      config,
+      folders.objects,
+      () => url,
+      parts,
+    );
+    const sourceLimits = {
+      maxBytes: config.maxSourceBytes,
+      maxImageBytes: config.maxImageBytes,
+      maxVideoBytes: config.maxVideoBytes,
+    };
     const spool = parts.use(await Spool.open(folders.spool, lockFile, config.transfers.spoolBytes));
     const fetcher = parts.use(
-      new SourceFetcher({ allow: config.sourceAllow, maxBytes: config.maxSourceBytes }),
+      new SourceFetcher({
+        allow: config.sourceAllow,
+        userAgent: config.sourceUserAgent,
+        ...sourceLimits,
+      }),
     );
-    const probe = new MediaProbe();
+    const sourceReader = new SourceReader({
+      fetcher,
+      store,
+      ownSources,
+      limits: sourceLimits,
+      validateUrl: (source, field) => validateSourceUrl(source, config.sourceAllow, field),
+    });
+    const uploads = new UploadService({
+      uploads: new UploadStore(database.orm),
+      store,
+      intake: new UploadIntake(spool, sourceLimits),
+      maxBytes: config.maxSourceBytes,
+      log: new UploadLog(logger),
+    });
+    const targetAgent = parts.adopt(
+      createGuardedAgent({ allow: config.targetAllow, ...targetDeadlines }),
+      (agent) => agent.destroy(),
+    );
+    const probe = new MediaProbe({ limits: config.limits });
+    const encoder = new ImageEncoder(encodingsAtOnce());
 
     const notices = new Notices();
     const lease = new LeaseClock(leaseMs);
@@ -116,10 +163,14 @@ export class Gateway implements AsyncDisposable {
     const poolService = new PoolService({ store: backends, pool, membership, workflows });
     const running = new RunningAttempts({
       workflows,
-      fetcher,
+      sourceReader,
+      uploadService: uploads,
       probe,
+      encoder,
+      thumbnails: config.thumbnails,
       spool,
       store,
+      targetAt: (target) => new PutTarget(target, targetAgent),
       stats,
       lease,
       attempts,
@@ -159,7 +210,9 @@ export class Gateway implements AsyncDisposable {
       pool: poolService,
       notices,
       timeouts: config.timeouts,
-      checkSource: (source, field) => validateSourceUrl(source, config.sourceAllow, field),
+      checkSource: (source, field) => sourceReader.check(source, field),
+      checkTarget: (target) => validateTargetUrl(target, config.targetAllow),
+      uploads,
       queueWhenUnavailable: config.queueWhenUnavailable,
       log,
     });
@@ -175,7 +228,9 @@ export class Gateway implements AsyncDisposable {
       workflows: workflowService,
       registry: workflows,
       pool: poolService,
+      uploads,
       objects,
+      baseUrl: () => config.publicUrl ?? url,
       apiKeys: config.apiKeys,
       version: packageJson.version,
       logger,
@@ -194,6 +249,7 @@ export class Gateway implements AsyncDisposable {
     await recovery.sweep();
     recovery.start();
     dispatcher.start();
+    parts.use(new UploadSweep(uploads)).start();
     // The last to start and the first to stop: nobody is answered by half a gateway.
     const server = createAdaptorServer({ fetch: app.fetch, serverOptions: serverLimits }) as Server;
     url = await listen(server, config.host, config.port);
@@ -208,8 +264,21 @@ export class Gateway implements AsyncDisposable {
   }
 }
 
+/** Each takes one of the four threads that files are read and written with, too. */
+function encodingsAtOnce(): number {
+  return Math.min(availableParallelism(), 3);
+}
+
 async function expireOthers(store: { expireOthers(): Promise<void> }): Promise<void> {
   await store.expireOthers();
+}
+
+interface Stores {
+  readonly store: ObjectStore;
+  /** What of it may be a source. */
+  readonly ownSources: Pick<ObjectStore, 'open' | 'keyOf'>;
+  /** What is served by us. */
+  readonly objects: DiskStore | null;
 }
 
 async function openStore(
@@ -217,10 +286,42 @@ async function openStore(
   root: string,
   ownUrl: () => string,
   parts: AsyncDisposableStack,
-): Promise<{ store: ObjectStore; objects: DiskStore | null }> {
-  if (storage.driver === 'oss') return { store: parts.use(new OssStore(storage)), objects: null };
+): Promise<Stores> {
+  // Each client takes a tenth of a second to load and some memory, which the others do not owe.
+  if (storage.driver === 'oss') {
+    const { openOssStore } = await import('./storage/oss-store.ts');
+    const { publicUrlOf } = await import('./storage/oss-client.ts');
+    return {
+      store: parts.use(openOssStore(storage)),
+      ownSources: new BucketSources(parts.use(openOssStore({ ...storage, prefix: '' })), {
+        scheme: 'oss',
+        bucket: storage.bucket,
+        urls: urlsOf(publicUrlOf(storage), storage),
+      }),
+      objects: null,
+    };
+  }
+  if (storage.driver === 's3') {
+    const { S3Store } = await import('./storage/s3-store.ts');
+    const { publicUrlOf } = await import('./storage/s3-bucket.ts');
+    return {
+      store: parts.use(new S3Store(storage)),
+      ownSources: new BucketSources(parts.use(new S3Store({ ...storage, prefix: '' })), {
+        scheme: 's3',
+        bucket: storage.bucket,
+        urls: urlsOf(publicUrlOf(storage), storage),
+      }),
+      objects: null,
+    };
+  }
   const disk = await DiskStore.open({ root, baseUrl: () => publicUrl ?? ownUrl() });
-  return { store: disk, objects: disk };
+  return { store: disk, ownSources: disk, objects: disk };
+}
+
+/** Where clients may take the objects of a bucket to be, also from inside of Aliyun's network. */
+function urlsOf(bucketUrl: string, { publicUrl }: { publicUrl: string | null }): string[] {
+  const internalUrl = bucketUrl.replace(/(?<!-internal)\.aliyuncs\.com$/, '-internal.aliyuncs.com');
+  return [bucketUrl, internalUrl, ...(publicUrl ? [publicUrl] : [])];
 }
 
 async function listen(server: Server, host: string, port: number): Promise<string> {

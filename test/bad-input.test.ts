@@ -83,6 +83,23 @@ describe('bad input', () => {
     ['dimension 0', { url, output_dims: [0, 5] }, 'invalid_request', 'output_dims.0'],
     ['half a pixel', { url, output_dims: [10, 5.5] }, 'invalid_request', 'output_dims.1'],
     ['a side of 20000', { url, output_dims: [20_000, 5] }, 'invalid_request', 'output_dims.0'],
+    ['a format that is none', { url, format: 'bmp' }, 'invalid_request', 'format'],
+    ['a format for a video', { url, type: 'video', format: 'webp' }, 'invalid_request', 'format'],
+    ['a quality of 0', { url, format: 'jpg', quality: 0 }, 'invalid_request', 'quality'],
+    ['half a quality', { url, format: 'jpg', quality: 80.5 }, 'invalid_request', 'quality'],
+    [
+      'a quality of PNG',
+      { url, type: 'image', format: 'png', quality: 80 },
+      'invalid_request',
+      'quality',
+    ],
+    ['a quality of nothing', { url, type: 'image', quality: 80 }, 'invalid_request', 'quality'],
+    [
+      'a wish that is no boolean',
+      { url, keep_metadata: 'yes' },
+      'invalid_request',
+      'keep_metadata',
+    ],
     ['a body of 2 MB', { url, model: 'x'.repeat(2 * 1024 * 1024) }, 'body_too_large'],
   ];
   for (const [name, body, code, field] of atTheDoor) {

@@ -138,6 +138,39 @@ export const attempts = pgTable(
 );
 
 /**
+ * Files that clients send us, each an object `uploads/ID`. The record comes before the object and goes
+ * after it, so that none is left behind.
+ */
+export const uploads = pgTable('uploads', {
+  id: uuid('id').primaryKey(),
+  tenant: text('tenant').notNull(),
+  /** What the client calls the file. */
+  name: text('name'),
+  /** Bytes; `null` until they are here, and where they went straight to the store. */
+  size: bigint('size', { mode: 'number' }),
+  /** Until when its bytes may be sent; `null` for one that came with its task. */
+  openUntil: instant('open_until'),
+  createdAt: instant('created_at').notNull().defaultNow(),
+});
+
+/** Which tasks use which uploads: an upload goes when all of its tasks have ended. */
+export const taskUploads = pgTable(
+  'task_uploads',
+  {
+    taskId: uuid('task_id')
+      .notNull()
+      .references(() => tasks.id, { onDelete: 'cascade' }),
+    uploadId: uuid('upload_id')
+      .notNull()
+      .references(() => uploads.id, { onDelete: 'cascade' }),
+  },
+  (t) => [
+    primaryKey({ columns: [t.taskId, t.uploadId] }),
+    index('task_uploads_of_upload').on(t.uploadId),
+  ],
+);
+
+/**
  * How many tasks are in each state, by workflow, kept by a trigger on `tasks`: counting them would
  * cost more with every task. Split into shards, so that connections do not wait for each other.
  */

@@ -8,6 +8,7 @@ const byCode: Partial<Record<ErrorCode, ContentfulStatusCode>> = {
   not_found: 404,
   task_not_found: 404,
   object_not_found: 404,
+  upload_not_found: 404,
   backend_unknown: 404,
   task_already_ended: 409,
   backend_exists: 409,

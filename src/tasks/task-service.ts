@@ -1,22 +1,28 @@
 import type { Fitness } from '../core/backend.ts';
+import { checkDelivery } from '../core/delivery.ts';
 import { GatewayError } from '../core/errors.ts';
 import { expectedWaitMs, type Waiting } from '../core/expected-wait.ts';
 import { withArticle } from '../core/media.ts';
 import { isStorable } from '../core/storable-text.ts';
 import type { NewTask, Source, TaskOutput, TaskRequest } from '../core/task.ts';
 import { hasEnded } from '../core/task.ts';
+import { isUploadUrl } from '../core/upload.ts';
 import type { Timeouts, Workflow } from '../core/workflow.ts';
 import type { Notices } from '../db/notices.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { TaskLog } from '../telemetry/task-log.ts';
-import { toStoreError } from './errors.ts';
+import { reaching } from './errors.ts';
 import { countedAtMost, type QueueStats, type StateCounts, totals } from './queue-stats.ts';
 import type { TaskOwner, TaskStore, TaskWithStages } from './task-store.ts';
+import type { UploadService } from './upload-service.ts';
 
 /** A task as dialects show it. */
 export interface TaskView extends Omit<TaskWithStages, 'outputs'> {
   /** The main one first; none before it has completed. */
-  readonly outputs: readonly (TaskOutput & { readonly url: string })[];
+  readonly outputs: readonly (TaskOutput & {
+    readonly url: string;
+    readonly thumbnailUrl: string | null;
+  })[];
 }
 
 /** Where a task stands in the queue. */
@@ -54,6 +60,9 @@ export interface TaskServiceParts {
   readonly timeouts: Required<Timeouts>;
   /** Refuses, at the door, a source that could never be fetched; `field` is where it was named. */
   readonly checkSource: (url: string, field: string) => void;
+  /** The same for where a result is to be put. */
+  readonly checkTarget: (url: string) => void;
+  readonly uploads: Pick<UploadService, 'check' | 'release'>;
   /** Whether tasks wait where no backend can run them, unless they say otherwise. */
   readonly queueWhenUnavailable: boolean;
   readonly log: TaskLog;
@@ -73,6 +82,11 @@ interface KnownWorkflows {
   ): Readonly<Record<string, unknown>>;
 }
 
+/** A source, and where in the request it was named. */
+interface NamedSource extends Source {
+  readonly field: string;
+}
+
 const nobody: StateCounts = { pending: 0, processing: 0, completed: 0, failed: 0, canceled: 0 };
 
 /** What every dialect calls. */
@@ -87,10 +101,33 @@ export class TaskService {
    * Takes a task on. When this returns, its record is kept.
    *
    * @throws GatewayError `workflow_unknown`, `workflow_mismatch`, `workflow_unavailable`,
-   *   `invalid_request`, `source_invalid`, `source_refused`, `unavailable`.
+   *   `invalid_request`, `source_invalid`, `source_refused`, `source_not_found` for an upload that is
+   *   not there, `unavailable`.
    */
   async submit(request: TaskRequest): Promise<TaskView> {
-    const { tasks, workflows, notices, timeouts, log } = this.#parts;
+    const { tasks, uploads, notices, log } = this.#parts;
+    const { task, named } = this.#examine(request);
+    for (const { url, field } of named) {
+      if (isUploadUrl(url)) await uploads.check(url, task.tenant ?? '', field);
+    }
+    const accepted = await reaching(tasks.insert(task));
+    // The database tells everyone; here it is known already.
+    notices.emit('ready');
+    log.taskAccepted(accepted);
+    return await this.#view({ ...accepted, stages: [] });
+  }
+
+  /**
+   * Finds out whether a task would be taken on once its uploads are there: before a file is kept for it.
+   *
+   * @throws GatewayError as `submit` does.
+   */
+  check(request: TaskRequest): void {
+    this.#examine(request);
+  }
+
+  #examine(request: TaskRequest): { task: NewTask; named: readonly NamedSource[] } {
+    const { workflows, timeouts } = this.#parts;
     const { url, inputs, mayWait: _, ...wishes } = request;
     if (!isStorable(wishes.params)) {
       throw new GatewayError(
@@ -99,29 +136,28 @@ export class TaskService {
       );
     }
     const workflow = this.#workflowFor(request);
+    checkDelivery(wishes.delivery, workflow);
+    if (wishes.delivery.putUrl !== null) this.#parts.checkTarget(wishes.delivery.putUrl);
     const { files, values } = split(workflow, inputs);
     const { queueMs, runMs } = { ...timeouts, ...workflow.timeouts };
+    const named = this.#sources(workflow, url, files);
     const task: NewTask = {
       queueTimeoutMs: queueMs,
       runTimeoutMs: runMs,
       ...wishes,
       kind: workflow.kind,
       workflowHash: workflow.hash,
-      sources: this.#sources(workflow, url, files),
+      sources: named.map(({ input, url }) => ({ input, url })),
       arguments: workflows.checkArguments(workflow, values),
     };
-    const accepted = await reaching(tasks.insert(task));
-    // The database tells everyone; here it is known already.
-    notices.emit('ready');
-    log.taskAccepted(accepted);
-    return this.#view({ ...accepted, stages: [] });
+    return { task, named };
   }
 
   /** @throws GatewayError `task_not_found`, also for a task of another owner. */
   async find(id: string, owner: TaskOwner): Promise<TaskView> {
     const task = await reaching(this.#parts.tasks.find(id, owner));
     if (!task) throw notFound();
-    return this.#view(task);
+    return await this.#view(task);
   }
 
   /** Where the task stands in the queue; `null` when it does not wait. */
@@ -142,7 +178,7 @@ export class TaskService {
   /** The newest tasks of the tenant, or of all of them. */
   async newest(limit: number, tenant: string | null): Promise<TaskView[]> {
     const tasks = await reaching(this.#parts.tasks.newest(limit, tenant));
-    return tasks.map((task) => this.#view(task));
+    return await Promise.all(tasks.map((task) => this.#view(task)));
   }
 
   /**
@@ -157,6 +193,8 @@ export class TaskService {
       throw new GatewayError('task_already_ended', `The task has already ${state}`);
     }
     this.#parts.log.taskCanceled(id);
+    // The client need not wait for the store; what fails is swept later.
+    void this.#parts.uploads.release(id);
   }
 
   /** How many tasks are in each state, as of the last second. */
@@ -230,7 +268,7 @@ export class TaskService {
     { name, inputs }: Workflow,
     url: string | null,
     files: Readonly<Record<string, unknown>>,
-  ): Source[] {
+  ): NamedSource[] {
     const [main] = inputs;
     if (!main && url !== null) {
       throw refused('url', `the workflow ${name} takes no file`);
@@ -251,8 +289,9 @@ export class TaskService {
         );
       }
       if (typeof address !== 'string') throw refused(field, 'must be the address of a file');
-      this.#parts.checkSource(address, field);
-      return [{ input: input.name, url: address }];
+      // Whether an upload is there, the database has to tell.
+      if (!isUploadUrl(address)) this.#parts.checkSource(address, field);
+      return [{ input: input.name, url: address, field }];
     });
   }
 
@@ -260,10 +299,14 @@ export class TaskService {
     return new Date(Math.max(Date.now() + waitMs, runAfter?.getTime() ?? 0));
   }
 
-  #view(task: TaskWithStages): TaskView {
-    const outputs = task.outputs ?? [];
+  async #view(task: TaskWithStages): Promise<TaskView> {
     const { store } = this.#parts;
-    return { ...task, outputs: outputs.map((each) => ({ ...each, url: store.urlOf(each.key) })) };
+    const outputs = (task.outputs ?? []).map(async (each) => ({
+      ...each,
+      url: each.deliveredTo ?? (await store.urlOf(each.key)),
+      thumbnailUrl: each.thumbnailKey ? await store.urlOf(each.thumbnailKey) : null,
+    }));
+    return { ...task, outputs: await Promise.all(outputs) };
   }
 }
 
@@ -282,14 +325,6 @@ function split(
 
 function refused(field: string, reason: string): GatewayError {
   return new GatewayError('invalid_request', `${field}: ${reason}`, { field });
-}
-
-async function reaching<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    throw toStoreError(error);
-  }
 }
 
 function notFound(): GatewayError {

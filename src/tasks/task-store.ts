@@ -4,9 +4,10 @@ import { agePerPriorityMs, defaultPriority } from '../core/schedule.ts';
 import type { Stage } from '../core/stage.ts';
 import { stageNames } from '../core/stage.ts';
 import type { NewTask, Task, TaskState } from '../core/task.ts';
+import { uploadIdOf } from '../core/upload.ts';
 import type { Orm } from '../db/connect.ts';
 import { notification, notify } from '../db/notices.ts';
-import { attempts, taskStages, tasks } from '../db/schema.ts';
+import { attempts, taskStages, tasks, uploads } from '../db/schema.ts';
 import { ended, skipStages } from './changes.ts';
 import { type TaskRow, toStages, toTask } from './rows.ts';
 
@@ -29,7 +30,10 @@ export class TaskStore {
     this.#orm = orm;
   }
 
-  /** Writes the task and its stages in one statement; when this returns, the task is kept. */
+  /**
+   * Writes the task, its stages and its hold on the uploads that it uses in one statement; when this
+   * returns, the task is kept.
+   */
   async insert({ queueTimeoutMs, runTimeoutMs, ...task }: NewTask): Promise<Task> {
     const orm = this.#orm;
     const id = randomUUID();
@@ -56,8 +60,14 @@ export class TaskStore {
       sql`insert into task_stages (task_id, name)
           select inserted.id, stage.name from inserted, (values ${names}) as stage (name)`,
     );
+    const files = task.sources.flatMap(({ url }) => uploadIdOf(url) ?? []);
+    const held = orm.$with('held', {}).as(
+      sql`insert into task_uploads (task_id, upload_id)
+          select inserted.id, uploads.id from inserted, uploads
+          where ${inArray(uploads.id, files)}`,
+    );
     const [row] = await orm
-      .with(inserted, stages)
+      .with(inserted, stages, ...(files.length > 0 ? [held] : []))
       .select({ ...inserted._.selectedFields, notified: notification('ready', id) })
       .from(inserted);
     const { notified: _, ...columns } = row as TaskRow & { notified: unknown };

@@ -13,6 +13,7 @@ describe('parseMeta', () => {
       aliases: [],
       scale: null,
       timeouts: {},
+      limits: {},
       wishes: { kind: null, inputs: null, outputs: null, parameters: [] },
     };
     assert.deepEqual(parseMeta(null), nothing);
@@ -44,6 +45,7 @@ describe('parseMeta', () => {
       },
       queue_timeout: 0,
       run_timeout: 90.5,
+      limits: { max_pixels: 1_000_000, max_seconds: 0.5 },
     });
     assert.deepEqual(meta, {
       title: 'Restore',
@@ -51,6 +53,7 @@ describe('parseMeta', () => {
       aliases: ['restore-v1'],
       scale: 2,
       timeouts: { queueMs: null, runMs: 90_500 },
+      limits: { maxPixels: 1_000_000, maxSeconds: 0.5 },
       wishes: {
         kind: 'image',
         inputs: [
@@ -142,6 +145,12 @@ describe('parseMeta', () => {
       { outputs: { a: { nod: '1' } } },
       /^outputs\.a\.nod: there is no such field; did you mean "node"\?$/,
     ],
+    [
+      'a misspelt limit',
+      { limits: { max_pixel: 1 } },
+      /^limits\.max_pixel: there is no such field; did you mean "max_pixels"\?$/,
+    ],
+    ['a limit of nothing', { limits: { max_frames: 0 } }, /^limits\.max_frames: /],
     ['a text for a number', { run_timeout: 'long' }, /^run_timeout: .*number/],
     ['a time before now', { queue_timeout: -1 }, /^queue_timeout: /],
     ['a scale of nothing', { scale: 0 }, /^scale: /],

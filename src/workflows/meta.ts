@@ -9,6 +9,7 @@ import type { GatewayError } from '../core/errors.ts';
 import type { Slot } from '../core/graph.ts';
 import type { JsonSchema } from '../core/json-schema.ts';
 import { mediaKinds } from '../core/media.ts';
+import type { WorkflowLimits } from '../core/media-limits.ts';
 import { didYouMean } from '../core/nearest.ts';
 import { invalid, type Workflow } from '../core/workflow.ts';
 import { parseJsonText } from './json-text.ts';
@@ -16,7 +17,7 @@ import { compileSchema } from './schema-compiler.ts';
 
 /** What an operator says of a workflow beside its graph, in `NAME.meta.json`. */
 export interface Meta
-  extends Pick<Workflow, 'title' | 'description' | 'aliases' | 'scale' | 'timeouts'> {
+  extends Pick<Workflow, 'title' | 'description' | 'aliases' | 'scale' | 'timeouts' | 'limits'> {
   readonly wishes: Omit<BindingWishes, 'exposures'>;
 }
 
@@ -45,6 +46,12 @@ const parameter = z.strictObject({
   description: z.string().optional(),
 });
 
+const limits = z.strictObject({
+  max_pixels: z.number().int().positive().optional(),
+  max_seconds: z.number().positive().optional(),
+  max_frames: z.number().int().positive().optional(),
+});
+
 const file = z.strictObject({
   $schema: z.string().optional(),
   title: z.string().optional(),
@@ -57,6 +64,7 @@ const file = z.strictObject({
   parameters: z.record(z.string(), z.union([z.literal(false), parameter])).optional(),
   queue_timeout: seconds.optional(),
   run_timeout: seconds.optional(),
+  limits: limits.optional(),
 });
 
 /** By the name of what holds them: to guess what a misspelt field was to be. */
@@ -66,6 +74,7 @@ const knownFields = {
   outputs: Object.keys(output.shape),
   parameters: Object.keys(parameter.shape),
   slots: Object.keys(slot.shape),
+  limits: Object.keys(limits.shape),
 };
 
 /** @throws GatewayError `workflow_invalid`, its message naming the field. */
@@ -82,12 +91,25 @@ export function parseMeta(text: string | null): Meta {
       ...(data.queue_timeout === undefined ? {} : { queueMs: secondsToMs(data.queue_timeout) }),
       ...(data.run_timeout === undefined ? {} : { runMs: secondsToMs(data.run_timeout) }),
     },
+    limits: workflowLimits(data.limits),
     wishes: {
       kind: data.type ?? null,
       inputs: data.inputs ? Object.entries(data.inputs).map(inputWish) : null,
       outputs: data.outputs ? outputWishes(data.outputs) : null,
       parameters: Object.entries(data.parameters ?? {}).map(parameterWish),
     },
+  };
+}
+
+function workflowLimits({
+  max_pixels,
+  max_seconds,
+  max_frames,
+}: z.infer<typeof limits> = {}): WorkflowLimits {
+  return {
+    ...(max_pixels === undefined ? {} : { maxPixels: max_pixels }),
+    ...(max_seconds === undefined ? {} : { maxSeconds: max_seconds }),
+    ...(max_frames === undefined ? {} : { maxFrames: max_frames }),
   };
 }
 
@@ -192,6 +214,7 @@ function closeness(issue: z.core.$ZodIssue): number {
 function fieldsAt(path: readonly PropertyKey[]): readonly string[] {
   if (path.includes('slots')) return knownFields.slots;
   const [first] = path;
-  const isKnown = first === 'inputs' || first === 'outputs' || first === 'parameters';
+  const isKnown =
+    first === 'inputs' || first === 'outputs' || first === 'parameters' || first === 'limits';
   return isKnown ? knownFields[first] : knownFields[''];
 }

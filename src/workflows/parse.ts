@@ -59,7 +59,7 @@ export function toWorkflow(parsed: ParsedFile, catalogue: NodeCatalogue | null):
   const { name, meta } = parsed;
   const { graph, exposures } =
     parsed.format === 'api' ? { graph: parsed.graph, exposures: [] } : converted(parsed, catalogue);
-  const { title, description, aliases, scale, timeouts } = meta;
+  const { title, description, aliases, scale, timeouts, limits } = meta;
   const workflow = {
     name,
     graph,
@@ -68,6 +68,7 @@ export function toWorkflow(parsed: ParsedFile, catalogue: NodeCatalogue | null):
     aliases,
     scale,
     timeouts,
+    ...(limits ? { limits } : {}),
     ...findBindings(graph, { ...meta.wishes, exposures }),
   };
   checkDefaults(workflow);

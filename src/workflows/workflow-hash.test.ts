@@ -22,7 +22,13 @@ describe('workflowHash', () => {
 
   it('does not mind names, notes, titles of nodes and the order of keys', () => {
     assert.equal(hashOf(graph, {}, 'other'), usual);
-    const said = { title: 'T', description: 'D', aliases: ['a'], run_timeout: 3 };
+    const said = {
+      title: 'T',
+      description: 'D',
+      aliases: ['a'],
+      run_timeout: 3,
+      limits: { max_frames: 9 },
+    };
     assert.equal(hashOf(graph, said), usual);
     assert.equal(hashOf(graph, { parameters: { seed: { description: 'D' } } }), usual);
     const retitled = { ...graph, '4': { ...graph['4'], _meta: { title: 'the result' } } };

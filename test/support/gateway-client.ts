@@ -8,6 +8,7 @@ const answerMs = 15_000;
 
 export interface OutputBody {
   readonly url: string;
+  readonly thumbnail_url: string | null;
   readonly size_mb: number;
   // biome-ignore lint/suspicious/noExplicitAny: read by tests as JSON is.
   readonly metadata: any;

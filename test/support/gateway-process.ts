@@ -82,6 +82,10 @@ export class GatewayProcess implements AsyncDisposable {
     return this.#client;
   }
 
+  get pid(): number {
+    return this.#child.pid as number;
+  }
+
   get isRunning(): boolean {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }

@@ -4,6 +4,7 @@ import {
   AudioSample,
   AudioSampleSource,
   BufferTarget,
+  type MetadataTags,
   Mp4OutputFormat,
   Output,
   type OutputFormat,
@@ -48,6 +49,8 @@ export interface ContainedClipShape extends ClipShape {
   readonly rotation?: Rotation;
   /** Seconds at which the first frame is shown. */
   readonly startsAt?: number;
+  /** What is said of it. */
+  readonly tags?: MetadataTags;
 }
 
 export async function sampleClip({
@@ -59,6 +62,7 @@ export async function sampleClip({
   audioCodec = 'aac',
   rotation = 0,
   startsAt = 0,
+  tags = {},
   ...size
 }: ContainedClipShape): Promise<Buffer> {
   registerMediabunnyServer({ hardwareContext: null });
@@ -68,6 +72,7 @@ export async function sampleClip({
   const sound = new AudioSampleSource({ codec: audioCodec, bitrate: 64_000 });
   if (frames > 0) output.addVideoTrack(video, { frameRate: fps, rotation });
   if (audio) output.addAudioTrack(sound);
+  output.setMetadataTags(tags);
   await output.start();
   for (let i = 0; i < frames; i += 1) {
     const pixels = await picture({ ...size, seed: (size.seed ?? 0) + i })

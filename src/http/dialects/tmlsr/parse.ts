@@ -31,7 +31,13 @@ export function parseTaskRequest(body: CreateTask, workflows: WorkflowAliases): 
       magnification: body.output_magnification ?? null,
       dims: width && height ? { width, height } : null,
     },
-    delivery: deliveryAsUsual,
+    delivery: {
+      ...deliveryAsUsual,
+      format: body.format ?? null,
+      quality: body.quality ?? null,
+      keepsMetadata: body.keep_metadata ?? false,
+      putUrl: body.target_url ?? null,
+    },
     params: withoutNulls(body),
     ...(body.priority == null ? {} : { priority: body.priority }),
     ...(body.queue_timeout == null
@@ -64,7 +70,11 @@ function workflowOfModel(
 }
 
 function withoutNulls(body: CreateTask): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(body).filter(([, value]) => value != null));
+  const given = Object.entries(body).filter(([, value]) => value != null);
+  const params: Record<string, unknown> = Object.fromEntries(given);
+  // Whoever has the query of a presigned address may write there.
+  if (body.target_url != null) params.target_url = body.target_url.replace(/[?#].*$/s, '');
+  return params;
 }
 
 /** 32 hex digits, or with dashes; `null` for what can be no id of ours. */

@@ -45,9 +45,10 @@ function presentStage(stage: Stage, now: Date): TaskBody['stages'][number] {
 }
 
 function presentOutput(output: TaskView['outputs'][number]): NonNullable<TaskBody['output']> {
-  const { url, size, sha256, contentType, input, output: made } = output;
+  const { url, thumbnailUrl, size, sha256, contentType, input, output: made } = output;
   return {
     url,
+    thumbnail_url: thumbnailUrl,
     size_mb: Math.round((size / 1024 ** 2) * 100) / 100,
     metadata: {
       ...made,

@@ -1,11 +1,15 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { BackendView } from '../../../core/backend.ts';
 import { GatewayError } from '../../../core/errors.ts';
-import type { TaskService } from '../../../tasks/task-service.ts';
+import type { TaskService, TaskView } from '../../../tasks/task-service.ts';
 import type { TaskOwner } from '../../../tasks/task-store.ts';
+import type { UploadService } from '../../../tasks/upload-service.ts';
 import type { Caller } from '../../auth.ts';
 import { errorSchema } from '../../errors.ts';
+import { isForm, readForm } from '../../multipart.ts';
 import { createRoutes, json } from '../../openapi.ts';
+import { whileThere } from '../../request-body.ts';
+import { requestOfForm } from './form.ts';
 import {
   dialect,
   parseTaskId,
@@ -18,6 +22,7 @@ import * as schema from './schema.ts';
 
 export interface TmlsrParts {
   readonly tasks: TaskService;
+  readonly uploads: Pick<UploadService, 'receive' | 'keep' | 'discard'>;
   readonly registry: WorkflowAliases;
   readonly pool: { list(): Promise<BackendView[]> };
 }
@@ -26,10 +31,19 @@ export interface TmlsrParts {
 const newestTasks = 50;
 
 /** TMLSR's own API, versions 1 and 2 as a union. */
-export function tmlsrRoutes({ tasks, registry, pool }: TmlsrParts): OpenAPIHono {
+export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
+  const { tasks, registry, pool } = parts;
   const app = createRoutes();
 
-  app.openapi(createTaskRoute, async (context) => {
+  // A form may be of any size: it must not come to the route below, which holds what it validates.
+  app.post('/tasks', async (context, next) => {
+    const { raw } = context.req;
+    if (!isForm(raw)) return await next();
+    const task = await whileThere(raw, submitForm(parts, raw, context.var.caller));
+    return context.json({ status: 'ok' as const, task_id: presentTaskId(task.id) }, 200);
+  });
+  app.openAPIRegistry.registerPath(createTaskRouteWithForms);
+  app.openapi({ ...createTaskRoute, hide: true }, async (context) => {
     const body = context.req.valid('json');
     const { tenant } = context.var.caller;
     const task = await tasks.submit({
@@ -81,6 +95,29 @@ export function tmlsrRoutes({ tasks, registry, pool }: TmlsrParts): OpenAPIHono 
   return app;
 }
 
+/** A task whose files come with it. They are kept before it is taken on, and gone if it is not. */
+async function submitForm(
+  { tasks, uploads, registry }: TmlsrParts,
+  raw: Request,
+  { tenant }: Caller,
+): Promise<TaskView> {
+  await using spooled = new AsyncDisposableStack();
+  const form = await readForm(raw, async (body, name) => {
+    const file = spooled.use(await uploads.receive(body, raw.signal));
+    return { id: file.id, file, name };
+  });
+  const request = { ...parseTaskRequest(requestOfForm(form), registry), tenant };
+  tasks.check(request);
+  const files = [...form.files.values()];
+  try {
+    for (const { file, name } of files) await uploads.keep(file, { tenant, name }, raw.signal);
+    return await tasks.submit(request);
+  } catch (error) {
+    await uploads.discard(files.map(({ id }) => id));
+    throw error;
+  }
+}
+
 /** Operators see everybody's tasks. */
 function ownerOf({ tenant, isOperator }: Caller): TaskOwner {
   return { dialect, tenant: isOperator ? null : tenant };
@@ -110,6 +147,19 @@ const createTaskRoute = createRoute({
   },
   responses: { 200: json(schema.taskCreated, 'The task is taken on.'), ...invalid, ...closed },
 });
+
+const createTaskRouteWithForms = {
+  ...createTaskRoute,
+  request: {
+    body: {
+      ...createTaskRoute.request.body,
+      content: {
+        ...createTaskRoute.request.body.content,
+        'multipart/form-data': { schema: schema.createTaskForm },
+      },
+    },
+  },
+};
 
 const getTaskRoute = createRoute({
   method: 'get',

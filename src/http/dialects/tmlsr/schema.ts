@@ -1,4 +1,5 @@
 import { z } from '@hono/zod-openapi';
+import { encodedFormats } from '../../../core/delivery.ts';
 import { maxSidePixels } from '../../../core/size-plan.ts';
 import { stageNames, stageStates } from '../../../core/stage.ts';
 import { taskStates } from '../../../core/task.ts';
@@ -67,10 +68,44 @@ export const createTask = z
       .tuple([side, side], 'must be [width, height] in pixels')
       .nullish()
       .openapi({ type: 'array', items: { type: 'integer' }, minItems: 2, maxItems: 2 }),
+    format: z.enum(encodedFormats, 'must be png, jpg, webp or avif').nullish().openapi({
+      description: 'What pictures are encoded as; without it, as the workflow writes them.',
+    }),
+    quality: z
+      .int('must be a whole number')
+      .min(1, 'must be at least 1')
+      .max(100, 'must be at most 100')
+      .nullish()
+      .openapi({ description: 'Of a picture in jpg, webp or avif.' }),
+    keep_metadata: z.boolean('must be true or false').nullish().openapi({
+      description: 'Whether what ComfyUI writes into files, the whole graph, stays in them.',
+    }),
+    target_url: z
+      .string('must be a string')
+      .min(1, 'must not be empty')
+      .max(8192, 'must be at most 8192 characters')
+      .nullish()
+      .openapi({
+        description:
+          'Where the main result goes instead of the object store: an address that takes one PUT, such as a presigned one. It has to hold until the task ends.',
+        example: 'https://bucket.example.com/result.png?signature=x',
+      }),
   })
   .openapi('CreateTask');
 
 export type CreateTask = z.infer<typeof createTask>;
+
+/** As clients write it who send the files along. */
+export const createTaskForm = createTask
+  .omit({ url: true })
+  .extend({
+    file: z.string().optional().openapi({
+      format: 'binary',
+      description:
+        "The file for the workflow's main input. Files for others go by the names of their inputs.",
+    }),
+  })
+  .openapi('CreateTaskForm');
 
 export const taskCreated = z
   .object({ status: z.literal('ok'), task_id: z.string() })
@@ -88,6 +123,9 @@ const mediaInfo = z.looseObject({ width: z.int(), height: z.int(), format: z.str
 
 const output = z.object({
   url: z.string(),
+  thumbnail_url: z.string().nullable().openapi({
+    description: 'A WebP of at most 320 pixels a side, of a picture.',
+  }),
   size_mb: z.number(),
   metadata: z.looseObject({
     content_type: z.string(),

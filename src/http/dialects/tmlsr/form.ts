@@ -1,0 +1,59 @@
+import { GatewayError } from '../../../core/errors.ts';
+import { uploadUrl } from '../../../core/upload.ts';
+import { invalidRequest } from '../../errors.ts';
+import type { Form } from '../../multipart.ts';
+import { type CreateTask, createTask } from './schema.ts';
+
+/** The part with the file for the workflow's main input; others bear the names of their inputs. */
+const mainPart = 'file';
+
+/**
+ * A form as the request that it stands for in JSON. Files are named by where they will be.
+ *
+ * @throws GatewayError `invalid_request` with the field.
+ */
+export function requestOfForm({ fields, files }: Form<{ readonly id: string }>): CreateTask {
+  if (fields.has(mainPart)) throw refused(mainPart, 'must be a file');
+  const written: Record<string, unknown> = {};
+  for (const [name, text] of fields) written[name] = meantBy(name, text);
+  const body = accepted(written);
+  const inputs: Record<string, unknown> = { ...body.inputs };
+  for (const [name, { id }] of files) {
+    const isMain = name === mainPart;
+    if (isMain ? body.url != null : Object.hasOwn(inputs, name)) {
+      throw refused(name, 'is a file that another field names already; give one of them');
+    }
+    if (isMain) body.url = uploadUrl(id);
+    else inputs[name] = uploadUrl(id);
+  }
+  return Object.keys(inputs).length > 0 ? { ...body, inputs } : body;
+}
+
+/**
+ * What a field's text stands for: itself where the schema takes it so, a value in JSON otherwise. A
+ * form sends a field that was left empty as an empty text.
+ */
+function meantBy(name: string, text: string): unknown {
+  const schema = Object.hasOwn(createTask.shape, name)
+    ? createTask.shape[name as keyof typeof createTask.shape]
+    : null;
+  if (text === '' || !schema) return null;
+  if (schema.safeParse(text).success) return text;
+  const [, width, height] = /^\s*(\d+)\s*[x×,]\s*(\d+)\s*$/i.exec(text) ?? [];
+  if (name === 'output_dims' && width && height) return [Number(width), Number(height)];
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+function accepted(written: Record<string, unknown>): CreateTask {
+  const { data, error } = createTask.safeParse(written);
+  if (!data) throw invalidRequest(error);
+  return data;
+}
+
+function refused(field: string, reason: string): GatewayError {
+  return new GatewayError('invalid_request', `${field}: ${reason}`, { field });
+}

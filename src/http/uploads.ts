@@ -1,0 +1,102 @@
+import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { GatewayError } from '../core/errors.ts';
+import { uploadIdOf, uploadUrl } from '../core/upload.ts';
+import type { UploadService } from '../tasks/upload-service.ts';
+import { errorSchema } from './errors.ts';
+import { createRoutes, json } from './openapi.ts';
+import { requestBody, whileThere } from './request-body.ts';
+
+/** Large files first, their tasks later. */
+export function uploadRoutes(
+  uploads: Pick<UploadService, 'offer' | 'fill'>,
+  baseUrl: () => string,
+): OpenAPIHono {
+  const app = createRoutes();
+
+  app.openapi(offerRoute, async (context) => {
+    const { name, content_type: contentType } = context.req.valid('json');
+    const { id, target, openUntil } = await uploads.offer(context.var.caller.tenant, {
+      name: name ?? null,
+      contentType: contentType ?? 'application/octet-stream',
+    });
+    return context.json(
+      {
+        upload_id: id,
+        source: uploadUrl(id),
+        method: 'PUT' as const,
+        url: target?.url ?? `${baseUrl().replace(/\/+$/, '')}/uploads/${id}`,
+        headers: { ...target?.headers },
+        expires_at: openUntil.toISOString(),
+      },
+      201,
+    );
+  });
+
+  // Its id is known to whoever asked for it, and to nobody else: no key is needed.
+  app.openapi(fillRoute, async (context) => {
+    const id = uploadIdOf(uploadUrl(context.req.valid('param').upload_id));
+    if (!id) throw new GatewayError('upload_not_found', 'There is no such upload');
+    const { raw } = context.req;
+    const bytes = await whileThere(raw, uploads.fill(id, requestBody(raw), raw.signal));
+    return context.json({ upload_id: id, size_bytes: bytes }, 200);
+  });
+
+  return app;
+}
+
+const offerRoute = createRoute({
+  method: 'post',
+  path: '/uploads',
+  summary: 'Open an upload for a file that a task is to work on',
+  request: {
+    body: json(
+      z
+        .object({
+          name: z.string('must be a string').max(255, 'must be at most 255 characters').nullish(),
+          content_type: z
+            .string('must be a string')
+            .regex(/^[\w.+-]{1,100}\/[\w.+-]{1,100}$/, 'must be a media type')
+            .nullish(),
+        })
+        .openapi('OpenUpload'),
+      'What the client calls the file, and what it is.',
+    ),
+  },
+  responses: {
+    201: json(
+      z
+        .object({
+          upload_id: z.string(),
+          source: z.string().openapi({ description: 'To be given as `url` or in `inputs`.' }),
+          method: z.literal('PUT'),
+          url: z.string(),
+          headers: z.record(z.string(), z.string()).openapi({
+            description: 'To be sent with the file.',
+          }),
+          expires_at: z.iso.datetime(),
+        })
+        .openapi('Upload'),
+      'Where the file is to be put.',
+    ),
+    400: json(errorSchema, 'The request is wrong; `field` says where.'),
+    401: json(errorSchema, 'A key is needed.'),
+  },
+});
+
+const fillRoute = createRoute({
+  method: 'put',
+  path: '/uploads/{upload_id}',
+  summary: 'Send the file of an upload, as it is',
+  description:
+    'The body is the file. Where the gateway stores in a bucket, files go there instead.',
+  request: { params: z.object({ upload_id: z.string() }) },
+  responses: {
+    200: json(
+      z.object({ upload_id: z.string(), size_bytes: z.int() }).openapi('Uploaded'),
+      'The file is kept.',
+    ),
+    400: json(errorSchema, 'The file is none that a workflow could work on.'),
+    404: json(errorSchema, 'There is no such upload, or its time is over.'),
+    507: json(errorSchema, 'There is no room for the file at the moment.'),
+  },
+});
