@@ -9,6 +9,12 @@ import * as schema from './schema.ts';
 const migrationLock = 7_469_105;
 
 /**
+ * The planner takes the walk through the heads of all lines for work worth compiling, until tables are
+ * large and analyzed: that took 11 ms of a processor, for a statement that runs in 0.2 ms.
+ */
+const withoutCompiling = { jit: 'off' };
+
+/**
  * No statement of ours takes long; one that does is stuck, and holds up vacuuming for all. A transaction
  * that stands idle is of a gateway that froze, and holds up its successor.
  */
@@ -24,7 +30,7 @@ export async function connectPostgres(url: string): Promise<Database> {
     // nobody would catch the error.
     fetch_types: false,
     onnotice: () => {},
-    connection: { application_name: 'tmlsr', ...limits },
+    connection: { application_name: 'tmlsr', ...limits, ...withoutCompiling },
   });
   return {
     engine: 'postgres',
