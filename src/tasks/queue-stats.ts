@@ -46,20 +46,23 @@ export class QueueStats {
     const ready = sql`state = 'pending' and run_after is null and avoid is null`;
     const result = await this.#orm.execute(sql`
       with recursive mine as (select rank, seq from tasks where id = ${task.id}),
-      lines (workflow, tenant) as (
-        (select workflow, tenant from tasks where ${ready} order by workflow, tenant limit 1)
+      lines (workflow, workflow_hash, tenant) as (
+        (select workflow, workflow_hash, tenant from tasks where ${ready}
+          order by workflow, workflow_hash, tenant limit 1)
         union all
-        select next.workflow, next.tenant from lines
+        select next.workflow, next.workflow_hash, next.tenant from lines
           cross join lateral (
-            select workflow, tenant from tasks
-             where ${ready} and (workflow, tenant) > (lines.workflow, lines.tenant)
-             order by workflow, tenant limit 1) as next
+            select workflow, workflow_hash, tenant from tasks
+             where ${ready} and (workflow, workflow_hash, tenant)
+                   > (lines.workflow, lines.workflow_hash, lines.tenant)
+             order by workflow, workflow_hash, tenant limit 1) as next
       )
       select workflow, count(*)::int as count from (
         select lines.workflow from lines cross join mine
          cross join lateral (
            select from tasks
-            where ${ready} and workflow = lines.workflow and tenant = lines.tenant
+            where ${ready} and workflow = lines.workflow
+              and workflow_hash = lines.workflow_hash and tenant = lines.tenant
               and (rank, seq) < (mine.rank, mine.seq)
             order by rank, seq limit ${countedAtMost}) as before
          limit ${countedAtMost}) as counted
