@@ -2,6 +2,7 @@ import { lookup } from 'node:dns/promises';
 import { EventEmitter } from 'node:events';
 import { isIPv4 } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { untilAborted } from '../core/until-aborted.ts';
 import type { BackendAddress, DnsName } from './address.ts';
 
 export interface DnsDiscoveryOptions {
@@ -66,7 +67,7 @@ export class DnsDiscovery extends EventEmitter<DiscoveryEventMap> implements Asy
     this.#lookup ??= this.#resolve(this.#name.hostname).finally(() => {
       this.#lookup = null;
     });
-    const ips = await within(
+    const ips = await untilAborted(
       this.#lookup,
       AbortSignal.any([signal, AbortSignal.timeout(this.#answerMs)]),
     );
@@ -98,17 +99,4 @@ function oneFamily(ips: readonly string[]): readonly string[] {
 async function systemLookup(hostname: string): Promise<string[]> {
   const found = await lookup(hostname, { all: true });
   return found.map(({ address }) => address);
-}
-
-/** @throws the signal's reason when it aborts first. */
-async function within<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(signal.reason);
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
 }

@@ -5,7 +5,7 @@ import type { EncodedFormat } from '../core/delivery.ts';
 import { GatewayError } from '../core/errors.ts';
 import { type ImageFormat, imageFormats } from '../core/media.ts';
 import type { Size } from '../core/size-plan.ts';
-import { orAborted } from './or-aborted.ts';
+import { untilAborted } from '../core/until-aborted.ts';
 
 /** What becomes of a picture. */
 export interface Encoding {
@@ -60,7 +60,7 @@ export class ImageEncoder {
   ): Promise<void> {
     const work = this.#queue.add(() => encode(path, target, encoding), { signal });
     try {
-      await orAborted(work, signal);
+      await untilAborted(work, signal);
     } catch (error) {
       // It goes on meanwhile, and what it leaves is nobody's.
       if (signal.aborted) void work.catch(() => {}).then(() => rm(target, { force: true }));
@@ -72,7 +72,7 @@ export class ImageEncoder {
   /** A small WebP of the picture, upright and in sRGB; `null` of one that is too large or damaged. */
   async thumbnail(path: string, signal: AbortSignal): Promise<Buffer | null> {
     const work = this.#queue.add(() => thumbnail(path), { signal });
-    return await orAborted(work, signal).catch(() => {
+    return await untilAborted(work, signal).catch(() => {
       signal.throwIfAborted();
       return null;
     });

@@ -23,7 +23,7 @@ import {
   tooManyPixels,
   type WorkflowLimits,
 } from '../core/media-limits.ts';
-import { orAborted } from './or-aborted.ts';
+import { untilAborted } from '../core/until-aborted.ts';
 import { sniff, sniffBuffer, sniffBytes } from './sniff.ts';
 import type { FromVideoThread, ToVideoThread } from './video-thread.ts';
 
@@ -150,7 +150,7 @@ export class MediaProbe {
       signal.throwIfAborted();
       return isTooLarge(error) ? tooManyPixels(limits.maxImagePixels) : corrupt('image', error);
     };
-    const metadata = await orAborted(image.metadata(), deadline).catch((error) => {
+    const metadata = await untilAborted(image.metadata(), deadline).catch((error) => {
       throw fault(error);
     });
     if (format !== 'tiff') checkFrames(metadata.pages ?? 1, 'animation', limits);
@@ -222,7 +222,7 @@ async function decode(image: Sharp, { format, height }: Metadata, signal: AbortS
   const rows = image
     .clone()
     .resize({ width: 1, height: format === 'webp' ? 1 : height, fit: 'fill' });
-  await orAborted(rows.raw().toBuffer(), signal);
+  await untilAborted(rows.raw().toBuffer(), signal);
 }
 
 /** EXIF orientations 5 to 8 lie on their side. */
@@ -258,7 +258,7 @@ function limited(source: RangeReader, maxBytes: number): RangeReader {
     async read(start, endExclusive, signal) {
       readBytes += endExclusive - start;
       if (readBytes > maxBytes) throw new Error('It asks for too many bytes');
-      return await orAborted(source.read(start, endExclusive, signal), signal);
+      return await untilAborted(source.read(start, endExclusive, signal), signal);
     },
   };
 }

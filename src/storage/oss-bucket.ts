@@ -1,4 +1,5 @@
 import { Agent } from 'undici';
+import { untilAborted } from '../core/until-aborted.ts';
 import type {
   Bucket,
   BucketCall,
@@ -22,7 +23,6 @@ import {
 } from './oss-client.ts';
 import type { OssCredentials } from './oss-credentials.ts';
 import { type OssHeaders, undiciTransport } from './oss-transport.ts';
-import { untilAborted } from './until-aborted.ts';
 
 export interface OssStorageOptions extends OssBucketOptions {
   /** The address of the bucket in links, where it is not the bucket's own. */
