@@ -3,8 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { nodeCatalogue } from '../src/comfyui/messages.ts';
+import type { Exposure } from '../src/core/bindings/wishes.ts';
 import type { Graph, GraphNode } from '../src/core/graph.ts';
-import { convertEditorGraph, type Exposure } from '../src/workflows/editor/convert.ts';
+import { convertEditorGraph } from '../src/workflows/editor/convert.ts';
 
 /**
  * Editor files, each with what ComfyUI's own editor makes of it (recorded by

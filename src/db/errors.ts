@@ -30,3 +30,12 @@ export function translateDatabaseError(error: unknown): unknown {
   }
   return error;
 }
+
+/** What `work` answers; `unavailable` where the database was lost. */
+export async function reaching<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw translateDatabaseError(error);
+  }
+}

@@ -2,7 +2,7 @@ import { type BackendAddress, parseBackendAddress } from '../comfyui/address.ts'
 import { type BackendView, type Fitness, isInService, type WantedState } from '../core/backend.ts';
 import { GatewayError, toGatewayError } from '../core/errors.ts';
 import type { Workflow } from '../core/workflow.ts';
-import { translateDatabaseError } from '../db/errors.ts';
+import { reaching, translateDatabaseError } from '../db/errors.ts';
 import type { BackendRecord, BackendStore } from './backend-store.ts';
 import type { Membership } from './membership.ts';
 import type { Pool } from './pool.ts';
@@ -132,12 +132,4 @@ function addressOf(url: string): BackendAddress {
 function withoutValues(error: unknown): GatewayError {
   const { code, message } = toGatewayError(translateDatabaseError(error));
   return new GatewayError(code, message, { detail: 'The backend could not be stored' });
-}
-
-async function reaching<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    throw translateDatabaseError(error);
-  }
 }

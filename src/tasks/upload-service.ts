@@ -4,9 +4,9 @@ import type { Readable } from 'node:stream';
 import { GatewayError } from '../core/errors.ts';
 import { isStorable } from '../core/storable-text.ts';
 import { uploadIdOf, uploadKey } from '../core/upload.ts';
+import { reaching } from '../db/errors.ts';
 import type { ByteSource, ObjectStore, PresignedPut } from '../storage/object-store.ts';
 import type { UploadLog } from '../telemetry/upload-log.ts';
-import { reaching } from './errors.ts';
 import type { UploadStore } from './upload-store.ts';
 
 /** A file that a client sent, as long as it lies on our disk. */

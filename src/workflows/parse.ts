@@ -1,4 +1,5 @@
 import { type BindingWishes, findBindings } from '../core/bindings/find-bindings.ts';
+import type { Exposure } from '../core/bindings/wishes.ts';
 import { checkGraph } from '../core/check-graph.ts';
 import { withoutIncompleteOutputs } from '../core/complete-outputs.ts';
 import { GatewayError } from '../core/errors.ts';
@@ -6,7 +7,7 @@ import type { Graph } from '../core/graph.ts';
 import type { NodeCatalogue } from '../core/node-catalogue.ts';
 import { schemaOf } from '../core/parameters.ts';
 import { invalid, type Workflow } from '../core/workflow.ts';
-import { convertEditorGraph, type Exposure, isEditorGraph } from './editor/convert.ts';
+import { convertEditorGraph, isEditorGraph } from './editor/convert.ts';
 import { parseJsonText } from './json-text.ts';
 import { type Meta, parseMeta } from './meta.ts';
 import { compileSchema } from './schema-compiler.ts';

@@ -50,6 +50,7 @@ export interface ParameterWish {
   readonly default: unknown;
 }
 
+/** A field of the graph that tasks may set by a name, as the editor's file says. */
 export interface Exposure {
   readonly name: string;
   readonly slot: Slot;

@@ -1,9 +1,10 @@
+import type { Exposure } from '../../core/bindings/wishes.ts';
 import { checkGraph } from '../../core/check-graph.ts';
 import { type Graph, type GraphNode, isLink } from '../../core/graph.ts';
 import type { NodeCatalogue } from '../../core/node-catalogue.ts';
 import { invalid } from '../../core/workflow.ts';
 import { buildSheets } from './build-sheets.ts';
-import { checkExposures, type Exposure } from './exposures.ts';
+import { checkExposures } from './exposures.ts';
 import { type Place, placesOf } from './places.ts';
 import { applyPrimitives } from './primitives.ts';
 import { type Field, fieldsOf, isActive } from './prompt.ts';
@@ -12,8 +13,6 @@ import { describe, type Sheet } from './sheet.ts';
 import { namedNodes } from './text.ts';
 import { withUniqueIds } from './unique-ids.ts';
 import { isGroupNode, isMadeInBrowser, isSubgraphType, linksUnseen } from './virtual-nodes.ts';
-
-export type { Exposure } from './exposures.ts';
 
 export interface Converted {
   readonly graph: Graph;

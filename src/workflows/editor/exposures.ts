@@ -1,15 +1,9 @@
 import { checkName } from '../../core/bindings/titles.ts';
-import type { Slot } from '../../core/graph.ts';
+import type { Exposure } from '../../core/bindings/wishes.ts';
 import { invalid } from '../../core/workflow.ts';
 import type { Place } from './places.ts';
 import { describe } from './sheet.ts';
 import { primitive } from './virtual-nodes.ts';
-
-/** A field of the prompt that tasks may set by a name. */
-export interface Exposure {
-  readonly name: string;
-  readonly slot: Slot;
-}
 
 /** An Asian keyboard writes a wide colon. */
 const param = /(?<![A-Za-z0-9_])@param[:：]([^\s,;，；]*)/gi;

@@ -1,5 +1,6 @@
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
+import { encode, hmac, isSame, parseTimestamp } from '../bucket-server/signing.ts';
 
 /**
  * Signatures of version 4, from Aliyun's documentation ("Include a V4 signature in the Authorization
@@ -162,30 +163,6 @@ function canonical(
     additional,
     text(headers['x-oss-content-sha256']) || 'UNSIGNED-PAYLOAD',
   ].join('\n');
-}
-
-/** RFC 3986, of which `encodeURIComponent` leaves out five characters. */
-function encode(value: string): string {
-  return encodeURIComponent(value).replace(
-    /[!'()*]/g,
-    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
-  );
-}
-
-function hmac(key: string | Buffer, value: string): Buffer {
-  return createHmac('sha256', key).update(value).digest();
-}
-
-function isSame(left: string, right: string): boolean {
-  return left.length === right.length && timingSafeEqual(Buffer.from(left), Buffer.from(right));
-}
-
-/** `20261121T040102Z` */
-function parseTimestamp(value: string): number {
-  const parts = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(value)?.slice(1).map(Number);
-  if (!parts) return Number.NaN;
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = parts;
-  return Date.UTC(year, month - 1, day, hour, minute, second);
 }
 
 /** Node reads header bytes as Latin-1, and OSS signs them as UTF-8. */

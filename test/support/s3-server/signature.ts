@@ -1,5 +1,6 @@
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
+import { encode, hmac, isSame, parseTimestamp } from '../bucket-server/signing.ts';
 
 /**
  * AWS's signatures of version 4, from its documentation ("Authenticating Requests: Using the
@@ -130,25 +131,4 @@ function sign(
     .split('/')
     .reduce<string | Buffer>((key, part) => hmac(key, part), `AWS4${secretAccessKey}`);
   return hmac(key, ['AWS4-HMAC-SHA256', timestamp, scope, hash].join('\n')).toString('hex');
-}
-
-/** RFC 3986, of which `encodeURIComponent` leaves out five characters. */
-function encode(value: string): string {
-  return encodeURIComponent(value).replace(
-    /[!'()*]/g,
-    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
-  );
-}
-
-function hmac(key: string | Buffer, value: string): Buffer {
-  return createHmac('sha256', key).update(value).digest();
-}
-
-function isSame(left: string, right: string): boolean {
-  return left.length === right.length && timingSafeEqual(Buffer.from(left), Buffer.from(right));
-}
-
-/** `20261121T040102Z` */
-function parseTimestamp(value: string): number {
-  return Date.parse(value.replace(/^(....)(..)(..T..)(..)(..Z)$/, '$1-$2-$3:$4:$5'));
 }
