@@ -87,6 +87,12 @@ export interface Task extends Omit<NewTask, 'queueTimeoutMs'> {
   readonly updatedAt: Date;
   readonly startedAt: Date | null;
   readonly finishedAt: Date | null;
+  /** Its results go then, however long others are kept; `null` for as long as those. */
+  readonly keepUntil: Date | null;
+  /** When its client had the results, as far as it let us know. */
+  readonly collectedAt: Date | null;
+  /** When its results went from the object store. */
+  readonly removedAt: Date | null;
 }
 
 /** One file that a task made. */

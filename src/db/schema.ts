@@ -61,6 +61,16 @@ export const tasks = pgTable(
     /** Not before this instant; `null` as soon as the task may be claimed. */
     runAfter: instant('run_after'),
     outputs: jsonb('outputs').$type<readonly TaskOutput[]>(),
+    /** Of what it stored, bytes. */
+    storedBytes: bigint('stored_bytes', { mode: 'number' }),
+    /** Its results go then, however long others are kept. */
+    keepUntil: instant('keep_until'),
+    /** When its client had the results, as far as it let us know. */
+    collectedAt: instant('collected_at'),
+    /** When its results went from the object store. */
+    removedAt: instant('removed_at'),
+    /** Of everything that its results follow from; tasks with the same one make the same. */
+    fingerprint: text('fingerprint'),
     error: jsonb('error').$type<TaskError>(),
     createdAt: instant('created_at').notNull().defaultNow(),
     updatedAt: instant('updated_at').notNull().defaultNow(),
@@ -84,6 +94,15 @@ export const tasks = pgTable(
       .where(sql`${t.state} = 'pending' and ${t.runAfter} is not null`),
     index('tasks_expiring').on(t.queueDeadline).where(sql`${t.state} = 'pending'`),
     index('tasks_leased').on(t.leaseUntil).where(sql`${t.state} = 'processing'`),
+    index('tasks_stored')
+      .on(t.finishedAt)
+      .where(sql`${t.state} = 'completed' and ${t.removedAt} is null`),
+    index('tasks_kept_until')
+      .on(t.keepUntil)
+      .where(sql`${t.keepUntil} is not null and ${t.removedAt} is null`),
+    index('tasks_fingerprint')
+      .on(t.fingerprint)
+      .where(sql`${t.fingerprint} is not null and ${t.removedAt} is null`),
     check(
       'tasks_owned_while_processing',
       sql`(${t.state} = 'processing') = (${t.owner} is not null)`,
@@ -221,6 +240,8 @@ export const backends = pgTable('backends', {
   label: text('label').primaryKey(),
   /** With credentials, for one that was added at run time; others stand in the gateways' settings. */
   url: text('url'),
+  /** Its `input` folder as this gateway sees it, where they share one. */
+  inputDir: text('input_dir'),
   wanted: text('wanted').$type<WantedState>().notNull().default('active'),
   owner: uuid('owner'),
   generation: bigint('generation', { mode: 'number' }).notNull().default(0),

@@ -17,6 +17,8 @@ export function toTask(row: TaskRow): Task {
     rank: ____,
     avoid: _____,
     queueTimeoutMs: ______,
+    storedBytes: _______,
+    fingerprint: ________,
     ...task
   } = row;
   return task;
