@@ -10,6 +10,7 @@ COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json ./
 COPY drizzle ./drizzle
 COPY workflows ./workflows
+COPY vendor ./vendor
 COPY bin ./bin
 COPY src ./src
 RUN mkdir /data && chown node:node /data

@@ -11,6 +11,7 @@ const catalogue = {
   // What a caller asked for.
   invalid_request: 'client',
   not_found: 'client',
+  method_not_allowed: 'client',
   unauthorized: 'client',
   forbidden: 'client',
   body_too_large: 'client',
@@ -61,6 +62,7 @@ const catalogue = {
   workflow_invalid: 'gateway',
   workflow_unavailable: 'gateway',
   storage_failed: 'gateway',
+  storage_full: 'gateway',
   spool_full: 'gateway',
   attempts_exhausted: 'gateway',
   unavailable: 'gateway',

@@ -1,94 +1,84 @@
-import type { HttpBindings } from '@hono/node-server';
 import { OpenAPIHono } from '@hono/zod-openapi';
-import type { Context, MiddlewareHandler } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
-import { except } from 'hono/combine';
-import { secureHeaders } from 'hono/secure-headers';
-import type { UploadService } from '../tasks/upload-service.ts';
-import type { Logger } from '../telemetry/logger.ts';
-import { maxWorkflowBytes } from '../workflows/parse.ts';
-import type { WorkflowService } from '../workflows/workflow-service.ts';
-import { type ApiKey, identify } from './auth.ts';
-import { backendRoutes, type PoolControl } from './backends.ts';
-import { type TmlsrParts, tmlsrRoutes } from './dialects/tmlsr/routes.ts';
-import { bodyTooLarge, onError, onNotFound } from './errors.ts';
-import { isForm } from './multipart.ts';
-import { type ObjectReader, objectRoutes } from './objects.ts';
-import { uploadRoutes } from './uploads.ts';
-import { workflowRoutes } from './workflows.ts';
+import { type Context, Hono } from 'hono';
+import {
+  createDialectApp,
+  type Dialect,
+  type DialectOptions,
+  type DialectParts,
+  methodsByPath,
+} from './dialect.ts';
+import { dialects, mainDialect } from './dialects/index.ts';
+import { documentRoutes } from './docs/document-routes.ts';
 
-export interface AppParts extends TmlsrParts {
-  readonly uploads: UploadService;
-  /** Where clients reach us. */
-  readonly baseUrl: () => string;
-  readonly pool: PoolControl;
-  readonly workflows: WorkflowService;
-  /** `null` where the store has its own address. */
-  readonly objects: ObjectReader | null;
-  /** Who may ask; without any, everybody may. */
-  readonly apiKeys: readonly ApiKey[];
-  readonly version: string;
-  readonly logger: Logger;
+export interface Apps {
+  /** All dialects together. */
+  readonly root: App;
+  /** Each by its name, as it is where it has a port of its own. */
+  readonly byDialect: ReadonlyMap<string, App>;
 }
 
-/** Requests are small JSON; it may be held in memory. A workflow comes with what is said of it. */
-const maxBodyBytes = 1024 * 1024;
-const maxDraftBytes = maxWorkflowBytes + maxBodyBytes;
+export interface App {
+  readonly fetch: (request: Request, env?: object) => Response | Promise<Response>;
+}
 
-const maxBodyMs = 300_000;
+const description = `A gateway in front of a pool of ComfyUI servers. TMLSR's own API lies at the root; each of the
+others is listed under the prefix where it lies whole, and its paths are also served at the root wherever no
+other API has the same ones.`;
 
-/** A link to a result is a secret of its own, and may be opened by whoever was given it. */
-const openPaths = ['/', '/health', '/openapi.json', '/objects/*'];
-
-export function createApp(appParts: AppParts): OpenAPIHono {
-  const { workflows, objects, apiKeys, baseUrl, version, logger, ...parts } = appParts;
-  const app = new OpenAPIHono();
-  app.onError(onError(logger));
-  app.notFound(onNotFound);
-  // Web pages of other origins may show results.
-  app.use(secureHeaders({ crossOriginResourcePolicy: false }));
-  app.use(except(bringsFile, cutSlowBodies));
-  app.use('/workflows/*', limitBody(maxDraftBytes));
-  app.use(except(['/workflows/*', bringsFile], limitBody(maxBodyBytes)));
-  app.use(except([...openPaths, fillsUpload], identify(apiKeys)));
-  app.route('/', tmlsrRoutes(parts));
-  app.route('/', uploadRoutes(parts.uploads, baseUrl));
-  app.route('/', backendRoutes(parts.pool));
-  app.route('/', workflowRoutes(workflows));
-  if (objects) app.route('/', objectRoutes(objects));
-  app.doc31('/openapi.json', { openapi: '3.1.0', info: { title: 'TMLSR', version } });
-  app.get('/', (context) =>
-    context.json({ service: 'tmlsr', version, stats: '/monitor/stats', api: '/openapi.json' }),
+/**
+ * One app for all dialects: the main one at the root, every other one under its prefix, and with the
+ * paths that nobody else has at the root too, so that old clients need not know of prefixes.
+ */
+export function createApps(parts: DialectParts, options: DialectOptions): Apps {
+  const byDialect = new Map(
+    dialects.map((dialect) => [dialect.name, createDialectApp(dialect, parts, options)]),
   );
-  return app;
+  const appOf = ({ name }: Dialect) => byDialect.get(name) as OpenAPIHono;
+  const root = new Hono();
+  const main = appOf(mainDialect);
+  root.route(
+    '/',
+    documentRoutes(
+      whole(dialects, appOf),
+      { title: 'TMLSR', description, documentsAt: '' },
+      parts.version,
+    ),
+  );
+
+  const taken = new Set(methodsByPath(main).keys());
+  for (const dialect of dialects) {
+    const forward = forwardTo(appOf(dialect));
+    root.all(dialect.prefix, forward);
+    root.all(`${dialect.prefix}/*`, forward);
+    if (dialect === mainDialect) continue;
+    if (dialect.documentsAt) {
+      for (const page of documents) root.all(`${dialect.documentsAt}/${page}`, forward);
+    }
+    for (const path of methodsByPath(appOf(dialect)).keys()) {
+      if (taken.has(path)) continue;
+      taken.add(path);
+      root.all(path, forward);
+    }
+  }
+  root.all('*', forwardTo(main));
+  return { root, byDialect };
 }
 
-/** Files are of any size, and never whole in memory; how fast they have to come is seen to there. */
-function bringsFile(context: Context): boolean {
-  return fillsUpload(context) || (context.req.path === '/tasks' && isForm(context.req.raw));
+const documents = ['openapi.json', 'openapi.yaml', 'docs', 'docs/*', 'redoc'];
+
+/** Only to be described. */
+function whole(
+  dialects: readonly Dialect[],
+  appOf: (dialect: Dialect) => OpenAPIHono,
+): OpenAPIHono {
+  const all = new OpenAPIHono();
+  for (const dialect of dialects) {
+    all.route(dialect === mainDialect ? '/' : dialect.prefix, appOf(dialect));
+  }
+  return all;
 }
 
-function fillsUpload({ req }: Context): boolean {
-  return req.method === 'PUT' && req.path.startsWith('/uploads/');
-}
-
-const cutSlowBodies: MiddlewareHandler<{ Bindings: Partial<HttpBindings> }> = async (
-  { env },
-  next,
-) => {
-  const incoming = env?.incoming;
-  const cut = setTimeout(() => {
-    if (incoming && !incoming.readableEnded) incoming.destroy();
-  }, maxBodyMs);
-  await next();
-  clearTimeout(cut);
-};
-
-function limitBody(maxSize: number): MiddlewareHandler {
-  return bodyLimit({
-    maxSize,
-    onError: () => {
-      throw bodyTooLarge(maxSize);
-    },
-  });
+/** The request goes on as it is: a dialect leaves its prefix out of account by itself. */
+function forwardTo(app: App) {
+  return (context: Context) => app.fetch(context.req.raw, context.env);
 }

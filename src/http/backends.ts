@@ -1,5 +1,10 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
-import { type BackendView, backendStates, type WantedState } from '../core/backend.ts';
+import {
+  type BackendView,
+  backendStates,
+  type UnloadedWorkflows,
+  type WantedState,
+} from '../core/backend.ts';
 import { operatorsOnly } from './auth.ts';
 import { errorSchema } from './errors.ts';
 import { createRoutes, json } from './openapi.ts';
@@ -7,9 +12,11 @@ import { createRoutes, json } from './openapi.ts';
 /** What operators do to the pool. */
 export interface PoolControl {
   list(): Promise<BackendView[]>;
-  add(url: string): Promise<BackendView>;
+  add(url: string, inputDir: string | null): Promise<BackendView>;
   want(id: string, wanted: Exclude<WantedState, 'removed'>): Promise<BackendView>;
   remove(id: string): Promise<void>;
+  /** Of the backends that this gateway drives. */
+  unload(workflows: readonly string[], signal: AbortSignal): Promise<UnloadedWorkflows>;
 }
 
 /** `/backends`: which ComfyUI servers belong to the pool. */
@@ -21,7 +28,8 @@ export function backendRoutes(pool: PoolControl): OpenAPIHono {
     return context.json({ backends: (await pool.list()).map(present) }, 200);
   });
   app.openapi(addRoute, async (context) => {
-    return context.json(present(await pool.add(context.req.valid('json').url)), 201);
+    const { url, input_dir } = context.req.valid('json');
+    return context.json(present(await pool.add(url, input_dir ?? null)), 201);
   });
   app.openapi(changeRoute, async (context) => {
     const { id } = context.req.valid('param');
@@ -35,12 +43,21 @@ export function backendRoutes(pool: PoolControl): OpenAPIHono {
   return app;
 }
 
+const inputDirIs = "The server's input folder as gateways see it, where they share a file system.";
+
 const backend = z
   .object({
     id: z.string().openapi({ example: '3f2a9c01b7de' }),
     address: z.string().openapi({ example: 'http://127.0.0.1:8188' }),
     wanted: z.enum(['active', 'draining', 'removed']),
     fixed: z.boolean().openapi({ description: 'It stands in COMFYUI_BACKENDS.' }),
+    input_dir: z.string().nullable().openapi({ description: inputDirIs }),
+    shares_inputs: z.boolean().openapi({
+      description: 'Inputs are put into `input_dir`; where they are not, they are uploaded.',
+    }),
+    max_input_bytes: z.int().nullable().openapi({
+      description: 'The largest input that it takes; `null`: no limit is known.',
+    }),
     gateway: z.string().nullable().openapi({ description: 'The gateway that drives it.' }),
     state: z.enum(backendStates),
     reason: z.string(),
@@ -55,12 +72,15 @@ const backend = z
 const idParam = z.object({ id: z.string().openapi({ example: '3f2a9c01b7de' }) });
 
 function present(view: BackendView): z.infer<typeof backend> {
-  const { id, address, wanted, isFixed, gateway, report } = view;
+  const { id, address, wanted, isFixed, inputDir, gateway, report } = view;
   return {
     id,
     address,
     wanted,
     fixed: isFixed,
+    input_dir: inputDir,
+    shares_inputs: report?.sharesInputs ?? false,
+    max_input_bytes: report?.maxInputBytes ?? null,
     gateway,
     state: report?.state ?? 'offline',
     reason: report?.reason ?? 'not reached yet',
@@ -94,6 +114,11 @@ const addRoute = createRoute({
             .string('must be a string')
             .max(2_000)
             .openapi({ example: 'http://user:password@10.0.0.7:8188' }),
+          input_dir: z
+            .string('must be a string')
+            .max(4_000)
+            .nullish()
+            .openapi({ description: inputDirIs, example: '/mnt/gpu7/input' }),
         }),
         'Where it is.',
       ),

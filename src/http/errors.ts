@@ -1,8 +1,10 @@
+import type { HttpBindings } from '@hono/node-server';
 import { z } from '@hono/zod-openapi';
-import type { ErrorHandler, NotFoundHandler } from 'hono';
+import type { Context, ErrorHandler, NotFoundHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import { GatewayError, toGatewayError } from '../core/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import type { ErrorAnswer } from './dialect.ts';
 import { statusOf } from './status.ts';
 
 /** The body of every error that a dialect does not shape itself. */
@@ -18,29 +20,47 @@ export const errorSchema = z
   })
   .openapi('Error');
 
-export type ErrorBody = z.infer<typeof errorSchema>;
+/** How a dialect tells an error. */
+export type PresentError = (error: GatewayError) => ErrorAnswer;
 
-export function errorBody({ code, message, field }: GatewayError): ErrorBody {
-  return { status: 'error', code, message, ...(field ? { field } : {}) };
+export function presentError(error: GatewayError): ErrorAnswer {
+  const { code, message, field } = error;
+  const body: z.infer<typeof errorSchema> = {
+    status: 'error',
+    code,
+    message,
+    ...(field ? { field } : {}),
+  };
+  return { status: statusOf(error), body };
 }
 
 /** What was thrown becomes a code and a sentence; what is ours to mend goes to the log whole. */
-export function onError(logger: Logger): ErrorHandler {
+export function onError(logger: Logger, present: PresentError): ErrorHandler {
   return (thrown, context) => {
     const error = toGatewayError(translateHttpException(thrown));
-    const status = statusOf(error);
+    const { status, body } = present(error);
     if (status >= 500) {
       logger.error({ err: thrown, path: context.req.path, code: error.code }, 'request.failed');
     }
     if (status === 503) context.header('Retry-After', '2');
     // The rest of the body is not read: the connection is of no more use.
-    if (status === 413) context.header('Connection', 'close');
-    return context.json(errorBody(error), status);
+    if (!isRead(context)) context.header('Connection', 'close');
+    return context.json(body, status);
   };
 }
 
-export const onNotFound: NotFoundHandler = (context) =>
-  context.json(errorBody(new GatewayError('not_found', 'There is nothing at this address')), 404);
+export function onNotFound(present: PresentError): NotFoundHandler {
+  return (context) => {
+    const { status, body } = present(
+      new GatewayError('not_found', 'There is nothing at this address'),
+    );
+    return context.json(body, status);
+  };
+}
+
+function isRead({ env }: Context<{ Bindings: Partial<HttpBindings> }>): boolean {
+  return env?.incoming?.complete ?? true;
+}
 
 /** Hono's own: a body that is not JSON. */
 function translateHttpException(thrown: unknown): unknown {

@@ -6,6 +6,7 @@ const byCode: Partial<Record<ErrorCode, ContentfulStatusCode>> = {
   unauthorized: 401,
   forbidden: 403,
   not_found: 404,
+  method_not_allowed: 405,
   task_not_found: 404,
   object_not_found: 404,
   upload_not_found: 404,
@@ -17,6 +18,7 @@ const byCode: Partial<Record<ErrorCode, ContentfulStatusCode>> = {
   unavailable: 503,
   workflow_unavailable: 503,
   spool_full: 507,
+  storage_full: 507,
 };
 
 const byFault: Record<Fault, ContentfulStatusCode> = {

@@ -20,10 +20,17 @@ export interface TestGatewayOptions {
 /** A whole gateway on a free port, in this process. */
 export class TestGateway extends GatewayClient implements AsyncDisposable {
   readonly dataDir: string;
+  /** Of dialects with a port of their own. */
+  readonly dialectUrls: ReadonlyMap<string, string>;
   readonly #parts: AsyncDisposableStack;
 
-  private constructor(url: string, dataDir: string, parts: AsyncDisposableStack) {
+  private constructor(
+    { url, dialectUrls }: Pick<Gateway, 'url' | 'dialectUrls'>,
+    dataDir: string,
+    parts: AsyncDisposableStack,
+  ) {
     super(url);
+    this.dialectUrls = dialectUrls;
     this.dataDir = dataDir;
     this.#parts = parts;
   }
@@ -47,7 +54,7 @@ export class TestGateway extends GatewayClient implements AsyncDisposable {
         createLogger(config.logLevel),
       ),
     );
-    return new TestGateway(gateway.url, dataDir, parts.move());
+    return new TestGateway(gateway, dataDir, parts.move());
   }
 
   /** Files of sources that are still spooled. */

@@ -25,11 +25,14 @@ export function presentTask(task: TaskView, now: Date, place: QueuePlace | null 
     stages: task.stages.map((stage) => presentStage(stage, now)),
     output: main ? presentOutput(main) : null,
     outputs: task.outputs.map((output) => ({ name: output.name, ...presentOutput(output) })),
+    cached: task.outputs.some(({ takenFrom }) => takenFrom !== undefined),
+    results_removed_at: task.removedAt?.toISOString() ?? null,
     queue: place && {
       position: place.position,
       expected_start: place.expectedStart?.toISOString() ?? null,
     },
-    retry_at: task.runAfter?.toISOString() ?? null,
+    // One that waits for an identical task has not failed.
+    retry_at: (task.error && task.runAfter)?.toISOString() ?? null,
     error: task.error?.message ?? null,
     error_code: task.error?.code ?? null,
     retries: task.retries,

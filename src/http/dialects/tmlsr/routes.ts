@@ -3,10 +3,10 @@ import type { BackendView } from '../../../core/backend.ts';
 import { GatewayError } from '../../../core/errors.ts';
 import type { TaskService, TaskView } from '../../../tasks/task-service.ts';
 import type { TaskOwner } from '../../../tasks/task-store.ts';
-import type { UploadService } from '../../../tasks/upload-service.ts';
 import type { Caller } from '../../auth.ts';
 import { errorSchema } from '../../errors.ts';
-import { isForm, readForm } from '../../multipart.ts';
+import { type FormUploads, receiveForm, submitWithFiles } from '../../form-tasks.ts';
+import { isForm } from '../../multipart.ts';
 import { createRoutes, json } from '../../openapi.ts';
 import { whileThere } from '../../request-body.ts';
 import { requestOfForm } from './form.ts';
@@ -22,9 +22,10 @@ import * as schema from './schema.ts';
 
 export interface TmlsrParts {
   readonly tasks: TaskService;
-  readonly uploads: Pick<UploadService, 'receive' | 'keep' | 'discard'>;
+  readonly uploads: FormUploads;
   readonly registry: WorkflowAliases;
   readonly pool: { list(): Promise<BackendView[]> };
+  readonly version: string;
 }
 
 /** `/monitor/stats` lists this many tasks. */
@@ -32,7 +33,7 @@ const newestTasks = 50;
 
 /** TMLSR's own API, versions 1 and 2 as a union. */
 export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
-  const { tasks, registry, pool } = parts;
+  const { tasks, registry, pool, version } = parts;
   const app = createRoutes();
 
   // A form may be of any size: it must not come to the route below, which holds what it validates.
@@ -90,7 +91,18 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
     );
   });
 
-  app.openapi(healthRoute, (context) => context.json({ status: 'ok' as const }, 200));
+  app.openapi(healthRoute, (context) =>
+    context.json(
+      { status: 'ok' as const, service: 'tmlsr', version, time: Math.floor(Date.now() / 1_000) },
+      200,
+    ),
+  );
+  app.openapi(indexRoute, (context) =>
+    context.json(
+      { service: 'tmlsr', version, stats: '/monitor/stats', api: '/openapi.json', docs: '/docs' },
+      200,
+    ),
+  );
 
   return app;
 }
@@ -101,21 +113,9 @@ async function submitForm(
   raw: Request,
   { tenant }: Caller,
 ): Promise<TaskView> {
-  await using spooled = new AsyncDisposableStack();
-  const form = await readForm(raw, async (body, name) => {
-    const file = spooled.use(await uploads.receive(body, raw.signal));
-    return { id: file.id, file, name };
-  });
+  await using form = await receiveForm(raw, uploads);
   const request = { ...parseTaskRequest(requestOfForm(form), registry), tenant };
-  tasks.check(request);
-  const files = [...form.files.values()];
-  try {
-    for (const { file, name } of files) await uploads.keep(file, { tenant, name }, raw.signal);
-    return await tasks.submit(request);
-  } catch (error) {
-    await uploads.discard(files.map(({ id }) => id));
-    throw error;
-  }
+  return await submitWithFiles({ tasks, uploads }, request, form, raw.signal);
 }
 
 /** Operators see everybody's tasks. */
@@ -187,6 +187,13 @@ const statsRoute = createRoute({
   path: '/monitor/stats',
   summary: 'The pool, the queue and the newest tasks',
   responses: { 200: json(schema.stats, 'The state of the whole.'), ...closed },
+});
+
+const indexRoute = createRoute({
+  method: 'get',
+  path: '/',
+  summary: 'What this is, and where to go on',
+  responses: { 200: json(schema.index, 'The way on.') },
 });
 
 const healthRoute = createRoute({

@@ -158,6 +158,12 @@ export const task = z
     outputs: z.array(output.extend({ name: z.string() })).openapi({
       description: 'All results, the main one first.',
     }),
+    cached: z.boolean().openapi({
+      description: 'Whether the results are copies of those of an identical task (CACHE=on).',
+    }),
+    results_removed_at: z.iso.datetime().nullable().openapi({
+      description: 'When the results went from the store; links to them lead nowhere since.',
+    }),
     queue: z
       .object({
         position: z.int().openapi({
@@ -227,4 +233,20 @@ export const stats = z
   })
   .openapi('Stats');
 
-export const health = z.object({ status: z.literal('ok') }).openapi('Health');
+/** What other services tell of themselves is told with it, where it does not contradict. */
+export const health = z
+  .object({
+    status: z.literal('ok'),
+    service: z.string(),
+    version: z.string(),
+    time: z.int().openapi({ description: 'Seconds since 1970.' }),
+  })
+  .openapi('Health');
+
+export const index = z.object({
+  service: z.string(),
+  version: z.string(),
+  stats: z.string(),
+  api: z.string(),
+  docs: z.string(),
+});

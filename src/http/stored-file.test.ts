@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseRange } from './objects.ts';
+import { parseRange } from './stored-file.ts';
 
 describe('parseRange', () => {
   const cases = [
