@@ -1,9 +1,14 @@
+import { setFlagsFromString } from 'node:v8';
 import { readConfig, unknownSettings } from './config/config.ts';
 import { readEnv } from './config/env.ts';
 import { backendsOrEmulator } from './emulator-process.ts';
 import { Gateway } from './gateway.ts';
 import { run, stopSignal } from './run.ts';
 import { createLogger } from './telemetry/logger.ts';
+
+// Buffers lie outside of V8's heap; without this, every 20 MB of them make it collect everything
+// (docs/decisions/017). A V8 that does not know the flag says so and goes on.
+setFlagsFromString('--external-memory-accounted-in-global-limit');
 
 /** The service: `npm start`. */
 await run(async () => {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isAbsolute, normalize } from 'node:path';
 
 /** Where a ComfyUI server is: `http(s)://user:pass@host:port/prefix`. */
 export interface BackendAddress {
@@ -53,6 +54,17 @@ export function parseBackendEntry(text: string): BackendEntry {
 /** @throws Error naming what is wrong with the URL, without repeating its password. */
 export function parseBackendAddress(text: string): BackendAddress {
   return addressOf(parse(text, fixedForm));
+}
+
+/**
+ * A server's `input` folder as it is here.
+ *
+ * @throws Error naming what is wrong with the path.
+ */
+export function parseInputDir(text: string): string {
+  const path = text.trim();
+  if (!isAbsolute(path) || path.includes('\0')) throw new Error('must be an absolute path');
+  return normalize(path);
 }
 
 function parse(text: string, form: string): URL {

@@ -14,6 +14,7 @@ import type { BackendAddress } from './address.ts';
 import { BusyMeter } from './busy-meter.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import { ComfyClient } from './client.ts';
+import { Inputs } from './inputs.ts';
 import type { ComfyMessage } from './messages.ts';
 import { RunTimes } from './run-times.ts';
 import { ComfySocket } from './socket.ts';
@@ -60,6 +61,8 @@ export interface BackendSlot extends Disposable {
 export class Backend extends EventEmitter<BackendEventMap> implements AsyncDisposable {
   readonly address: BackendAddress;
   readonly client: ComfyClient;
+  /** How inputs come onto it. */
+  readonly inputs: Inputs;
   /** What is known of how long it takes. */
   readonly runTimes = new RunTimes();
   readonly #socket: ComfySocket;
@@ -105,6 +108,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     this.address = address;
     this.client = new ComfyClient(address);
     this.#logger = logger.child({ backend: address.label });
+    this.inputs = new Inputs(this.client, this.#logger);
     this.#socket = new ComfySocket(address);
     this.#socket.on('open', () => void this.#opened());
     this.#socket.on('close', (reason) => this.#closed(reason));
@@ -156,6 +160,12 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   start(): void {
     if (this.#running.length > 0) return;
     this.#running.push(this.#socket.run(this.#stop.signal), this.#keepDescribed());
+  }
+
+  /** Sets the server's `input` folder as it is here, if there is one, and makes sure of it. */
+  shareInputs(path: string | null): void {
+    if (!this.inputs.share(path) || !this.#isIdentified) return;
+    this.#running.push(this.#learnInputs());
   }
 
   /** Stops giving it work, for this reason, or gives it work again. What it has, it ends. */
@@ -276,6 +286,24 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     this.#warm = workflow;
   }
 
+  /**
+   * Lets go of the models that it holds. `false`: it has something to do, or cannot be reached. A prompt
+   * that comes in between runs first, and its models go after it.
+   */
+  async unload(signal: AbortSignal): Promise<boolean> {
+    if (this.#state !== 'idle' || this.#next !== null) return false;
+    try {
+      await this.client.freeMemory(signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#logger.warn({ err: error }, 'backend.not-unloaded');
+      return false;
+    }
+    this.#warm = null;
+    this.emit('changed');
+    return true;
+  }
+
   /** How long it has worked on what it has, milliseconds; `null` while it has nothing. */
   get runningMs(): number | null {
     return this.#occupants.size === 0 ? null : performance.now() - this.#ranSince;
@@ -332,6 +360,8 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
       busyShare: Math.round(this.#busy.share(performance.now()) * 1_000) / 1_000,
       cannotRun,
       isKnown: this.isKnown,
+      maxInputBytes: this.inputs.maxBytes,
+      sharesInputs: this.inputs.isShared,
     };
   }
 
@@ -380,6 +410,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
       this.client.describe(signal),
       this.client.nodeCatalogue(signal),
       this.client.hasJobs(signal),
+      this.inputs.learn(signal),
     ]);
     this.#version = description.version;
     this.#devices = description.devices;
@@ -406,12 +437,22 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
         if (performance.now() - learntAt < catalogueEveryMs) continue;
         // A model that was added since.
         this.#learn(await this.client.nodeCatalogue(this.#stop.signal));
+        await this.inputs.learn(this.#stop.signal);
         learntAt = performance.now();
         this.emit('room');
       } catch (error) {
         // Whether it is gone is the WebSocket's to say.
         this.#logger.debug({ err: error }, 'backend.undescribed');
       }
+    }
+  }
+
+  async #learnInputs(): Promise<void> {
+    try {
+      await this.inputs.learn(this.#stop.signal);
+      this.emit('changed');
+    } catch (error) {
+      this.#logger.debug({ err: error }, 'backend.inputs-unknown');
     }
   }
 

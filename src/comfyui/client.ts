@@ -7,7 +7,7 @@ import type { Prompt } from '../core/bind.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { NodeCatalogue } from '../core/node-catalogue.ts';
 import type { BackendAddress } from './address.ts';
-import { backendFailed, backendUnreachable, promptRejected } from './errors.ts';
+import { backendFailed, backendUnreachable, inputRefused, promptRejected } from './errors.ts';
 import { parsePythonJson } from './json.ts';
 import {
   features,
@@ -22,6 +22,7 @@ import {
   promptEnd,
   promptRefused,
   queueState,
+  type ServerFile,
   systemStats,
   uploadedFile,
 } from './messages.ts';
@@ -220,18 +221,14 @@ export class ComfyClient implements AsyncDisposable {
       headersTimeout: idleMs + answerMs,
     });
     if (statusCode === 413) {
-      throw new GatewayError(
-        'backend_upload_refused',
-        'The input is larger than the ComfyUI server accepts (its --max-upload-size)',
-        { detail: text.slice(0, 300) },
-      );
+      throw inputRefused(file.size, null, text.slice(0, 300));
     }
     const { name, subfolder } = read(statusCode, text, uploadedFile, 'take the input');
     return subfolder ? `${subfolder}/${name}` : name;
   }
 
-  /** Length of an output in bytes, or `null` when the server does not have it. */
-  async outputSize(file: OutputFile, signal: AbortSignal): Promise<number | null> {
+  /** Length of a file in bytes, an output or another; `null` when the server does not have it. */
+  async fileSize(file: ServerFile, signal: AbortSignal): Promise<number | null> {
     const response = await this.#open('HEAD', this.#viewPath(file), signal);
     response.body.resume();
     if (response.statusCode === 404) return null;
@@ -263,7 +260,7 @@ export class ComfyClient implements AsyncDisposable {
     await this.#agent.destroy();
   }
 
-  #viewPath({ filename, subfolder, type }: OutputFile): string {
+  #viewPath({ filename, subfolder, type }: ServerFile): string {
     return `/view?${new URLSearchParams({ filename, subfolder, type })}`;
   }
 

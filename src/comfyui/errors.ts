@@ -20,6 +20,34 @@ export function backendFailed(what: string, detail: unknown): GatewayError {
   return new GatewayError('backend_failed', `The ComfyUI server could not ${what}`, { detail });
 }
 
+/** An input that is larger than a server takes; another may take more. */
+export class InputRefusedError extends GatewayError {
+  /** How large the input is. */
+  readonly bytes: number;
+
+  constructor(bytes: number, message: string, detail: unknown) {
+    super('backend_upload_refused', message, { detail });
+    this.bytes = bytes;
+  }
+}
+
+/** `maxBytes`: what the server says that it takes; `null` where it has only refused the upload. */
+export function inputRefused(
+  bytes: number,
+  maxBytes: number | null,
+  detail?: unknown,
+): InputRefusedError {
+  const most = maxBytes === null ? '' : ` (${inMegabytes(maxBytes)} MB)`;
+  const message =
+    `The input (${inMegabytes(bytes)} MB) is larger than the ComfyUI server takes${most}: ` +
+    'its flag --max-upload-size says how much';
+  return new InputRefusedError(bytes, message, detail);
+}
+
+function inMegabytes(bytes: number): string {
+  return (bytes / 1024 ** 2).toFixed(1);
+}
+
 /**
  * `workflow_unsupported` when the server lacks a node or a file that the graph names, so that another
  * may run it; else `prompt_rejected`. Names what is wrong by node; the details of the server (lists of

@@ -77,8 +77,10 @@ export const queueState = z.object({
 });
 
 const outputFile = z.object({ filename: z.string(), subfolder: z.string(), type: z.string() });
+/** A file in one of the server's folders. */
+export type ServerFile = z.infer<typeof outputFile>;
 /** A file that a node reported. */
-export type OutputFile = z.infer<typeof outputFile> & { readonly node: string };
+export type OutputFile = ServerFile & { readonly node: string };
 
 const executionError = z.object({
   node_id: z.string().optional(),

@@ -15,6 +15,9 @@ export interface MultipartFile {
   readonly fields: Readonly<Record<string, string>>;
 }
 
+/** What a form has beside its file is never more: three fields, and a path of an attempt. */
+export const mostAroundFileBytes = 1_024;
+
 export function multipartFile(file: MultipartFile): {
   headers: { 'content-type': string; 'content-length': string };
   body: AsyncGenerator<Uint8Array>;

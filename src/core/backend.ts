@@ -37,6 +37,10 @@ export interface BackendReport {
   readonly cannotRun: Readonly<Record<string, readonly string[]>>;
   /** Whether it is known yet what it can run. */
   readonly isKnown: boolean;
+  /** The largest input that it takes, bytes; `null`, and nothing in older reports: no limit is known. */
+  readonly maxInputBytes?: number | null;
+  /** Whether inputs are put into a folder that the server shares with its gateway. */
+  readonly sharesInputs?: boolean;
 }
 
 export interface Device {
@@ -53,6 +57,8 @@ export interface BackendView {
   /** Without credentials. */
   readonly address: string;
   readonly wanted: WantedState;
+  /** Its `input` folder as gateways see it, where they share one. For operators alone. */
+  readonly inputDir: string | null;
   /** Whether it stands in the settings, and cannot be removed at run time. */
   readonly isFixed: boolean;
   /** The gateway that drives it; `null` when none does. */
@@ -69,4 +75,12 @@ export interface Fitness {
   /** By address, why not. */
   readonly unable: ReadonlyMap<string, readonly string[]>;
   readonly total: number;
+}
+
+/** Workflows whose models backends had in memory, by what became of them. */
+export interface UnloadedWorkflows {
+  /** No longer there: on one backend, or on several. */
+  readonly unloaded: readonly string[];
+  /** Still there, on one at least: it has something to do, or another gateway drives it. */
+  readonly held: readonly string[];
 }

@@ -35,8 +35,8 @@ describe('nextStep', () => {
     ['out_of_memory', 1, 'fail'],
     ['prompt_rejected', 0, 'retry'],
     ['prompt_rejected', 1, 'fail'],
-    ['backend_upload_refused', 0, 'retry'],
     ['storage_failed', 0, 'fail'],
+    ['storage_full', 0, 'fail'],
     ['attempts_exhausted', 0, 'fail'],
     ['internal', 0, 'retry'],
     ['internal', 1, 'fail'],
@@ -55,11 +55,18 @@ describe('nextStep', () => {
     assert.deepEqual([afterMs(0, 0), afterMs(0, 0.5), afterMs(1, 0)], [500, 750, 750]);
   });
 
-  it('tries every backend that might run the workflow, and no other', () => {
-    const step = nextStep(failed('workflow_unsupported', { retries: 2 }), 0, policy);
-    assert.deepEqual(step, { kind: 'retry', afterMs: 0, elsewhere: true, counts: false });
-    const nowhere = failed('workflow_unsupported', { othersCanRun: false });
-    assert.equal(nextStep(nowhere, 0, policy).kind, 'fail');
+  for (const code of ['workflow_unsupported', 'backend_upload_refused'] as const) {
+    it(`after ${code} tries every backend that might do it, and no other`, () => {
+      const step = nextStep(failed(code, { retries: 2 }), 0, policy);
+      assert.deepEqual(step, { kind: 'retry', afterMs: 0, elsewhere: true, counts: false });
+      const nowhere = failed(code, { othersCanRun: false });
+      assert.equal(nextStep(nowhere, 0, policy).kind, 'fail');
+    });
+  }
+
+  it('waits for a full disk as long as it takes, and counts none of that', () => {
+    const step = nextStep(failed('spool_full', { retries: 2 }), 0.5, policy);
+    assert.deepEqual(step, { kind: 'retry', afterMs: 1_125, elsewhere: false, counts: false });
   });
 
   it('sets a task aside that two servers went down with', () => {

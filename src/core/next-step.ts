@@ -24,8 +24,11 @@ export type Verdict = 'none' | 'unable' | 'crowded' | 'suspect' | 'blamed' | 'br
 
 /** How one kind of failure is dealt with. */
 export interface FailureRule {
-  /** Attempts in all; `most` stands for `MAX_ATTEMPTS`, `each` for one on every backend. */
-  readonly attempts: number | 'most' | 'each';
+  /**
+   * Attempts in all; `most` stands for `MAX_ATTEMPTS`, `each` for one on every backend, `any` for as
+   * many as it takes.
+   */
+  readonly attempts: number | 'most' | 'each' | 'any';
   readonly elsewhere: boolean;
   readonly verdict: Verdict;
 }
@@ -46,7 +49,7 @@ export const defaultRetryPolicy: RetryPolicy = {
 export const failureRules: Partial<Record<ErrorCode, FailureRule>> = {
   workflow_unsupported: { attempts: 'each', elsewhere: true, verdict: 'unable' },
   prompt_rejected: { attempts: 2, elsewhere: true, verdict: 'none' },
-  backend_upload_refused: { attempts: 2, elsewhere: true, verdict: 'none' },
+  backend_upload_refused: { attempts: 'each', elsewhere: true, verdict: 'none' },
   out_of_memory: { attempts: 2, elsewhere: true, verdict: 'crowded' },
   execution_failed: { attempts: 2, elsewhere: true, verdict: 'blamed' },
   execution_interrupted: { attempts: 'most', elsewhere: false, verdict: 'none' },
@@ -58,7 +61,8 @@ export const failureRules: Partial<Record<ErrorCode, FailureRule>> = {
   backend_stalled: { attempts: 'most', elsewhere: true, verdict: 'broken' },
   backend_wedged: { attempts: 'most', elsewhere: true, verdict: 'broken' },
   task_poisonous: { attempts: 1, elsewhere: false, verdict: 'none' },
-  spool_full: { attempts: 'most', elsewhere: false, verdict: 'none' },
+  spool_full: { attempts: 'any', elsewhere: false, verdict: 'none' },
+  storage_full: { attempts: 1, elsewhere: false, verdict: 'none' },
   storage_failed: { attempts: 1, elsewhere: false, verdict: 'none' },
   workflow_invalid: { attempts: 1, elsewhere: false, verdict: 'none' },
   workflow_unavailable: { attempts: 1, elsewhere: false, verdict: 'none' },
@@ -82,7 +86,7 @@ export interface FailedAttempt {
   /** How often the task was tried again before. */
   readonly retries: number;
   readonly past: readonly PastAttempt[];
-  /** Whether a backend is left that could run the workflow. */
+  /** Whether a backend is left that could run the workflow, and take its input. */
   readonly othersCanRun: boolean;
 }
 
@@ -99,13 +103,25 @@ export function nextStep(
       ? { kind: 'retry', afterMs: 0, elsewhere, counts: false }
       : { kind: 'fail' };
   }
+  // What it waits for comes when it comes: nothing is gained by asking sooner.
+  if (attempts === 'any') {
+    return {
+      kind: 'retry',
+      afterMs: withJitter(policy.maxDelayMs, random),
+      elsewhere,
+      counts: false,
+    };
+  }
   if (kills(attempt) >= deadlyKills) return { kind: 'fail', isPoison: true };
   const allowed = attempts === 'most' ? policy.maxAttempts : Math.min(attempts, policy.maxAttempts);
   if (retries + 1 >= allowed) return { kind: 'fail' };
   const ceilingMs = Math.min(policy.baseDelayMs * 2 ** retries, policy.maxDelayMs);
-  // Half of it fixed, half of it jitter: waiting tasks do not come back all at once.
-  const afterMs = Math.round(ceilingMs * (0.5 + random / 2));
-  return { kind: 'retry', afterMs, elsewhere, counts: true };
+  return { kind: 'retry', afterMs: withJitter(ceilingMs, random), elsewhere, counts: true };
+}
+
+/** Half of it fixed, half of it jitter: waiting tasks do not come back all at once. */
+function withJitter(ceilingMs: number, random: number): number {
+  return Math.round(ceilingMs * (0.5 + random / 2));
 }
 
 /** How many servers went down with the task on them. */

@@ -16,6 +16,8 @@ export interface BackendRecord {
   readonly label: string;
   /** With credentials; `null` for one that stands in the settings. */
   readonly url: string | null;
+  /** Its `input` folder as gateways see it, of one that was added at run time. */
+  readonly inputDir: string | null;
   readonly wanted: WantedState;
   /** The gateway that drives it; `null` when none does. */
   readonly owner: string | null;
@@ -126,13 +128,13 @@ export class BackendStore {
   }
 
   /** Adds a backend for all gateways; `false` when there is one of this label. */
-  async add(label: string, url: string): Promise<boolean> {
+  async add(label: string, url: string, inputDir: string | null = null): Promise<boolean> {
     const added = await this.#orm
       .insert(backends)
-      .values({ label, url })
+      .values({ label, url, inputDir })
       .onConflictDoUpdate({
         target: backends.label,
-        set: { url, wanted: 'active' },
+        set: { url, inputDir, wanted: 'active' },
         // One that is on its way out may come back.
         setWhere: eq(backends.wanted, 'removed'),
       })
@@ -187,6 +189,7 @@ async function list(orm: Orm): Promise<BackendRecord[]> {
     .select({
       label: backends.label,
       url: backends.url,
+      inputDir: backends.inputDir,
       wanted: backends.wanted,
       owner: sql<
         string | null

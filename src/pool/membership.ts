@@ -25,6 +25,8 @@ export interface MembershipParts {
   readonly notices: Notices;
   /** From the settings. */
   readonly entries: readonly BackendEntry[];
+  /** By a backend's label, its `input` folder as it is here; from the settings. */
+  readonly inputDirs: ReadonlyMap<string, string>;
   readonly workflows: { all(): Iterable<Workflow> };
   readonly log: PoolLog;
 }
@@ -55,6 +57,11 @@ export class Membership {
   /** All backends of all gateways, as of the last round. */
   get records(): readonly BackendRecord[] {
     return this.#records;
+  }
+
+  /** Where the backend's `input` folder is here; `null` where inputs are uploaded. */
+  inputDirOf({ label, inputDir }: Pick<BackendRecord, 'label' | 'inputDir'>): string | null {
+    return this.#parts.inputDirs.get(label) ?? inputDir;
   }
 
   /** When this returns, the backends that nobody else drives are ours. */
@@ -111,10 +118,12 @@ export class Membership {
     for (const label of taken) log.backendTaken(label);
 
     const kept = new Set([...this.#vacantLast(ours).slice(0, ours.length - giveUp), ...taken]);
-    for (const { label, wanted } of members) {
-      if (kept.has(label)) {
-        pool.add(known.get(label) as BackendAddress).drain(wanted === 'draining');
-      }
+    for (const member of members) {
+      const { label, wanted } = member;
+      if (!kept.has(label)) continue;
+      const backend = pool.add(known.get(label) as BackendAddress);
+      backend.shareInputs(this.inputDirOf(member));
+      backend.drain(wanted === 'draining');
     }
     for (const label of pool.allLabels) {
       if (!kept.has(label)) await this.#letGo(label);

@@ -1,5 +1,11 @@
-import { type BackendAddress, parseBackendAddress } from '../comfyui/address.ts';
-import { type BackendView, type Fitness, isInService, type WantedState } from '../core/backend.ts';
+import { parseBackendAddress, parseInputDir } from '../comfyui/address.ts';
+import {
+  type BackendView,
+  type Fitness,
+  isInService,
+  type UnloadedWorkflows,
+  type WantedState,
+} from '../core/backend.ts';
 import { GatewayError, toGatewayError } from '../core/errors.ts';
 import type { Workflow } from '../core/workflow.ts';
 import { reaching, translateDatabaseError } from '../db/errors.ts';
@@ -10,7 +16,7 @@ import type { Pool } from './pool.ts';
 export interface PoolServiceParts {
   readonly store: BackendStore;
   readonly pool: Pool;
-  readonly membership: Pick<Membership, 'records'>;
+  readonly membership: Pick<Membership, 'records' | 'inputDirOf'>;
   readonly workflows: { all(): Iterable<Workflow> };
 }
 
@@ -62,20 +68,31 @@ export class PoolService {
     });
   }
 
+  /** The backends that are known to take no input so large. */
+  tooSmallFor(bytes: number): string[] {
+    const { membership, pool } = this.#parts;
+    return membership.records.flatMap(({ label, report }) => {
+      const backend = pool.get(label);
+      const most = backend ? backend.inputs.maxBytes : report?.maxInputBytes;
+      return typeof most === 'number' && bytes > most ? [label] : [];
+    });
+  }
+
   /**
-   * Adds a backend for all gateways, from now on and after a restart.
+   * Adds a backend for all gateways, from now on and after a restart. `inputDir`: its `input` folder as
+   * gateways see it, where they share one.
    *
    * @throws GatewayError `invalid_request`, `backend_exists`, `unavailable`.
    */
-  async add(url: string): Promise<BackendView> {
-    const address = addressOf(url);
-    const isNew = await this.#parts.store.add(address.label, address.url).catch((error) => {
+  async add(url: string, inputDir: string | null): Promise<BackendView> {
+    const address = read('url', () => parseBackendAddress(url));
+    const { id, label } = address;
+    const folder = inputDir === null ? null : read('input_dir', () => parseInputDir(inputDir));
+    const isNew = await this.#parts.store.add(label, address.url, folder).catch((error) => {
       throw withoutValues(error);
     });
-    if (!isNew) {
-      throw new GatewayError('backend_exists', `${address.label} belongs to the pool already`);
-    }
-    return await this.#find(address.id);
+    if (!isNew) throw new GatewayError('backend_exists', `${label} belongs to the pool already`);
+    return await this.#find(id);
   }
 
   /** @throws GatewayError `backend_unknown`, `unavailable`. */
@@ -101,18 +118,41 @@ export class PoolService {
     await reaching(this.#parts.store.want(address, 'removed'));
   }
 
+  /**
+   * Lets backends let go of the models of these workflows: those that this gateway drives and that have
+   * nothing to do.
+   *
+   * @throws the signal's reason.
+   */
+  async unload(workflows: readonly string[], signal: AbortSignal): Promise<UnloadedWorkflows> {
+    const { membership, pool } = this.#parts;
+    const unloaded: string[] = [];
+    const held: string[] = [];
+    const unload = async ({ label, report }: BackendRecord): Promise<void> => {
+      const backend = pool.get(label);
+      const warm = backend ? backend.warm : (report?.warm ?? null);
+      if (warm === null || !workflows.includes(warm)) return;
+      const isUnloaded = (await backend?.unload(signal)) ?? false;
+      (isUnloaded ? unloaded : held).push(warm);
+    };
+    await Promise.all(membership.records.map(unload));
+    return { unloaded, held };
+  }
+
   async #find(id: string): Promise<BackendView> {
     const found = (await this.list()).find((backend) => backend.id === id);
     if (!found) throw new GatewayError('backend_unknown', 'There is no such backend');
     return found;
   }
 
-  #view({ label, url, wanted, owner, report }: BackendRecord): BackendView {
-    const { pool, workflows } = this.#parts;
+  #view(record: BackendRecord): BackendView {
+    const { pool, membership, workflows } = this.#parts;
+    const { label, url, wanted, owner, report } = record;
     return {
       id: parseBackendAddress(label).id,
       address: label,
       wanted,
+      inputDir: membership.inputDirOf(record),
       isFixed: url === null,
       gateway: owner,
       report: pool.get(label)?.report(workflows.all()) ?? report,
@@ -120,11 +160,12 @@ export class PoolService {
   }
 }
 
-function addressOf(url: string): BackendAddress {
+/** What the parser makes of a field of a request. */
+function read<T>(field: string, parse: () => T): T {
   try {
-    return parseBackendAddress(url);
+    return parse();
   } catch (error) {
-    throw new GatewayError('invalid_request', `url: ${(error as Error).message}`, { field: 'url' });
+    throw new GatewayError('invalid_request', `${field}: ${(error as Error).message}`, { field });
   }
 }
 

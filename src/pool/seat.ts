@@ -44,14 +44,18 @@ export class Seat implements Disposable {
   }
 
   /**
-   * Waits for a GPU, as long as it takes, and gives the place before it to the next task.
+   * Waits for a GPU, as long as it takes, and gives the place before it to the next task. `fits`: which
+   * others but the backend that it was made ready for may be chosen.
    *
    * @throws SeatLostError when the backend takes nothing any more.
    */
-  async takeGpu(signal: AbortSignal): Promise<void> {
+  async takeGpu(
+    signal: AbortSignal,
+    fits: (backend: Backend) => boolean = () => true,
+  ): Promise<void> {
     if (this.#slot || !this.#place) return;
     const { room, guest } = this.#place;
-    this.#slot = await room.takeGpu(guest, this.#backend, signal);
+    this.#slot = await room.takeGpu({ ...guest, fits }, this.#backend, signal);
     this.#backend = this.#slot.backend;
     this.#attachment = this.#backend.attach();
     this.#place.reserved[Symbol.dispose]();

@@ -60,6 +60,17 @@ describe('WaitingRoom', () => {
     );
   });
 
+  it('gives no backend that does not fit', async () => {
+    const { backends, room } = await open(2);
+    const [first, second] = backends as [Backend, Backend];
+    const slot = await room.takeGpu(guest('a'), first, signal);
+    const fits = (backend: Backend) => backend !== second;
+    const waiting = room.takeGpu({ ...guest('b'), fits }, first, signal);
+    assert.equal(room.offer(second), false);
+    slot.release();
+    assert.equal((await waiting).backend, first);
+  });
+
   it('lets whoever was made ready for a backend go first, then who has waited longest', async () => {
     const { backends, room } = await open(2);
     const [first, second] = backends as [Backend, Backend];

@@ -13,6 +13,8 @@ export interface Guest extends Occupant {
   readonly graph: Workflow;
   /** Backends where it failed: another is waited for. */
   readonly avoid: readonly string[];
+  /** Whether another backend could do with what the task needs, such as a large input. */
+  readonly fits?: (backend: Backend) => boolean;
 }
 
 interface Waiter {
@@ -108,8 +110,9 @@ export class WaitingRoom implements Disposable {
   }
 
   /** Whether an idle backend may take a task that was made ready for another. */
-  #mayMove({ graph, avoid }: Guest, backend: Backend): boolean {
+  #mayMove({ graph, avoid, fits }: Guest, backend: Backend): boolean {
     if (!backend.canRun(graph) || avoid.includes(backend.label)) return false;
+    if (fits && !fits(backend)) return false;
     const isForIt = backend.hasRoom || backend.warm === graph.name;
     if (isForIt || backend.idleMs >= beforeSwitchMs) return true;
     if (backend.state === 'idle') this.#offerAgain(backend, beforeSwitchMs - backend.idleMs);

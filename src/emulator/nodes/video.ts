@@ -1,5 +1,5 @@
 /** ComfyUI's own video nodes: LoadVideo, GetVideoComponents, CreateVideo, SaveVideo. */
-import { copyFile, stat } from 'node:fs/promises';
+import { copyFile, link, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type Audio, decodeClip, encodeClip, probeClip, UnreadableClip } from '../clip.ts';
 import { type Folders, nextOutput, pad } from '../folders.ts';
@@ -104,9 +104,14 @@ export const saveVideo: NodeClass = {
     );
     const filename = `${place.prefix}_${pad(place.counter)}_.mp4`;
     const file = path.join(place.folder, filename);
-    if ('file' in video) await copyFile(video.file, file);
+    if ('file' in video) await linkOrCopy(video.file, file);
     else await encodeClip({ ...video, frames: until(signal, video.images), file, crf: defaultCrf });
     const saved: FileReference = { filename, subfolder: place.subfolder, type: 'output' };
     return { outputs: [], ui: { images: [saved], animated: [true] } };
   },
 };
+
+/** A clip may be gigabytes, and none is ever written to again. */
+async function linkOrCopy(from: string, to: string): Promise<void> {
+  await link(from, to).catch(() => copyFile(from, to));
+}
