@@ -7,12 +7,13 @@ import { createAdaptorServer } from '@hono/node-server';
 import PQueue from 'p-queue';
 import packageJson from '../package.json' with { type: 'json' };
 import type { BackendEntry } from './comfyui/address.ts';
-import { type Config, dataFolders } from './config/config.ts';
+import { type Config, ConfigError, dataFolders } from './config/config.ts';
 import { defaultRetryPolicy } from './core/next-step.ts';
 import { connectDatabase } from './db/connect.ts';
 import { lockFile } from './db/file-lock.ts';
 import { Notices } from './db/notices.ts';
-import { createApp } from './http/app.ts';
+import { type App, createApps } from './http/app.ts';
+import { taskNameOf } from './http/dialects/task-manager/parse.ts';
 import { SourceFetcher } from './media/fetch-source.ts';
 import { createGuardedAgent } from './media/guarded-agent.ts';
 import { ImageEncoder } from './media/image-encoder.ts';
@@ -37,6 +38,10 @@ import { PutTarget } from './storage/put-target.ts';
 import { AttemptStore } from './tasks/attempt-store.ts';
 import { ClaimStore } from './tasks/claim-store.ts';
 import { QueueStats } from './tasks/queue-stats.ts';
+import { removeOrphans } from './tasks/result-orphans.ts';
+import { ResultService } from './tasks/result-service.ts';
+import { ResultStore } from './tasks/result-store.ts';
+import { RetentionSweep } from './tasks/retention-sweep.ts';
 import { TaskService } from './tasks/task-service.ts';
 import { TaskStore } from './tasks/task-store.ts';
 import { UploadService } from './tasks/upload-service.ts';
@@ -44,7 +49,9 @@ import { UploadStore } from './tasks/upload-store.ts';
 import { UploadSweep } from './tasks/upload-sweep.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { PoolLog } from './telemetry/pool-log.ts';
+import { ResultLog } from './telemetry/result-log.ts';
 import { TaskLog } from './telemetry/task-log.ts';
+import { TaskMetrics } from './telemetry/task-metrics.ts';
 import { UploadLog } from './telemetry/upload-log.ts';
 import { WorkflowFolder } from './workflows/folder.ts';
 import { WorkflowRegistry } from './workflows/registry.ts';
@@ -69,10 +76,17 @@ export interface GatewayConfig extends Config {
 export class Gateway implements AsyncDisposable {
   /** Where it listens. */
   readonly url: string;
+  /** Where dialects listen that have a port of their own. */
+  readonly dialectUrls: ReadonlyMap<string, string>;
   readonly #parts: AsyncDisposableStack;
 
-  private constructor(url: string, parts: AsyncDisposableStack) {
+  private constructor(
+    url: string,
+    dialectUrls: ReadonlyMap<string, string>,
+    parts: AsyncDisposableStack,
+  ) {
     this.url = url;
+    this.dialectUrls = dialectUrls;
     this.#parts = parts;
   }
 
@@ -80,7 +94,11 @@ export class Gateway implements AsyncDisposable {
   static async start(config: GatewayConfig, logger: Logger): Promise<Gateway> {
     await using parts = new AsyncDisposableStack();
     const folders = dataFolders(config.dataDir);
-    const log = new TaskLog(logger);
+    const taskMetrics = new TaskMetrics({
+      names: config.taskManager.taskNames.keys(),
+      nameOf: taskNameOf,
+    });
+    const log = new TaskLog(logger, taskMetrics);
 
     const database = parts.use(
       await connectDatabase(
@@ -131,6 +149,13 @@ export class Gateway implements AsyncDisposable {
       maxBytes: config.maxSourceBytes,
       log: new UploadLog(logger),
     });
+    const resultLog = new ResultLog(logger);
+    const resultStore = new ResultStore(database.orm, config.retention);
+    const results = new ResultService({ results: resultStore, store, log: resultLog });
+    const removeOrphansOnDisk = async (signal: AbortSignal): Promise<void> => {
+      if (objects)
+        await removeOrphans({ results: resultStore, store: objects, log: resultLog }, signal);
+    };
     const targetAgent = parts.adopt(
       createGuardedAgent({ allow: config.targetAllow, ...targetDeadlines }),
       (agent) => agent.destroy(),
@@ -157,6 +182,7 @@ export class Gateway implements AsyncDisposable {
       lease,
       notices,
       entries: config.backends,
+      inputDirs: config.inputDirs,
       workflows,
       log: new PoolLog(logger),
     });
@@ -168,6 +194,7 @@ export class Gateway implements AsyncDisposable {
       probe,
       encoder,
       thumbnails: config.thumbnails,
+      coalesces: config.coalesces,
       spool,
       store,
       targetAt: (target) => new PutTarget(target, targetAgent),
@@ -223,18 +250,26 @@ export class Gateway implements AsyncDisposable {
       pool: poolService,
       stats,
     });
-    const app = createApp({
-      tasks: service,
-      workflows: workflowService,
-      registry: workflows,
-      pool: poolService,
-      uploads,
-      objects,
-      baseUrl: () => config.publicUrl ?? url,
-      apiKeys: config.apiKeys,
-      version: packageJson.version,
-      logger,
-    });
+    const stopping = new AbortController();
+    const apps = createApps(
+      {
+        tasks: service,
+        results,
+        workflows: workflowService,
+        registry: workflows,
+        pool: poolService,
+        uploads,
+        objects,
+        preview: (path, signal) => encoder.preview(path, config.limits.maxImagePixels, signal),
+        baseUrl: () => config.publicUrl ?? url,
+        isGuarded: config.apiKeys.length > 0,
+        version: packageJson.version,
+        taskMetrics,
+        taskManager: config.taskManager,
+        stopping: stopping.signal,
+      },
+      { apiKeys: config.apiKeys, corsOrigins: config.corsOrigins, logger },
+    );
 
     pool.listen(dispatcher.wake, membership.changed, () => void workflows.reconvert());
     await notices.listen(database);
@@ -250,13 +285,36 @@ export class Gateway implements AsyncDisposable {
     recovery.start();
     dispatcher.start();
     parts.use(new UploadSweep(uploads)).start();
+    parts.use(new RetentionSweep(results, removeOrphansOnDisk)).start();
     // The last to start and the first to stop: nobody is answered by half a gateway.
-    const server = createAdaptorServer({ fetch: app.fetch, serverOptions: serverLimits }) as Server;
-    url = await listen(server, config.host, config.port);
-    parts.defer(() => close(server));
+    const serve = async (app: App, port: number): Promise<string> => {
+      const server = createAdaptorServer({ fetch: app.fetch, serverOptions: serverLimits });
+      const address = await listen(server as Server, config.host, port);
+      parts.defer(() => close(server as Server));
+      return address;
+    };
+    url = await serve(apps.root, config.port);
+    const dialectUrls = new Map<string, string>();
+    for (const [dialect, port] of config.dialectPorts) {
+      const app = apps.byDialect.get(dialect);
+      if (!app) {
+        const known = [...apps.byDialect.keys()].join(', ');
+        throw new ConfigError([`DIALECT_PORTS there is no dialect ${dialect}; known: ${known}`]);
+      }
+      dialectUrls.set(dialect, await serve(app, port));
+    }
+    parts.defer(() => stopping.abort());
 
-    logger.info({ url, database: database.engine, backends: pool.labels }, 'gateway.started');
-    return new Gateway(url, parts.move());
+    logger.info(
+      {
+        url,
+        dialects: Object.fromEntries(dialectUrls),
+        database: database.engine,
+        backends: pool.labels,
+      },
+      'gateway.started',
+    );
+    return new Gateway(url, dialectUrls, parts.move());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import {
+import fs, {
   type FileHandle,
   mkdir,
   mkdtemp,
@@ -9,6 +9,7 @@ import {
   utimes,
   writeFile,
 } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -66,7 +67,7 @@ test('says so when the disk is full, and keeps the path to itself', () => {
     code: 'ENOSPC',
   });
   const failure = diskFailed(error);
-  assert.equal(failure.code, 'storage_failed');
+  assert.equal(failure.code, 'storage_full');
   assert.equal(failure.message, 'The disk that keeps the results is full');
 });
 
@@ -80,13 +81,31 @@ test('leaves nothing on a disk that is full, and stores once there is room again
     Promise.reject(Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' })),
   );
   await assert.rejects(store.put('x.png', bufferSource('x'), options), {
-    code: 'storage_failed',
+    code: 'storage_full',
     message: 'The disk that keeps the results is full',
   });
   assert.deepEqual(await tested.contents(), []);
   full.mock.restore();
   await store.put('x.png', bufferSource('x'), options);
   assert.deepEqual(await tested.contents(), ['x.png']);
+});
+
+test('copies the bytes where a file cannot have a second name', async (t) => {
+  await using tested = await makeStore();
+  const { store } = tested;
+  await store.put('a.png', bufferSource('hello'), { contentType: 'image/png', signal: never() });
+  t.mock.method(fs, 'link', () =>
+    Promise.reject(Object.assign(new Error('EPERM'), { code: 'EPERM' })),
+  );
+  syncBuiltinESMExports();
+  t.after(() => {
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+  });
+  assert.equal(await store.copy('a.png', 'b.png', never()), true);
+  const [first, copy] = [await store.stat('a.png', never()), await store.stat('b.png', never())];
+  assert.equal(copy?.size, 5);
+  assert.notEqual(copy?.etag, first?.etag, 'it is the same file');
 });
 
 test('fails clearly where a name stands in the way of a folder', async () => {

@@ -34,7 +34,7 @@ const failure: TaskError = {
 };
 
 const owner = { dialect: 'tmlsr', tenant: null };
-const again = { afterMs: 0, avoid: null, counts: true };
+const again = { afterMs: 0, avoid: [], counts: true };
 
 function newTask(change: Partial<NewTask> = {}): NewTask {
   return {
@@ -225,6 +225,26 @@ for (const engine of engines) {
       assert.equal(task?.error, null);
     });
 
+    it('knows when nothing that an attempt made can be a result any more', async () => {
+      await tasks.insert(newTask());
+      const first = await claimOne();
+      assert.equal(await attempts.wasInVain(first), false);
+      await attempts.retry(first, failure, { ...again, avoid: [] });
+      assert.equal(await attempts.wasInVain(first), true);
+      const second = await claimOne();
+      assert.equal(await attempts.wasInVain(first), true);
+      assert.equal(await attempts.wasInVain(second), false);
+      await attempts.complete(second, [output]);
+      assert.equal(await attempts.wasInVain(first), true);
+      assert.equal(await attempts.wasInVain(second), false);
+      for (const end of ['fail', 'cancel'] as const) {
+        const { id } = await tasks.insert(newTask());
+        const claim = await claimOne();
+        await (end === 'fail' ? attempts.fail(claim, failure) : tasks.cancel(id, owner));
+        assert.equal(await attempts.wasInVain(claim), true);
+      }
+    });
+
     it('lets a task wait before it is tried again, and shows why', async () => {
       const { id } = await tasks.insert(newTask());
       const claim = await claimOne();
@@ -271,20 +291,21 @@ for (const engine of engines) {
         news((it) => it.begin('download')),
       );
       assert.equal(await attempts.isCanceled(id), false);
-      assert.equal(await tasks.cancel(id, owner), 'canceled');
+      const { state, canceled } = (await tasks.cancel(id, owner)) ?? {};
+      assert.deepEqual([state, canceled?.id], ['canceled', id]);
       assert.equal(await attempts.isCanceled(id), true);
       assert.equal(await heard, id);
       await assert.rejects(() => attempts.complete(claim, [output]), ClaimLostError);
       const task = await tasks.find(id, owner);
       assert.equal(task?.state, 'canceled');
       assert.ok(task?.stages.every(({ state }) => state === 'skipped'));
-      assert.equal(await tasks.cancel(id, owner), 'canceled');
+      assert.deepEqual(await tasks.cancel(id, owner), { state: 'canceled', canceled: null });
     });
 
     it('leaves a completed task as it is when it is canceled', async () => {
       const { id } = await tasks.insert(newTask());
       await attempts.complete(await claimOne(), [output]);
-      assert.equal(await tasks.cancel(id, owner), 'completed');
+      assert.deepEqual(await tasks.cancel(id, owner), { state: 'completed', canceled: null });
       assert.equal((await tasks.find(id, owner))?.state, 'completed');
     });
 
@@ -384,7 +405,7 @@ for (const engine of engines) {
       assert.deepEqual(await ids(), new Set([a.id, urgent.id, other.id]));
       const claim = await claims.claim(urgent.id, backend);
       assert.ok(claim);
-      await attempts.retry(claim, failure, { ...again, avoid: backend });
+      await attempts.retry(claim, failure, { ...again, avoid: [backend] });
       assert.deepEqual(await ids(), new Set([a.id, b.id, urgent.id, other.id]));
       const retried = (await claims.heads(['esrgan_image_4x'])).find(({ id }) => id === urgent.id);
       assert.deepEqual(retried?.avoid, [backend]);
@@ -428,7 +449,11 @@ for (const engine of engines) {
       const patient = await tasks.insert(newTask({ queueTimeoutMs: 60_000 }));
       await tasks.insert(newTask());
       await delay(10);
-      assert.deepEqual(await claims.expireQueued(), [late.id]);
+      const expired = await claims.expireQueued();
+      assert.deepEqual(
+        expired.map(({ id }) => id),
+        [late.id],
+      );
       const task = await tasks.find(late.id, owner);
       assert.equal(task?.state, 'failed');
       assert.equal(task?.error?.code, 'queue_timeout');

@@ -29,6 +29,20 @@ describe('readConfig', () => {
     );
   });
 
+  it('reads input folders by the servers that they are of', () => {
+    const COMFYUI_INPUT_DIRS = 'http://u:p@a:1/=/mnt/a=b/input, https://b/x=/mnt/b/';
+    assert.deepEqual(
+      [...readConfig({ COMFYUI_INPUT_DIRS }).inputDirs],
+      [
+        ['http://a:1', '/mnt/a=b/input'],
+        ['https://b/x', '/mnt/b/'],
+      ],
+    );
+    for (const wrong of ['/mnt/a', 'http://a=', 'http://a=mnt', 'http://a=/x,http://a/=/y']) {
+      assert.throws(() => readConfig({ COMFYUI_INPUT_DIRS: wrong }), /COMFYUI_INPUT_DIRS entry/);
+    }
+  });
+
   it('tells everything that is wrong in one message, and no secret', () => {
     const env = {
       PORT: '70000',
@@ -72,6 +86,25 @@ describe('readConfig', () => {
         return true;
       },
     );
+  });
+
+  it('reads which workflows task names stand for', () => {
+    const { taskManager } = readConfig({});
+    assert.deepEqual(
+      [...taskManager.taskNames],
+      [['image_super_resolution_pipeline', 'esrgan_image_4x']],
+    );
+    assert.equal(taskManager.queueTimeoutMs, 30_000);
+    const of = (TASK_NAMES: string) => [...readConfig({ TASK_NAMES }).taskManager.taskNames];
+    assert.deepEqual(of(' a = x 4x.json , b=y'), [
+      ['a', 'x 4x'],
+      ['b', 'y'],
+    ]);
+    for (const wrong of ['a', 'a=', '=x', 'a=x=y', 'a=x,a=y', 'a b=x']) {
+      assert.throws(() => of(wrong), /TASK_NAMES (entry \d is not|a stands for)/, wrong);
+    }
+    const patient = readConfig({ TASK_MANAGER_QUEUE_TIMEOUT: '0' }).taskManager;
+    assert.equal(patient.queueTimeoutMs, null);
   });
 
   it('notices names that look like ours and are not', () => {

@@ -1,7 +1,12 @@
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { type BackendEntry, parseBackendEntry } from '../comfyui/address.ts';
+import {
+  type BackendEntry,
+  parseBackendAddress,
+  parseBackendEntry,
+  parseInputDir,
+} from '../comfyui/address.ts';
 import { generousLimits, type MediaLimits } from '../core/media-limits.ts';
 import type { Timeouts } from '../core/workflow.ts';
 import { parseSourceAllow, type SourceAllow } from '../media/source-policy.ts';
@@ -22,11 +27,17 @@ export interface Config {
   readonly publicUrl: string | null;
   /** Who may ask; none: everybody. */
   readonly apiKeys: readonly ApiKeyConfig[];
+  /** Origins whose web pages may ask; `*` for all. */
+  readonly corsOrigins: readonly string[];
+  /** Ports of their own, by dialect. */
+  readonly dialectPorts: ReadonlyMap<string, number>;
   readonly databaseUrl: string | null;
   readonly dataDir: string;
   readonly workflowsDir: string;
   /** `null`: the emulator. */
   readonly backends: readonly BackendEntry[] | null;
+  /** By a server's address, its `input` folder as it is here. */
+  readonly inputDirs: ReadonlyMap<string, string>;
   readonly maxAttempts: number;
   /** For workflows that have none of their own. */
   readonly timeouts: Required<Timeouts>;
@@ -50,6 +61,10 @@ export interface Config {
   readonly limits: MediaLimits;
   /** Whether small pictures are made of results that are pictures. */
   readonly thumbnails: boolean;
+  /** Whether a task takes the results of another one that is the same. */
+  readonly coalesces: boolean;
+  readonly retention: RetentionConfig;
+  readonly taskManager: TaskManagerConfig;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 }
 
@@ -68,6 +83,24 @@ export interface TransferLimits {
   readonly spoolBytes: number;
 }
 
+/** When results go from the store. */
+export interface RetentionConfig {
+  /** So long after their task has completed, where it says nothing else; `null`: never. */
+  readonly retentionMs: number | null;
+  /** The oldest, when all take more; `null`: any number. */
+  readonly maxBytes: number | null;
+}
+
+/** Of the task manager's API. */
+export interface TaskManagerConfig {
+  /** Workflows, by the names of tasks under which they are asked for. */
+  readonly taskNames: ReadonlyMap<string, string>;
+  /** `null`: for ever. */
+  readonly queueTimeoutMs: number | null;
+  /** How long a request is held that waits for the end of its task. */
+  readonly syncTimeoutMs: number;
+}
+
 /** Everything that is wrong with the settings, in one message. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
@@ -77,6 +110,8 @@ export class ConfigError extends Error {
   }
 }
 
+const daysError = 'must be a number of days from 0 to 36500';
+
 /** Every setting with its default. `docs/configuration.md` and `.env.example` list the same. */
 const settings = z.object({
   HOST: z.string().default('127.0.0.1'),
@@ -84,12 +119,15 @@ const settings = z.object({
   PUBLIC_URL: httpUrl.optional(),
   API_KEYS: z.string().default('').transform(parsed(parseKeys)),
   OPERATOR_KEYS: z.string().default('').transform(parsed(parseKeys)),
+  CORS_ORIGINS: z.string().default('').transform(parsed(parseOrigins)),
+  DIALECT_PORTS: z.string().default('').transform(parsed(parseDialectPorts)),
   DATABASE_URL: z
     .url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' })
     .optional(),
   DATA_DIR: z.string().default('./data'),
   WORKFLOWS_DIR: z.string().optional(),
   COMFYUI_BACKENDS: z.string().transform(parsed(parseBackends)).optional(),
+  COMFYUI_INPUT_DIRS: z.string().default('').transform(parsed(parseInputDirs)),
   MAX_ATTEMPTS: wholeNumber(1, 100).default(3),
   QUEUE_TIMEOUT: seconds().default(24 * 3_600),
   RUN_TIMEOUT: seconds().default(3_600),
@@ -114,6 +152,19 @@ const settings = z.object({
   MAX_VIDEO_SECONDS: wholeNumber(1, 10_000_000).default(generousLimits.maxVideoSeconds),
   MAX_VIDEO_FRAMES: wholeNumber(1, Number.MAX_SAFE_INTEGER).default(generousLimits.maxVideoFrames),
   THUMBNAILS: z.stringbool({ error: 'must be true or false' }).default(true),
+  CACHE: z.stringbool({ error: 'must be on or off' }).default(false),
+  RETENTION_DAYS: z.coerce
+    .number({ error: daysError })
+    .min(0, { error: daysError })
+    .max(36_500, { error: daysError })
+    .default(0),
+  MAX_STORED_BYTES: wholeNumber(1, Number.MAX_SAFE_INTEGER).optional(),
+  TASK_NAMES: z
+    .string()
+    .default('image_super_resolution_pipeline=esrgan_image_4x')
+    .transform(parsed(parseTaskNames)),
+  TASK_MANAGER_QUEUE_TIMEOUT: seconds().default(30),
+  TASK_MANAGER_SYNC_TIMEOUT: wholeNumber(1, 86_400).default(300),
   LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
       error: 'must be trace, debug, info, warn, error, fatal or silent',
@@ -124,7 +175,8 @@ const settings = z.object({
 export const settingNames: readonly string[] = Object.keys(settings.shape);
 
 /** Prefixes that only our own settings have a reason to bear. */
-const ours = /^(COMFYUI_|SOURCE_|MAX_SOURCE_|MAX_IMAGE_|MAX_VIDEO_|OSS_|S3_|TARGET_|WORKFLOWS_)/;
+const ours =
+  /^(COMFYUI_|SOURCE_|MAX_SOURCE_|MAX_IMAGE_|MAX_VIDEO_|MAX_STORED_|RETENTION_|OSS_|S3_|TARGET_|TASK_MANAGER_|WORKFLOWS_)/;
 
 /** @throws ConfigError naming every variable that is wrong. */
 export function readConfig(env: Env): Config {
@@ -145,10 +197,13 @@ export function readConfig(env: Env): Config {
       ...data.API_KEYS.map((key) => ({ ...key, isOperator: false })),
       ...data.OPERATOR_KEYS.map((key) => ({ ...key, isOperator: true })),
     ],
+    corsOrigins: data.CORS_ORIGINS,
+    dialectPorts: data.DIALECT_PORTS,
     databaseUrl: data.DATABASE_URL ?? null,
     dataDir: resolve(data.DATA_DIR),
     workflowsDir: data.WORKFLOWS_DIR ? resolve(data.WORKFLOWS_DIR) : shippedWorkflows(),
     backends: data.COMFYUI_BACKENDS ?? null,
+    inputDirs: data.COMFYUI_INPUT_DIRS,
     maxAttempts: data.MAX_ATTEMPTS,
     timeouts: {
       queueMs: orNone(data.QUEUE_TIMEOUT * 1_000),
@@ -176,6 +231,16 @@ export function readConfig(env: Env): Config {
       maxVideoFrames: data.MAX_VIDEO_FRAMES,
     },
     thumbnails: data.THUMBNAILS,
+    coalesces: data.CACHE,
+    retention: {
+      retentionMs: orNone(data.RETENTION_DAYS * 24 * 3_600_000),
+      maxBytes: data.MAX_STORED_BYTES ?? null,
+    },
+    taskManager: {
+      taskNames: data.TASK_NAMES,
+      queueTimeoutMs: orNone(data.TASK_MANAGER_QUEUE_TIMEOUT * 1_000),
+      syncTimeoutMs: data.TASK_MANAGER_SYNC_TIMEOUT * 1_000,
+    },
     logLevel: data.LOG_LEVEL,
   };
 }
@@ -217,6 +282,38 @@ function entries(text: string): string[] {
     .filter((entry) => entry !== '');
 }
 
+/** `https://app.example.com,http://localhost:3000`, as a browser writes them; or `*`. */
+function parseOrigins(text: string): string[] {
+  return entries(text).map((entry, index) => {
+    if (entry === '*') return entry;
+    if (URL.canParse(entry) && new URL(entry).origin === entry) return entry;
+    throw new Error(`entry ${index + 1} is no origin such as https://app.example.com`);
+  });
+}
+
+/** `upscale:8089,task-manager:8000`; which dialects there are, the gateway knows. */
+function parseDialectPorts(text: string): Map<string, number> {
+  const ports = entries(text).map((entry, index): [string, number] => {
+    const [, name, digits] = /^([a-z][a-z0-9-]*):(\d{1,5})$/.exec(entry) ?? [];
+    if (name && Number(digits) <= 65_535) return [name, Number(digits)];
+    throw new Error(`entry ${index + 1} is not dialect:port`);
+  });
+  return new Map(ports);
+}
+
+/** `image_super_resolution_pipeline=esrgan_image_4x,…`; which workflows there are may change. */
+function parseTaskNames(text: string): ReadonlyMap<string, string> {
+  const workflows = new Map<string, string>();
+  for (const [index, entry] of entries(text).entries()) {
+    const [, name, workflow] =
+      /^([\w.-]{1,100})\s*=\s*([^=]{1,200}?)(?:\.json)?$/i.exec(entry) ?? [];
+    if (!name || !workflow) throw new Error(`entry ${index + 1} is not task_name=workflow`);
+    if (workflows.has(name)) throw new Error(`${name} stands for a workflow already`);
+    workflows.set(name, workflow);
+  }
+  return workflows;
+}
+
 /** `none` stands for a pool that is filled at run time. */
 function parseBackends(text: string): BackendEntry[] {
   if (text.trim() === 'none') return [];
@@ -227,6 +324,23 @@ function parseBackends(text: string): BackendEntry[] {
       throw new Error(`entry ${index + 1}: ${(error as Error).message}`);
     }
   });
+}
+
+/** `address=path,address=path`. */
+function parseInputDirs(text: string): ReadonlyMap<string, string> {
+  const dirs = new Map<string, string>();
+  for (const [index, entry] of entries(text).entries()) {
+    const [, address = '', path] = /^([^=]+)=(.+)$/.exec(entry) ?? [];
+    try {
+      if (path === undefined) throw new Error('an input folder is given as address=path');
+      const { label } = parseBackendAddress(address);
+      if (dirs.has(label)) throw new Error(`${label} has a folder already`);
+      dirs.set(label, parseInputDir(path));
+    } catch (error) {
+      throw new Error(`entry ${index + 1}: ${(error as Error).message}`);
+    }
+  }
+  return dirs;
 }
 
 /** A parser that throws, as a step of a schema. */

@@ -22,6 +22,8 @@ export interface Attempt {
 export interface Claim {
   readonly task: Task;
   readonly attempt: Attempt;
+  /** The task's, as far as it is known; `null` where nobody has looked for twins yet. */
+  readonly fingerprint: string | null;
 }
 
 /** An attempt that failed, as far as the next decision depends on it. */

@@ -15,6 +15,8 @@ export interface Delivery {
   readonly keepsMetadata: boolean;
   /** Where the main result goes in place of the object store: an address that takes one PUT. */
   readonly putUrl: string | null;
+  /** How long results are kept after the task has completed, milliseconds; as others where it is left out. */
+  readonly keepMs?: number;
 }
 
 export const deliveryAsUsual: Delivery = {

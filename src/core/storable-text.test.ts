@@ -19,6 +19,12 @@ describe('isStorable', () => {
     });
   }
 
+  it('refuses what is nested too deeply to be written', () => {
+    const nested = (depth: number) => JSON.parse('['.repeat(depth) + ']'.repeat(depth));
+    assert.equal(isStorable({ a: nested(400) }), true);
+    assert.equal(isStorable({ a: nested(100_000) }), false);
+  });
+
   for (const text of ['\0', 'a\0b', '\ud800', 'x\udc00', '\\\0', '\ud83d']) {
     it(`refuses ${JSON.stringify(text)}`, () => {
       assert.equal(isStorable(text), false);

@@ -51,6 +51,8 @@ export interface NewTask extends TaskWishes {
 
 /** What a client asks for whatever the workflow. */
 interface TaskWishes {
+  /** A UUID that nobody can guess, for dialects that show ids of another form; drawn where it is left out. */
+  readonly id?: string;
   readonly size: SizeRequest;
   readonly delivery: Delivery;
   /** The request as the client wrote it, shown back to it. */
@@ -63,9 +65,11 @@ interface TaskWishes {
   readonly queueTimeoutMs?: number | null;
   /** How long a prompt of it may take, milliseconds; `null` for ever. */
   readonly runTimeoutMs?: number | null;
+  /** How long its results are kept after it has completed, milliseconds; as the settings say where it is left out. */
+  readonly keepMs?: number;
 }
 
-export interface Task extends Omit<NewTask, 'queueTimeoutMs'> {
+export interface Task extends Omit<NewTask, 'queueTimeoutMs' | 'keepMs'> {
   /** A UUID; dialects show it in their own way. */
   readonly id: string;
   readonly state: TaskState;
@@ -103,6 +107,8 @@ export interface TaskOutput {
   readonly key: string;
   /** The client's address, without its query, that it went to instead; none where it was stored. */
   readonly deliveredTo?: string;
+  /** The task whose result it is a copy of; none where it was made for this one. */
+  readonly takenFrom?: string;
   /** Where it keeps a small picture of it; none where there is none. */
   readonly thumbnailKey?: string | null;
   /** Bytes. */

@@ -6,7 +6,7 @@ const channel = 'tmlsr';
 
 /** What gateways tell each other over the database. `id` is a task's, or a backend's label. */
 interface Notice {
-  readonly kind: 'ready' | 'canceled' | 'pool';
+  readonly kind: 'ready' | 'canceled' | 'ended' | 'pool';
   readonly id: string;
 }
 
@@ -15,6 +15,8 @@ interface NoticeMap {
   ready: [];
   /** A task was canceled, perhaps by another gateway. */
   canceled: [id: string];
+  /** A task came to its end, canceled ones among them. */
+  ended: [id: string];
   /** Somebody changed what belongs to the pool. */
   pool: [];
 }
@@ -24,6 +26,12 @@ interface NoticeMap {
  * at the tables now and then.
  */
 export class Notices extends EventEmitter<NoticeMap> {
+  constructor() {
+    super();
+    // Whoever waits for the end of a task listens.
+    this.setMaxListeners(0);
+  }
+
   async listen(database: Database): Promise<void> {
     await database.listen(
       channel,
@@ -35,7 +43,8 @@ export class Notices extends EventEmitter<NoticeMap> {
   #receive({ kind, id }: Notice): void {
     if (kind === 'pool') this.emit('pool');
     if (kind === 'canceled') this.emit('canceled', id);
-    this.emit('ready');
+    if (kind === 'canceled' || kind === 'ended') this.emit('ended', id);
+    if (kind !== 'ended') this.emit('ready');
   }
 }
 

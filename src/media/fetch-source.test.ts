@@ -12,6 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { SourceServer } from '../../test/support/source-server.ts';
 import { type FetchOptions, SourceFetcher, type SourceFetcherOptions } from './fetch-source.ts';
+import type { FetchedSource } from './source-file.ts';
 import { parseSourceAllow } from './source-policy.ts';
 
 const maxBytes = 1_000_000;
@@ -49,7 +50,7 @@ async function fetchSource(
   url: string,
   options: Partial<FetchOptions> = {},
   settings: Partial<SourceFetcherOptions> = {},
-): Promise<{ bytes: number; sha256: string }> {
+): Promise<FetchedSource> {
   await using fetcher = new SourceFetcher({
     allow,
     maxBytes,
@@ -57,7 +58,8 @@ async function fetchSource(
     deadlines: { ...deadlines, ...settings.deadlines },
   });
   const { signal } = new AbortController();
-  return await fetcher.fetch(url, path, { onProgress: () => {}, signal, ...options });
+  const wanted = { onProgress: () => {}, wantsSha256: true, signal };
+  return await fetcher.fetch(url, path, { ...wanted, ...options });
 }
 
 /** The failure has the code, tells nothing of the network, and leaves no file. */
@@ -74,7 +76,7 @@ async function assertFails(
   assert.deepEqual(await readdir(folder), []);
 }
 
-async function assertWhole(result: { bytes: number; sha256: string }): Promise<void> {
+async function assertWhole(result: FetchedSource): Promise<void> {
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   assert.deepEqual(result, { bytes: bytes.length, sha256 });
   assert.ok((await readFile(path)).equals(bytes));
@@ -499,7 +501,8 @@ test('blames no source for what is wrong with the disk', async () => {
 test('fetches many at once from one server', async () => {
   await using fetcher = new SourceFetcher({ allow, maxBytes, deadlines });
   const url = server.file('many', bytes);
-  const options = { onProgress: () => {}, signal: new AbortController().signal };
+  const { signal } = new AbortController();
+  const options = { onProgress: () => {}, wantsSha256: true, signal };
   const paths = Array.from({ length: 20 }, (_, i) => join(folder, `many-${i}`));
   const results = await Promise.all(paths.map((each) => fetcher.fetch(url, each, options)));
   assert.equal(new Set(results.map(({ sha256 }) => sha256)).size, 1);

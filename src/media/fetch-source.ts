@@ -43,6 +43,7 @@ export const defaultUserAgent = 'Mozilla/5.0 (compatible; TMLSR)';
 
 export interface FetchOptions {
   readonly onProgress: (receivedBytes: number, totalBytes: number | null) => void;
+  readonly wantsSha256?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -83,8 +84,7 @@ export class SourceFetcher implements AsyncDisposable {
   async fetch(url: string, path: string, options: FetchOptions): Promise<FetchedSource> {
     const deadline = AbortSignal.timeout(this.#deadlines.totalMs);
     const signal = AbortSignal.any([options.signal, deadline]);
-    const { onProgress } = options;
-    await using file = await SourceFile.create(path, { limits: this.#limits, onProgress });
+    await using file = await SourceFile.create(path, { limits: this.#limits, ...options });
     try {
       await this.#transfer(url, file, signal);
       return await file.finish();

@@ -184,3 +184,47 @@ async function isIdle(): Promise<boolean> {
   await Promise.all([1, 2].map(() => encoder.thumbnail(join(folder, 'large'), signal)));
   return !(await readdir(folder)).includes('never');
 }
+
+async function previewOf(bytes: Buffer, maxPixels = 100_000_000): Promise<Metadata> {
+  const path = join(folder, 'seen');
+  await writeFile(path, bytes);
+  const preview = await encoder.preview(path, maxPixels, signal);
+  assert.equal(preview.contentType, 'image/webp');
+  return await metadataOf(Buffer.from(preview.bytes));
+}
+
+test('shows what browsers do not: a TIFF of 16 bits, upright, no larger than a screen', async () => {
+  const wide = await sharp(await samplePng({ width: 3_000, height: 1_000 }))
+    .toColourspace('rgb16')
+    .withMetadata({ orientation: 6 })
+    .tiff()
+    .toBuffer();
+  const { format, width, height, space } = await previewOf(wide);
+  assert.deepEqual([format, width, height, space], ['webp', 683, 2_048, 'srgb']);
+});
+
+test('tells a full disk from a picture that is none', async () => {
+  const path = join(folder, 'good');
+  await writeFile(path, await samplePng({ width: 60, height: 60 }));
+  const full = encoder.encode(path, '/dev/full', { ...asItIs, format: 'webp' }, signal);
+  await assert.rejects(full, { code: 'spool_full' });
+  await writeFile(path, 'no picture');
+  const broken = encoder.encode(path, join(folder, 'formed'), asItIs, signal);
+  await assert.rejects(broken, { code: 'execution_failed' });
+});
+
+test('shows a small picture as large as it is, and what is behind it through it', async () => {
+  const clear = { width: 8, height: 6, channels: 4, background: '#f008' } as const;
+  const { width, height, hasAlpha } = await previewOf(
+    await sharp({ create: clear }).tiff({ compression: 'lzw' }).toBuffer(),
+  );
+  assert.deepEqual([width, height, hasAlpha], [8, 6, true]);
+});
+
+test('shows nothing of a picture that is damaged or too large', async () => {
+  const png = await samplePng({ width: 60, height: 60 });
+  const damaged = png.subarray(0, png.length - 400);
+  await assert.rejects(previewOf(damaged), { code: 'media_corrupt' });
+  await assert.rejects(previewOf(png, 3_599), { code: 'media_too_large' });
+  await assert.rejects(previewOf(Buffer.from('no picture')), { code: 'media_corrupt' });
+});

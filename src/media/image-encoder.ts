@@ -3,9 +3,10 @@ import PQueue from 'p-queue';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import type { EncodedFormat } from '../core/delivery.ts';
 import { GatewayError } from '../core/errors.ts';
-import { type ImageFormat, imageFormats } from '../core/media.ts';
+import { contentTypeOf, type ImageFormat, imageFormats } from '../core/media.ts';
 import type { Size } from '../core/size-plan.ts';
 import { untilAborted } from '../core/until-aborted.ts';
+import { imageFault } from './probe.ts';
 
 /** What becomes of a picture. */
 export interface Encoding {
@@ -16,6 +17,12 @@ export interface Encoding {
   /** 1 to 100; `null` as the encoder does it. */
   readonly quality: number | null;
   readonly keepsMetadata: boolean;
+}
+
+/** A picture in memory. */
+export interface Picture {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly contentType: string;
 }
 
 /** What the formats can hold, pixels a side. */
@@ -34,6 +41,11 @@ const thumbnailSide = 320;
 const maxThumbnailPixels = 100_000_000;
 const thumbnailSeconds = 3;
 
+const previewSide = 2_048;
+const previewSeconds = 20;
+/** With the wait for its turn. */
+const previewMs = 60_000;
+
 /**
  * Encodes pictures outside the event loop: a bounded number at once, because each holds one of the few
  * threads with which files are read and written, too.
@@ -50,7 +62,7 @@ export class ImageEncoder {
    * animation keeps its frames, and its format unless it is to be WebP.
    *
    * @throws GatewayError `media_too_large` for more pixels a side than the format can hold;
-   *   `execution_failed` for bytes that are no picture; the signal's reason.
+   *   `execution_failed` for bytes that are no picture; `spool_full`; the signal's reason.
    */
   async encode(
     path: string,
@@ -65,7 +77,7 @@ export class ImageEncoder {
       // It goes on meanwhile, and what it leaves is nobody's.
       if (signal.aborted) void work.catch(() => {}).then(() => rm(target, { force: true }));
       signal.throwIfAborted();
-      throw error instanceof GatewayError ? error : unreadable(error);
+      throw error instanceof GatewayError ? error : fromEncoder(error);
     }
   }
 
@@ -76,6 +88,27 @@ export class ImageEncoder {
       signal.throwIfAborted();
       return null;
     });
+  }
+
+  /**
+   * The picture as any browser shows it: a WebP of at most 2048 pixels a side, upright and in sRGB; of
+   * an animation, or of several pages, the first. `maxPixels`: what the picture may have.
+   *
+   * @throws GatewayError `media_too_large`; `media_corrupt`, also for what takes too long to read;
+   *   `unavailable` when there is no time for it; the signal's reason.
+   */
+  async preview(path: string, maxPixels: number, signal: AbortSignal): Promise<Picture> {
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(previewMs)]);
+    // Tasks come first.
+    const work = this.#queue.add(() => preview(path, maxPixels), {
+      signal: deadline,
+      priority: -1,
+    });
+    const bytes = await untilAborted(work, deadline).catch((error) => {
+      signal.throwIfAborted();
+      throw deadline.aborted ? noTime() : imageFault(error, maxPixels);
+    });
+    return { bytes, contentType: contentTypeOf('webp') };
   }
 }
 
@@ -114,6 +147,15 @@ async function thumbnail(path: string): Promise<Buffer> {
     .toBuffer();
 }
 
+async function preview(path: string, maxPixels: number): Promise<Uint8Array<ArrayBuffer>> {
+  return await sharp(path, { limitInputPixels: maxPixels, sequentialRead: true, failOn: 'error' })
+    .autoOrient()
+    .resize(previewSide, previewSide, { fit: 'inside', withoutEnlargement: true })
+    .webp({ quality: 85 })
+    .timeout({ seconds: previewSeconds })
+    .toBuffer();
+}
+
 function formatOf({ format }: Metadata): ImageFormat {
   if (format === 'jpeg') return 'jpg';
   if (format === 'heif') return 'avif';
@@ -147,7 +189,17 @@ function refuseTooLarge({ width, height }: Size, format: ImageFormat): void {
   );
 }
 
-function unreadable(cause: unknown): GatewayError {
+/** Of the system's errors, the encoder passes on the words only. */
+function fromEncoder(cause: unknown): GatewayError {
+  const words = cause instanceof Error ? cause.message : '';
+  if (/No space left on device|Disk quota exceeded/.test(words)) {
+    const message = 'The gateway has no room for the result at the moment';
+    return new GatewayError('spool_full', message, { cause });
+  }
   const message = 'The result of the workflow is no picture that can be encoded';
   return new GatewayError('execution_failed', message, { cause });
+}
+
+function noTime(): GatewayError {
+  return new GatewayError('unavailable', 'The gateway has no time for previews at the moment');
 }

@@ -148,7 +148,7 @@ export class MediaProbe {
     });
     const fault = (error: unknown) => {
       signal.throwIfAborted();
-      return isTooLarge(error) ? tooManyPixels(limits.maxImagePixels) : corrupt('image', error);
+      return imageFault(error, limits.maxImagePixels);
     };
     const metadata = await untilAborted(image.metadata(), deadline).catch((error) => {
       throw fault(error);
@@ -286,6 +286,11 @@ function answerOf(
   signal.addEventListener('abort', () => reject(signal.reason), { once: true });
   if (signal.aborted) reject(signal.reason);
   return promise;
+}
+
+/** What is wrong with a picture that sharp would not read. */
+export function imageFault(error: unknown, maxPixels: number): GatewayError {
+  return isTooLarge(error) ? tooManyPixels(maxPixels) : corrupt('image', error);
 }
 
 function isTooLarge(error: unknown): boolean {

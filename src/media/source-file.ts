@@ -1,5 +1,6 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
+import { BatchedWriter } from '../core/batched-writer.ts';
 import { type MediaFormat, mediaKindOf } from '../core/media.ts';
 import { sniffBuffer, sniffBytes } from './sniff.ts';
 import { fromDisk, sourceEmpty, sourceTooLarge } from './source-errors.ts';
@@ -15,19 +16,23 @@ export interface SourceLimits {
 export interface SourceFileOptions {
   readonly limits: SourceLimits;
   readonly onProgress?: (receivedBytes: number, totalBytes: number | null) => void;
+  /** Whether its SHA-256 is counted, which takes a millisecond for every megabyte. */
+  readonly wantsSha256?: boolean;
 }
 
 /** A source that was brought onto our disk. */
 export interface FetchedSource {
   readonly bytes: number;
-  readonly sha256: string;
+  /** Hex; `null` where nobody wanted it. */
+  readonly sha256: string | null;
 }
 
-/** A new file that a source is written into: counted, hashed, and known by its first bytes. */
+/** A new file that a source is written into: counted, hashed where that is wanted, and known by its first bytes. */
 export class SourceFile implements AsyncDisposable {
   readonly #file: FileHandle;
+  readonly #writer: BatchedWriter;
   readonly #options: SourceFileOptions;
-  readonly #hash = createHash('sha256');
+  readonly #hash: Hash | null;
   #maxBytes: number;
   #head: Buffer | null = Buffer.alloc(0);
   #format: MediaFormat | null = null;
@@ -35,7 +40,9 @@ export class SourceFile implements AsyncDisposable {
 
   private constructor(file: FileHandle, options: SourceFileOptions) {
     this.#file = file;
+    this.#writer = new BatchedWriter(async (chunks) => (await file.writev(chunks)).bytesWritten);
     this.#options = options;
+    this.#hash = options.wantsSha256 ? createHash('sha256') : null;
     this.#maxBytes = options.limits.maxBytes;
   }
 
@@ -69,11 +76,10 @@ export class SourceFile implements AsyncDisposable {
   async write(chunk: Uint8Array, total: number | null): Promise<void> {
     if (this.#head) await this.#learn(Buffer.concat([this.#head, chunk]), false);
     this.admit(Math.max(total ?? 0, this.#bytes + chunk.length));
-    // Unlike `write`, it goes on until all is written, or there is no room.
-    await this.#file.appendFile(chunk).catch((error) => {
+    await this.#writer.add(chunk).catch((error) => {
       throw fromDisk(error);
     });
-    this.#hash.update(chunk);
+    this.#hash?.update(chunk);
     this.#bytes += chunk.length;
     this.#options.onProgress?.(this.#bytes, total);
   }
@@ -83,12 +89,18 @@ export class SourceFile implements AsyncDisposable {
     if (bytes > this.#maxBytes) throw sourceTooLarge(this.#maxBytes);
   }
 
-  /** @throws GatewayError `source_empty`; `source_too_large` when it turns out at the end what it is. */
+  /**
+   * @throws GatewayError `source_empty`; `source_too_large` when it turns out at the end what it is;
+   *   `spool_full`.
+   */
   async finish(): Promise<FetchedSource> {
     if (this.#bytes === 0) throw sourceEmpty();
     if (this.#head) await this.#learn(this.#head, true);
     this.admit(this.#bytes);
-    return { bytes: this.#bytes, sha256: this.#hash.digest('hex') };
+    await this.#writer.end().catch((error) => {
+      throw fromDisk(error);
+    });
+    return { bytes: this.#bytes, sha256: this.#hash?.digest('hex') ?? null };
   }
 
   async #learn(head: Buffer, isAll: boolean): Promise<void> {
@@ -103,6 +115,7 @@ export class SourceFile implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#writer.settled();
     await this.#file.close();
   }
 }

@@ -96,3 +96,24 @@ test('lets another file begin when there is room for it', async () => {
   abort.abort(new Error('enough'));
   await assert.rejects(waiting, { name: 'AbortError' });
 });
+
+test('removes one file of an owner and keeps the others, and what it took is free again', async () => {
+  await using spool = await open(root, 100);
+  const [image, mask] = [spool.file('a', 'image'), spool.file('a', 'mask')];
+  for (const { path } of [image, mask]) await writeFile(path, 'bytes');
+  image.onBytes(90);
+  mask.onBytes(20);
+  assert.equal(spool.bytesOf('a', 'image'), 90);
+  const room = spool.room('b', AbortSignal.timeout(10_000));
+  await spool.remove('a', 'image');
+  await room;
+  assert.equal(spool.bytesOf('a', 'image'), 0);
+  assert.deepEqual(await readdir(dirname(mask.path)), ['a-mask']);
+});
+
+test('waits until the disk has room for so much', async () => {
+  await using spool = await open(root);
+  await spool.roomOnDisk(0, AbortSignal.timeout(10_000));
+  const endless = spool.roomOnDisk(Number.MAX_SAFE_INTEGER, AbortSignal.timeout(100));
+  await assert.rejects(endless, { name: 'AbortError' });
+});

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 /** A file that is being written. */
 export interface SpoolFile {
@@ -14,6 +15,7 @@ export interface SpoolFile {
 export type TakeLock = (path: string) => Disposable | null;
 
 const lockSuffix = '.lock';
+const lookAgainMs = 1_000;
 
 /**
  * Where sources are while they are needed: a folder of this gateway's own, beside those of others.
@@ -59,6 +61,32 @@ export class Spool implements AsyncDisposable {
     while (this.#usedBytes >= this.#limitBytes && !this.#bytes.has(owner)) {
       await once(this.#changes, 'changed', { signal });
     }
+  }
+
+  /** How large the file is by now. */
+  bytesOf(owner: string, name: string): number {
+    return this.#bytes.get(owner)?.get(name) ?? 0;
+  }
+
+  /**
+   * Waits until the disk has room for more than so many bytes, as far as it tells: of a quota, it does
+   * not.
+   */
+  async roomOnDisk(bytes: number, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const { bavail, bsize } = await statfs(this.#folder);
+      if (bavail * bsize > bytes) return;
+      await delay(lookAgainMs, undefined, { signal });
+    }
+  }
+
+  /** Removes one file of this owner. */
+  async remove(owner: string, name: string): Promise<void> {
+    await rm(join(this.#folder, `${owner}-${name}`), { force: true });
+    const files = this.#bytes.get(owner);
+    files?.delete(name);
+    if (files?.size === 0) this.#bytes.delete(owner);
+    this.#changes.emit('changed');
   }
 
   /** Removes what there is of this owner. */

@@ -10,6 +10,8 @@ export interface AcquiredSource {
   /** Where it is spooled. */
   readonly path: string;
   readonly bytes: number;
+  /** Hex; `null` where nobody wanted it. */
+  readonly sha256: string | null;
   readonly info: MediaInfo;
   /** Rejects when the file does not hold what its header says. */
   readonly checked: Promise<void>;
@@ -21,6 +23,7 @@ export interface WantedSource {
   readonly kind: MediaKind;
   /** What the workflow says of its sources. */
   readonly limits: WorkflowLimits;
+  readonly wantsSha256: boolean;
   /** Where it goes, and who hears how large it is by now. */
   readonly path: string;
   readonly onBytes: (bytes: number) => void;
@@ -34,15 +37,16 @@ export interface WantedSource {
  */
 export async function acquireSource(
   { sourceReader, probe }: { readonly sourceReader: SourceReader; readonly probe: MediaProbe },
-  { url, kind, limits, path, onBytes }: WantedSource,
+  { url, kind, limits, wantsSha256, path, onBytes }: WantedSource,
   report: ReportProgress,
   signal: AbortSignal,
 ): Promise<AcquiredSource> {
-  const { bytes } = await sourceReader.fetch(url, path, {
+  const { bytes, sha256 } = await sourceReader.fetch(url, path, {
     onProgress: (received, total) => {
       onBytes(received);
       report(transferProgress(received, total));
     },
+    wantsSha256,
     signal,
   });
   onBytes(bytes);
@@ -53,5 +57,5 @@ export async function acquireSource(
       `The source is ${withArticle(info.kind)} (${info.format}), but the workflow takes ${withArticle(kind)}`,
     );
   }
-  return { path, bytes, info, checked };
+  return { path, bytes, sha256, info, checked };
 }

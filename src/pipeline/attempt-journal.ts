@@ -3,6 +3,7 @@ import type { StageName, StageProgress } from '../core/stage.ts';
 import type { TaskError, TaskOutput } from '../core/task.ts';
 import { AttemptNews, type PromptRecord } from '../tasks/attempt-news.ts';
 import type { AttemptStore, RetryPlan } from '../tasks/attempt-store.ts';
+import type { Standing } from '../tasks/twins.ts';
 
 /** What happens within so short a time is written down together: for people it is the same. */
 const togetherMs = 20;
@@ -17,8 +18,8 @@ export type ReportProgress = (progress: StageProgress) => void;
  * next write that is waited for, and before that to whoever renews it.
  */
 export class AttemptJournal {
-  readonly claim: Claim;
   readonly #store: AttemptStore;
+  #claim: Claim;
   #news = new AttemptNews();
   /** Writes happen one after the other. */
   #written: Promise<void> = Promise.resolve();
@@ -31,9 +32,13 @@ export class AttemptJournal {
 
   constructor(store: AttemptStore, claim: Claim) {
     this.#store = store;
-    this.claim = claim;
+    this.#claim = claim;
     this.#promptId = claim.attempt.promptId;
     this.#isPosted = claim.attempt.promptId !== null;
+  }
+
+  get claim(): Claim {
+    return this.#claim;
   }
 
   /** The stage that runs, or ran last: where an error came from. */
@@ -64,6 +69,29 @@ export class AttemptJournal {
     return result;
   }
 
+  /** A stage that is not needed. */
+  skip(name: StageName, detail: string): void {
+    this.#news.skip(name, detail);
+    this.#writeIn(togetherMs);
+  }
+
+  /**
+   * Finds out what the task is to its twins. One that follows is back in the queue, and no longer
+   * ours, when this returns.
+   */
+  async seekTwin(fingerprint: string): Promise<Standing> {
+    // Nothing may be written any more when it is claimed again, perhaps here and at once.
+    await this.settled();
+    const standing = await this.#store.seekTwin(this.#claim, fingerprint);
+    this.#claim = { ...this.#claim, fingerprint };
+    return standing;
+  }
+
+  /** What the task's twins had stored is gone. */
+  async forgetTwins(): Promise<void> {
+    await this.#store.forgetTwins(this.#claim);
+  }
+
   /** When this returns, a successor would find the prompt. */
   async recordPrompt(record: PromptRecord): Promise<void> {
     this.#promptId = record.promptId;
@@ -85,44 +113,44 @@ export class AttemptJournal {
 
   async complete(outputs: readonly TaskOutput[]): Promise<void> {
     await this.#written;
-    await this.#store.complete(this.claim, outputs, this.#taken());
+    await this.#store.complete(this.#claim, outputs, this.#taken());
   }
 
   async fail(error: TaskError): Promise<void> {
     await this.settled();
-    await this.#store.fail(this.claim, error);
+    await this.#store.fail(this.#claim, error);
   }
 
   async retry(error: TaskError, plan: RetryPlan): Promise<void> {
     await this.settled();
-    await this.#store.retry(this.claim, error, plan);
+    await this.#store.retry(this.#claim, error, plan);
   }
 
   /** Gives the task back, for a prompt that may be on its backend to be adopted. */
   async handBack(): Promise<void> {
     await this.settled();
-    await this.#store.handBack(this.claim, this.#isPosted);
+    await this.#store.handBack(this.#claim, this.#isPosted);
   }
 
   /** Gives the task back as if this attempt had never been. */
   async undo(): Promise<void> {
     await this.settled();
-    await this.#store.handBack(this.claim, false);
+    await this.#store.handBack(this.#claim, false);
   }
 
   /** The task's attempts that failed before. */
   async past(): Promise<PastAttempt[]> {
-    return await this.#store.failed(this.claim.task.id);
+    return await this.#store.failed(this.#claim.task.id);
   }
 
   /** Whether it was a client that ended the task. */
   async isCanceled(): Promise<boolean> {
-    return await this.#store.isCanceled(this.claim.task.id);
+    return await this.#store.isCanceled(this.#claim.task.id);
   }
 
   /** Nothing of the attempt is left on its backend. */
   async close(): Promise<void> {
-    await this.#store.close(this.claim.attempt.id);
+    await this.#store.close(this.#claim.attempt.id);
   }
 
   /** Everything is written down that can be, and no write is under way any more. */
@@ -149,7 +177,7 @@ export class AttemptJournal {
   async #write(): Promise<void> {
     const write = this.#written.then(async () => {
       const news = this.#taken();
-      if (!news.isEmpty) await this.#store.record(this.claim, news);
+      if (!news.isEmpty) await this.#store.record(this.#claim, news);
     });
     this.#written = write.catch(() => {});
     await write;

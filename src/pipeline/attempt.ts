@@ -3,9 +3,10 @@ import type PQueue from 'p-queue';
 import type { Backend } from '../comfyui/backend.ts';
 import { bind, type Prompt } from '../core/bind.ts';
 import { GatewayError } from '../core/errors.ts';
+import { fingerprintOf } from '../core/fingerprint.ts';
 import { contentTypeOf, type MediaInfo } from '../core/media.ts';
 import { planSize } from '../core/size-plan.ts';
-import type { Source } from '../core/task.ts';
+import type { Source, TaskOutput } from '../core/task.ts';
 import type { Workflow } from '../core/workflow.ts';
 import type { ImageEncoder } from '../media/image-encoder.ts';
 import type { MediaProbe } from '../media/probe.ts';
@@ -14,11 +15,12 @@ import type { LeaseClock } from '../pool/lease-clock.ts';
 import type { Seat } from '../pool/seat.ts';
 import { SeatLostError } from '../pool/waiting-room.ts';
 import type { ObjectStore, OutputTarget } from '../storage/object-store.ts';
-import { ClaimLostError } from '../tasks/attempt-store.ts';
 import type { QueueStats } from '../tasks/queue-stats.ts';
+import type { Twin } from '../tasks/twins.ts';
 import { reached } from '../telemetry/milestones.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
 import { type AcquiredSource, acquireSource } from './acquire-source.ts';
+import { attemptFolder } from './attempt-folder.ts';
 import type { AttemptJournal, ReportProgress } from './attempt-journal.ts';
 import { awaitPrompt } from './await-prompt.ts';
 import { megabytes } from './format.ts';
@@ -26,6 +28,8 @@ import { type ResultFile, resultFiles } from './result-files.ts';
 import { SharedProgress } from './shared-progress.ts';
 import type { SourceReader } from './source-reader.ts';
 import { storeOutputs } from './store-output.ts';
+import { copyOutputs, seekTwin } from './twin.ts';
+import { waitingForRoom } from './wait-for-room.ts';
 
 export interface AttemptParts {
   readonly workflows: WorkflowRegistry;
@@ -44,6 +48,8 @@ export interface AttemptParts {
   /** How long workflows take. */
   readonly stats: Pick<QueueStats, 'durations'>;
   readonly lease: Pick<LeaseClock, 'isSure'>;
+  /** Whether a task takes the results of a twin. */
+  readonly coalesces: boolean;
 }
 
 /** One attempt with all that it works with. */
@@ -51,8 +57,13 @@ export interface Attempt extends AttemptParts {
   readonly journal: AttemptJournal;
   /** In front of a GPU when the attempt begins, or at one where the prompt is there already. */
   readonly seat: Seat;
+  /** Hears the key of every object before it is stored: who ends the attempt removes them. */
+  readonly onStoring: (key: string) => void;
   readonly signal: AbortSignal;
 }
+
+/** Whether the results were made, or taken from a twin without the use of any backend. */
+export type AttemptEnd = 'made' | 'taken';
 
 /** An adopted prompt that was made ready and never posted: the attempt never was. */
 export class NeverPostedError extends Error {
@@ -65,23 +76,34 @@ export class NeverPostedError extends Error {
  * first. Where a dead gateway left the attempt with a prompt on a backend, it goes on from there.
  *
  * @throws GatewayError for what went wrong; ClaimLostError when the task is no longer ours; the
- *   signal's reason when it aborts. Whoever calls decides what becomes of the task.
+ *   signal's reason when it aborts; TwinAwaitedError, TwinGoneError. Whoever calls decides what becomes
+ *   of the task.
  */
-export async function runAttempt(attempt: Attempt): Promise<void> {
+export async function runAttempt(attempt: Attempt): Promise<AttemptEnd> {
   const { journal, seat, spool, signal } = attempt;
   await using cleanup = new AsyncDisposableStack();
   cleanup.defer(() => spool.clear(journal.claim.attempt.id));
+  // What was posted may still read them, whatever becomes of us: whoever ends it removes them.
+  cleanup.defer(async () => {
+    if (journal.postedPromptId === null) await seat.backend.inputs.remove(folderOf(journal));
+  });
   const workflow = await workflowOf(attempt);
 
   const ready =
     leftBehind(attempt) ??
+    (await knownTwin(attempt)) ??
     (await journal.run(
       'download',
       (report) => prepare(attempt, workflow, report),
       ({ sources }) => downloaded(sources),
     ));
 
-  await seat.takeGpu(signal);
+  if ('twin' in ready) {
+    await take(attempt, ready.twin);
+    return 'taken';
+  }
+
+  await seat.takeGpu(signal, (backend) => takesAll(backend, ready.sources));
 
   const files = await journal.run(
     'process',
@@ -90,6 +112,7 @@ export async function runAttempt(attempt: Attempt): Promise<void> {
   );
 
   await keep(attempt, workflow, ready.input, files);
+  return 'made';
 }
 
 /** The version that the task began with. */
@@ -125,17 +148,33 @@ interface StagedInputs {
   readonly files: Readonly<Record<string, string>>;
 }
 
+/** Whether the backend takes inputs so large; the inputs of a prompt are on its backend already. */
+function takesAll(backend: Backend, sources: LeftBehind['sources'] | Prepared['sources']): boolean {
+  return !sources?.values().some(({ bytes }) => !backend.inputs.takes(bytes));
+}
+
 function leftBehind({ journal }: Attempt): LeftBehind | null {
   const { promptId, input } = journal.claim.attempt;
   return promptId ? { sources: null, promptId, input } : null;
 }
 
-/** Brings the sources to our disk, and on to the backend in front of which the task waits. */
+/** A task whose sources were here before, and which followed a twin since. */
+async function knownTwin({ journal, coalesces }: Attempt): Promise<{ twin: Twin } | null> {
+  const { fingerprint } = journal.claim;
+  const twin = coalesces && fingerprint ? await seekTwin(journal, fingerprint) : null;
+  if (twin) journal.skip('download', 'The sources were here before');
+  return twin && { twin };
+}
+
+/**
+ * Brings the sources to our disk, and on to the backend in front of which the task waits, unless
+ * there is a twin.
+ */
 async function prepare(
   attempt: Attempt,
   workflow: Workflow,
   report: ReportProgress,
-): Promise<Prepared> {
+): Promise<Prepared | (Pick<Prepared, 'sources'> & { twin: Twin })> {
   const { journal, seat } = attempt;
   const { task } = journal.claim;
   const progress = new SharedProgress(report, task.sources.length);
@@ -151,8 +190,19 @@ async function prepare(
   const input = (main && sources.get(main.name)?.info) ?? null;
   // Whether the workflow can give the size that was asked for is known by now.
   planSize(input, workflow, task.size);
+  const twin = attempt.coalesces ? await twinOf(attempt, sources) : null;
+  if (twin) return { sources, twin };
   const ready = { sources, input, promptId: randomUUID() };
   return { ...ready, staged: await stage(attempt, ready, seat.backend) };
+}
+
+/** The twin of a task whose sources are here; none where it leads already, or can have none. */
+async function twinOf({ journal }: Attempt, sources: Prepared['sources']): Promise<Twin | null> {
+  const { task, fingerprint: known } = journal.claim;
+  const hashes = [...sources].map(([name, { sha256 }]) => [name, sha256 ?? ''] as const);
+  const fingerprint = fingerprintOf(task, new Map(hashes));
+  if (fingerprint === null || fingerprint === known) return null;
+  return await seekTwin(journal, fingerprint);
 }
 
 async function acquire(
@@ -165,12 +215,16 @@ async function acquire(
   const input = workflow.inputs.find((each) => each.name === name);
   const kind = input?.kind ?? journal.claim.task.kind;
   const owner = journal.claim.attempt.id;
-  return await inTurn(downloads, signal, async () => {
-    await spool.room(owner, signal);
-    const file = spool.file(owner, name);
-    const { limits = {} } = workflow;
-    return await acquireSource(attempt, { url, kind, limits, ...file }, report, signal);
-  });
+  const onWaiting = () => report({ progress: 0, detail: 'Waiting for room on the disk' });
+  return await inTurn(downloads, signal, () =>
+    waitingForRoom({ spool, owner, name, onWaiting }, signal, async () => {
+      await spool.room(owner, signal);
+      const file = spool.file(owner, name);
+      const { limits = {} } = workflow;
+      const wanted = { url, kind, limits, wantsSha256: attempt.coalesces, ...file };
+      return await acquireSource(attempt, wanted, report, signal);
+    }),
+  );
 }
 
 function downloaded(sources: ReadonlyMap<string, AcquiredSource>): string {
@@ -199,13 +253,16 @@ async function stage(
       name: `${name}.${info.format}`,
       subfolder: folderOf(journal),
     };
-    const [uploaded] = await Promise.all([backend.client.upload(file, uploading), checked]);
+    const [uploaded] = await Promise.all([backend.inputs.put(file, uploading), checked]);
     return [name, uploaded] as const;
   });
-  const [files] = await Promise.all([
-    Promise.all(uploads),
-    journal.recordPrompt({ promptId, backend: backend.label, input }),
-  ]);
+  const recorded = journal.recordPrompt({ promptId, backend: backend.label, input });
+  const [files] = await Promise.all([Promise.all(uploads), recorded]).catch(async (error) => {
+    // None of them may come after the others are cleared away.
+    useless.abort(error);
+    await Promise.allSettled(uploads);
+    throw error;
+  });
   reached('prompt-recorded');
   return { backend, files: Object.fromEntries(files) };
 }
@@ -261,8 +318,13 @@ async function submit(
   const { journal, spool, seat, lease, signal } = attempt;
   const { task } = journal.claim;
   const { backend } = seat;
-  const { files } =
-    ready.staged.backend === backend ? ready.staged : await stage(attempt, ready, backend);
+  let { staged } = ready;
+  if (staged.backend !== backend) {
+    // First: two servers may have one folder.
+    await staged.backend.inputs.remove(folderOf(journal));
+    staged = await stage(attempt, ready, backend);
+  }
+  const { files } = staged;
   const size = planSize(ready.input, workflow, task.size);
   const folder = folderOf(journal);
   const prompt = bind(workflow, { files, folder, arguments: task.arguments, size });
@@ -283,8 +345,9 @@ async function submit(
     if (!(error instanceof GatewayError && error.code === 'backend_unreachable')) throw error;
   }
   reached('prompt-posted');
-  // The backend has the inputs, and another attempt would fetch them again.
-  await spool.clear(journal.claim.attempt.id);
+  // The backend has the inputs, and another attempt would fetch them again. A file of gigabytes takes a
+  // while to remove, in which the prompt's first messages would be missed; at the end it is seen to again.
+  spool.clear(journal.claim.attempt.id).catch(() => {});
   return { prompt, isFresh };
 }
 
@@ -300,6 +363,20 @@ function tookTime({ journal, seat }: Attempt, ms: number): void {
   seat.backend.runTimes.add(journal.claim.task.workflow, ms);
 }
 
+/** Completes the task with what its twin has stored. */
+async function take(attempt: Attempt, twin: Twin): Promise<void> {
+  const { journal, store, uploads, onStoring, signal } = attempt;
+  journal.skip('process', 'The result of an identical task was taken');
+  const copy = () => copyOutputs(store, journal.claim, twin, onStoring, signal);
+  const outputs = await journal.run(
+    'upload',
+    () => inTurn(uploads, signal, copy),
+    (copies) => `Copied, ${megabytes(bytesOf(copies))}`,
+  );
+  reached('stored');
+  await journal.complete(outputs);
+}
+
 /** Streams the result into the store, while the next task has the GPU, and completes the task. */
 async function keep(
   attempt: Attempt,
@@ -307,50 +384,40 @@ async function keep(
   input: MediaInfo | null,
   files: readonly ResultFile[],
 ): Promise<void> {
-  const { journal, store, seat, uploads, signal } = attempt;
+  const { journal, seat, uploads, onStoring, signal } = attempt;
   const { client } = seat.backend;
-  const keys: string[] = [];
-  try {
-    const outputs = await journal.run(
-      'upload',
-      async (report) => {
-        reached('uploading');
-        return await storeOutputs(attempt, {
-          claim: journal.claim,
-          client,
-          files,
-          input,
-          size: planSize(input, workflow, journal.claim.task.size),
-          inTurn: (work) => inTurn(uploads, signal, work),
-          onStoring: (key) => keys.push(key),
-          report,
-          signal,
-        });
-      },
-      (outputs) =>
-        `Upload complete, ${megabytes(outputs.reduce((sum, { size }) => sum + size, 0))}`,
-    );
-    reached('stored');
-    await journal.complete(outputs);
-  } catch (error) {
-    // Only of a canceled task is it sure that nobody refers to the objects: a commit whose answer was
-    // lost may stand, and a gateway that adopted this attempt stores under the same keys.
-    if (error instanceof ClaimLostError && (await journal.isCanceled())) {
-      const deadline = AbortSignal.timeout(30_000);
-      await Promise.all(
-        keys.flatMap((key) => [store.delete(key, deadline), store.abandon(key, deadline)]),
-      );
-    }
-    throw error;
-  }
+  const outputs = await journal.run(
+    'upload',
+    async (report) => {
+      reached('uploading');
+      return await storeOutputs(attempt, {
+        claim: journal.claim,
+        client,
+        files,
+        input,
+        size: planSize(input, workflow, journal.claim.task.size),
+        inTurn: (work) => inTurn(uploads, signal, work),
+        onStoring,
+        report,
+        signal,
+      });
+    },
+    (outputs) => `Upload complete, ${megabytes(bytesOf(outputs))}`,
+  );
+  reached('stored');
+  await journal.complete(outputs);
+  await seat.backend.inputs.remove(folderOf(journal));
   // The history is kept in the server's memory; that it cannot be cleared is no reason to fail.
   const promptId = journal.postedPromptId;
   if (promptId) await client.forget(promptId, signal).catch(() => {});
 }
 
-/** On the backend, for the inputs and for the outputs: nobody else writes there. */
+function bytesOf(outputs: readonly TaskOutput[]): number {
+  return outputs.reduce((sum, { size }) => sum + size, 0);
+}
+
 function folderOf({ claim }: AttemptJournal): string {
-  return `tmlsr/${claim.attempt.id}`;
+  return attemptFolder(claim.attempt.id);
 }
 
 async function inTurn<T>(queue: PQueue, signal: AbortSignal, work: () => Promise<T>): Promise<T> {

@@ -5,6 +5,7 @@ import type { AttemptStore } from '../tasks/attempt-store.ts';
 import type { ClaimStore } from '../tasks/claim-store.ts';
 import type { TaskStore } from '../tasks/task-store.ts';
 import type { TaskLog } from '../telemetry/task-log.ts';
+import { attemptFolder } from './attempt-folder.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { RunningAttempts } from './running-attempts.ts';
 import { withdrawPrompt } from './withdraw-prompt.ts';
@@ -80,7 +81,7 @@ export class Recovery {
     const requeued = await claims.requeueAbandoned(abandonedAfterMs, running.taskIds);
     const woken = await claims.wakeWaiting();
     if (requeued + woken > 0) dispatcher.wake();
-    for (const id of await claims.expireQueued()) log.taskExpired(id);
+    for (const task of await claims.expireQueued()) log.taskExpired(task);
     await this.#withdrawLeftovers();
   }
 
@@ -91,7 +92,10 @@ export class Recovery {
       if (!backend) continue;
       const deadline = AbortSignal.timeout(sweepEveryMs);
       await withdrawPrompt(backend.client, promptId, backend.hasJobs, deadline).then(
-        () => attempts.close(id),
+        async () => {
+          await backend.inputs.remove(attemptFolder(id));
+          await attempts.close(id);
+        },
         // It is tried again with the next sweep.
         () => {},
       );

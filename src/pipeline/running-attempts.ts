@@ -11,12 +11,15 @@ import { toStoreError } from '../tasks/errors.ts';
 import type { UploadService } from '../tasks/upload-service.ts';
 import { reached } from '../telemetry/milestones.ts';
 import { type AttemptParts, NeverPostedError, runAttempt } from './attempt.ts';
+import { attemptFolder } from './attempt-folder.ts';
 import { AttemptJournal } from './attempt-journal.ts';
 import { judgeBackend, type SettleParts, settleFailure, settleSuccess } from './settle-failure.ts';
+import { TwinAwaitedError, TwinGoneError } from './twin.ts';
 import { withdrawPrompt } from './withdraw-prompt.ts';
 
 /** After that a prompt which cannot be withdrawn is left to the sweep. */
 const withdrawMs = 60_000;
+const removeMs = 30_000;
 
 /** The gateway stops: a prompt that runs is left to run, and adopted by the next gateway. */
 class ShutdownError extends Error {
@@ -105,24 +108,47 @@ export class RunningAttempts {
   async #attempt(journal: AttemptJournal, seat: Seat, signal: AbortSignal): Promise<void> {
     const { log } = this.#parts;
     const { claim } = journal;
+    const stored: string[] = [];
     using _seat = seat;
     try {
       log.attemptStarted(claim);
       reached('claimed');
       if (isBegunInVain(claim)) throw exhausted();
-      await runAttempt({ ...this.#parts, journal, seat, signal });
-      log.taskCompleted(claim);
+      const onStoring = (key: string) => void stored.push(key);
+      const end = await runAttempt({ ...this.#parts, journal, seat, onStoring, signal });
+      log.taskCompleted(claim, end);
+      // It says nothing of the backend in front of which the task happened to have its place.
+      if (end === 'taken') return;
     } catch (thrown) {
       await this.#settle(journal, seat.backend, signal.aborted ? signal.reason : thrown).catch(
         // The lease runs out, and whoever sweeps next finds the task as it is.
         (error) =>
           error instanceof ClaimLostError ? log.claimLost(claim) : log.settleFailed(claim, error),
       );
+      await this.#removeStored(claim, stored);
       return;
     }
     await settleSuccess(this.#parts, journal, seat.backend).catch((error) =>
       log.settleFailed(claim, error),
     );
+  }
+
+  /**
+   * What an attempt stored that came to nothing is nobody's. It has to be sure: a commit whose answer
+   * was lost may stand, and a gateway that adopted the attempt stores under the same keys.
+   */
+  async #removeStored(claim: Claim, keys: readonly string[]): Promise<void> {
+    if (keys.length === 0) return;
+    const { attempts, store, log } = this.#parts;
+    try {
+      if (!(await attempts.wasInVain(claim))) return;
+      const deadline = AbortSignal.any([AbortSignal.timeout(removeMs), this.#graceOver.signal]);
+      await Promise.all(
+        keys.flatMap((key) => [store.delete(key, deadline), store.abandon(key, deadline)]),
+      );
+    } catch (error) {
+      log.objectsLeft(claim, error);
+    }
   }
 
   /** Files that the client sent for the task are not needed any more if it has ended. */
@@ -138,8 +164,11 @@ export class RunningAttempts {
       log.attemptDetached(claim);
       return await journal.handBack();
     }
-    if (thrown instanceof SeatLostError || thrown instanceof NeverPostedError) {
+    if (thrown instanceof TwinAwaitedError) return log.attemptUndone(claim, thrown.message);
+    if (thrown instanceof TwinGoneError) await journal.forgetTwins();
+    if (isUndone(thrown)) {
       log.attemptUndone(claim, thrown.message);
+      await backend.inputs.remove(attemptFolder(claim.attempt.id));
       return await journal.undo();
     }
     if (thrown instanceof ClaimLostError) return await this.#lost(journal, backend);
@@ -161,7 +190,7 @@ export class RunningAttempts {
     if (await journal.isCanceled()) await this.#withdraw(journal, backend);
   }
 
-  async #withdraw(journal: AttemptJournal, { client, hasJobs }: Backend): Promise<void> {
+  async #withdraw(journal: AttemptJournal, { client, inputs, hasJobs }: Backend): Promise<void> {
     const { lease, log } = this.#parts;
     // Its successor may be at work there, with the same prompt.
     if (!lease.isSure) return;
@@ -172,11 +201,21 @@ export class RunningAttempts {
         await withdrawPrompt(client, promptId, hasJobs, deadline);
         await client.forget(promptId, deadline);
       }
+      await inputs.remove(attemptFolder(journal.claim.attempt.id));
       await journal.close();
     } catch (error) {
       log.withdrawFailed(journal.claim, error);
     }
   }
+}
+
+/** The task is where it was before the attempt. */
+function isUndone(thrown: unknown): thrown is Error {
+  return (
+    thrown instanceof SeatLostError ||
+    thrown instanceof NeverPostedError ||
+    thrown instanceof TwinGoneError
+  );
 }
 
 function exhausted(): GatewayError {

@@ -1,4 +1,6 @@
 import type { Backend } from '../comfyui/backend.ts';
+import { InputRefusedError } from '../comfyui/errors.ts';
+import type { PastAttempt } from '../core/attempt.ts';
 import type { GatewayError } from '../core/errors.ts';
 import { type NextStep, nextStep, type RetryPolicy, ruleOf } from '../core/next-step.ts';
 import type { TaskError } from '../core/task.ts';
@@ -13,7 +15,7 @@ const freeMemoryMs = 10_000;
 export interface SettleParts {
   readonly pool: Pool;
   /** With the backends of other gateways. */
-  readonly wholePool: Pick<PoolService, 'fitness'>;
+  readonly wholePool: Pick<PoolService, 'fitness' | 'canRunElsewhere' | 'tooSmallFor'>;
   readonly workflows: WorkflowRegistry;
   readonly retryPolicy: RetryPolicy;
   readonly log: TaskLog;
@@ -27,24 +29,40 @@ export async function settleFailure(
   failure: GatewayError,
 ): Promise<void> {
   const { claim, stage } = journal;
-  const workflow = parts.workflows.versionOf(claim.task);
+  const { workflows, wholePool } = parts;
+  const workflow = workflows.versionOf(claim.task);
+  const past = await journal.past();
+  const tooSmall = failure instanceof InputRefusedError ? refusing(wholePool, failure, past) : null;
+  const avoided = [...(tooSmall ?? []), backend.label];
+  const othersCanRun =
+    workflow !== null &&
+    (tooSmall
+      ? wholePool.canRunElsewhere(workflow, avoided)
+      : // One that is away or drained now may be back in a minute.
+        wholePool.fitness(workflow).able > 0);
   const next = nextStep(
-    {
-      failure,
-      stage,
-      retries: claim.task.retries,
-      past: await journal.past(),
-      // One that is away or drained now may be back in a minute.
-      othersCanRun: workflow !== null && parts.wholePool.fitness(workflow).able > 0,
-    },
+    { failure, stage, retries: claim.task.retries, past, othersCanRun },
     Math.random(),
     parts.retryPolicy,
   );
   parts.log.attemptFailed(claim, failure, next);
   const error = taskError(failure, next, journal);
-  if (next.kind === 'fail') return await journal.fail(error);
+  if (next.kind === 'fail') {
+    await journal.fail(error);
+    return parts.log.taskFailed(claim, error);
+  }
   const { afterMs, counts, elsewhere } = next;
-  await journal.retry(error, { afterMs, counts, avoid: elsewhere ? backend.label : null });
+  await journal.retry(error, { afterMs, counts, avoid: elsewhere ? avoided : [] });
+}
+
+/** The backends that are known not to take the input, by what they say or by what they did. */
+function refusing(
+  wholePool: Pick<PoolService, 'tooSmallFor'>,
+  { bytes, code }: InputRefusedError,
+  past: readonly PastAttempt[],
+): string[] {
+  const refused = past.filter(({ error }) => error.code === code).map(({ backend }) => backend);
+  return [...wholePool.tooSmallFor(bytes), ...refused];
 }
 
 /** The task came to a good end here; where it had failed before, the fault lay there. */

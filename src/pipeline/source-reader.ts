@@ -58,7 +58,7 @@ export class SourceReader {
     if (!open) return await this.#parts.fetcher.fetch(url, path, options);
     const deadline = AbortSignal.timeout(totalMs);
     const { limits } = this.#parts;
-    await using file = await SourceFile.create(path, { limits, onProgress: options.onProgress });
+    await using file = await SourceFile.create(path, { limits, ...options });
     try {
       await copy(open, file, AbortSignal.any([options.signal, deadline]));
       return await file.finish();

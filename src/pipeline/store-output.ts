@@ -11,6 +11,7 @@ import type { ReportProgress } from './attempt-journal.ts';
 import { type FormedOutput, type FormParts, formOutput } from './form-output.ts';
 import { transferProgress } from './format.ts';
 import type { ResultFile } from './result-files.ts';
+import { resultKey, thumbnailKey } from './result-key.ts';
 import { SharedProgress } from './shared-progress.ts';
 
 /**
@@ -18,6 +19,8 @@ import { SharedProgress } from './shared-progress.ts';
  * the GPU made is worth waiting for; a backend that stays away has lost it.
  */
 const storePatienceMs = 10 * 60_000;
+/** A full disk empties when somebody makes room. */
+const fullPatienceMs = 24 * 3_600_000;
 const backendPatienceMs = 60_000;
 const firstPauseMs = 1_000;
 const longestPauseMs = 60_000;
@@ -52,7 +55,7 @@ export interface OutputParts extends FormParts {
  * repeated from the file that is still there: what the GPU made is not made again.
  *
  * @throws GatewayError `output_missing`, `output_truncated`, `storage_failed`, `target_…`,
- *   `backend_…`; as `formOutput`.
+ *   `backend_…`, `storage_full`; as `formOutput`.
  */
 export async function storeOutputs(
   parts: OutputParts,
@@ -95,7 +98,9 @@ async function storeOutput(
         await abandon(parts.store, keys);
         throw error;
       }
-      report({ progress: 0, detail: 'Upload failed, trying again' });
+      // What is waited for may be this room.
+      await parts.spool.clear(transfer.claim.attempt.id);
+      report({ progress: 0, detail: whyAgain(error) });
       await delay(pauseMs * (0.5 + Math.random() / 2), undefined, { signal });
     }
   }
@@ -116,11 +121,19 @@ const lasting: readonly ErrorCode[] = [
   'execution_failed',
   'target_refused',
 ];
+/** Ours, or the store's. */
+const fullCodes: readonly ErrorCode[] = ['spool_full', 'storage_full'];
 /** What an operator of the store, or of the client's own, mends in a while. */
 const storeCodes: readonly ErrorCode[] = ['storage_failed', 'target_failed'];
 
+function whyAgain(error: unknown): string {
+  const isFull = error instanceof GatewayError && fullCodes.includes(error.code);
+  return isFull ? 'Waiting for room for the result' : 'Upload failed, trying again';
+}
+
 function patienceMs(error: unknown): number {
   if (!(error instanceof GatewayError) || lasting.includes(error.code)) return 0;
+  if (fullCodes.includes(error.code)) return fullPatienceMs;
   return storeCodes.includes(error.code) ? storePatienceMs : backendPatienceMs;
 }
 
@@ -142,7 +155,12 @@ async function transferOnce(
   const named = formatOfName(result.file.filename);
   const format = formed.format ?? named;
   const contentType = format ? contentTypeOf(format) : 'application/octet-stream';
-  const key = objectKey(claim, result, isMain, format === named ? null : format);
+  const key = resultKey(claim, {
+    output: result.output.name,
+    index: result.index,
+    isMain,
+    extension: extensionOf(result, format === named ? null : format),
+  });
   // It is made while the result is stored.
   const thumbnail = formed.thumbnail(AbortSignal.any([signal, AbortSignal.timeout(thumbnailMs)]));
   thumbnail.catch(() => {});
@@ -156,10 +174,11 @@ async function transferOnce(
     resumes: true,
     signal,
   });
-  const thumbnailKey = await storeThumbnail(store, key, thumbnail, onStoring, signal);
+  const storedThumbnail = await storeThumbnail(store, key, thumbnail, onStoring, signal);
   const delivered = putUrl ? { deliveredTo: withoutQuery(putUrl) } : {};
   const { name } = result.output;
-  return { name, key, ...delivered, thumbnailKey, size, sha256, contentType, input, output };
+  const stored = { name, key, ...delivered, thumbnailKey: storedThumbnail, size, sha256 };
+  return { ...stored, contentType, input, output };
 }
 
 /** A result without a thumbnail is better than none: `null` where it cannot be had, or not soon. */
@@ -173,7 +192,7 @@ async function storeThumbnail(
   try {
     const bytes = await thumbnail;
     if (!bytes) return null;
-    const key = `${objectKey}.thumb.webp`;
+    const key = thumbnailKey(objectKey);
     onStoring(key);
     const source: ByteSource = {
       size: bytes.length,
@@ -194,7 +213,7 @@ async function openSource(
   file: ResultFile['file'],
   signal: AbortSignal,
 ): Promise<ByteSource> {
-  const size = await client.outputSize(file, signal);
+  const size = await client.fileSize(file, signal);
   if (!size) {
     throw new GatewayError('output_missing', 'The ComfyUI server does not have the result', {
       detail: { ...file, size },
@@ -203,42 +222,13 @@ async function openSource(
   return { size, open: (range, signal) => client.openOutput(file, range, signal) };
 }
 
-/**
- * The object's name says which task it is of and what it was made from. A later attempt has a name
- * of its own, so that a gateway which slept cannot overwrite what its successor stored. `format`: what
- * it is where the file's name says something else.
- */
-function objectKey(
-  { task, attempt }: Claim,
-  { output, index, file: { filename } }: ResultFile,
-  isMain: boolean,
-  format: MediaFormat | null,
-): string {
-  const path = URL.parse(task.sources[0]?.url ?? '')?.pathname ?? '';
-  const name = decodeURIComponentSafely(path.slice(path.lastIndexOf('/') + 1));
-  const stem =
-    name
-      .replace(/\.[^.]*$/, '')
-      .replace(/[^\p{L}\p{N}._-]+/gu, '_')
-      .replace(/^\.+/, '')
-      .slice(0, 80) || 'result';
-  const own = filename.slice(filename.lastIndexOf('.') + 1).replace(/[^A-Za-z0-9]/g, '');
-  const extension = format ?? own;
-  const which = isMain ? '' : `-${output.name}${index > 0 ? `-${index + 1}` : ''}`;
-  const again = attempt.number > 1 ? `-${attempt.number}` : '';
-  return `${task.id.replaceAll('-', '')}/${stem}${which}${again}.${extension}`;
+/** What it is, or else what the file's name says. */
+function extensionOf({ file: { filename } }: ResultFile, format: MediaFormat | null): string {
+  return format ?? filename.slice(filename.lastIndexOf('.') + 1).replace(/[^A-Za-z0-9]/g, '');
 }
 
 /** Whoever has the query of a presigned address may write there. */
 function withoutQuery(url: string): string {
   const { origin, pathname } = new URL(url);
   return origin + pathname;
-}
-
-function decodeURIComponentSafely(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
 }

@@ -30,6 +30,9 @@ export interface BucketTuning {
   readonly singlePutMaxBytes: number;
   /** Size of the parts of larger ones; OSS takes none under 100 KiB but the last, S3 none under 5 MiB. */
   readonly partBytes: number;
+  /** The same for copies within the bucket; `null`: as much as the service copies in one request. */
+  readonly singleCopyMaxBytes: number | null;
+  readonly copyPartBytes: number;
   /** Parts that are read or sent at a time; each takes `partBytes` of memory. */
   readonly partsInFlight: number;
   /** What a request may take, whatever it carries. */
@@ -42,6 +45,8 @@ export interface BucketTuning {
 const defaultTuning: BucketTuning = {
   singlePutMaxBytes: 32 * 1024 * 1024,
   partBytes: 8 * 1024 * 1024,
+  singleCopyMaxBytes: null,
+  copyPartBytes: 512 * 1024 * 1024,
   partsInFlight: 3,
   baseDeadlineMs: 60_000,
   minBytesPerSecond: 256 * 1024,
@@ -100,6 +105,20 @@ export class BucketStore implements ObjectStore, AsyncDisposable {
     if (!found) return null;
     const { size, contentType, modifiedAt, etag } = found;
     return { size, contentType, modifiedAt, etag };
+  }
+
+  async copy(fromKey: string, toKey: string, signal: AbortSignal): Promise<boolean> {
+    const [from, to] = [this.#nameOf(fromKey), this.#nameOf(toKey)];
+    const found = await this.#head(from, signal);
+    if (!found) return false;
+    // Services refuse to copy an object to itself.
+    if (from === to) return true;
+    const copied = await unlessMissing(
+      found.size <= (this.#tuning.singleCopyMaxBytes ?? this.#bucket.maxCopyBytes)
+        ? this.#copyWhole(from, to, found, signal)
+        : this.#copyInParts(from, to, found, signal),
+    );
+    return copied !== null;
   }
 
   async delete(key: string, signal: AbortSignal): Promise<void> {
@@ -196,6 +215,45 @@ export class BucketStore implements ObjectStore, AsyncDisposable {
       });
     } catch (error) {
       if (!resumes) await this.#cleanUp((cleaning) => this.#abort(upload, cleaning));
+      throw error;
+    }
+  }
+
+  async #copyWhole(from: string, to: string, found: Found, signal: AbortSignal): Promise<Receipt> {
+    return await this.#retry(signal, async () => {
+      const receipt = await this.#bucket.copy(from, to, this.#callWith(signal, found.size));
+      verifyCopy(receipt, found);
+      return receipt;
+    });
+  }
+
+  /** Nobody goes on with it: the service copies fast. */
+  async #copyInParts(
+    from: string,
+    to: string,
+    found: Found,
+    signal: AbortSignal,
+  ): Promise<Receipt> {
+    const { size, contentType } = found;
+    const { copyPartBytes } = this.#tuning;
+    const id = await this.#request(signal, 0, (call) => this.#bucket.begin(to, contentType, call));
+    const upload = { name: to, id };
+    try {
+      const parts: Part[] = [];
+      for (let start = 0, number = 1; start < size; start += copyPartBytes, number += 1) {
+        const range = { start, end: Math.min(start + copyPartBytes, size) - 1 };
+        const etag = await this.#request(signal, copyPartBytes, (call) =>
+          this.#bucket.copyPart(upload, { number, from, range }, call),
+        );
+        parts.push({ number, etag });
+      }
+      const receipt = await this.#request(signal, 0, (call) =>
+        this.#bucket.complete(upload, parts, call),
+      );
+      verifyCopy(receipt, found);
+      return receipt;
+    } catch (error) {
+      await this.#cleanUp((cleaning) => this.#abort(upload, cleaning));
       throw error;
     }
   }
@@ -325,7 +383,7 @@ export class BucketStore implements ObjectStore, AsyncDisposable {
     return await operation(AbortSignal.timeout(cleanUpDeadlineMs)).catch(() => null);
   }
 
-  async #head(name: string, signal: AbortSignal): Promise<(ObjectStat & Receipt) | null> {
+  async #head(name: string, signal: AbortSignal): Promise<Found | null> {
     return await unlessMissing(this.#request(signal, 0, (call) => this.#bucket.head(name, call)));
   }
 
@@ -358,6 +416,8 @@ export class BucketStore implements ObjectStore, AsyncDisposable {
   }
 }
 
+type Found = ObjectStat & Receipt;
+
 interface ReadPart {
   readonly number: number;
   readonly bytes: Buffer;
@@ -374,6 +434,13 @@ function isSame(known: StoredPart, { bytes, md5 }: ReadPart): boolean {
   if (known.size !== bytes.length) return false;
   const ours = (md5 ?? createHash('md5').update(bytes).digest()).toString('hex');
   return known.etag.replaceAll('"', '').toLowerCase() === ours;
+}
+
+/** An ETag that is made of those of parts tells nothing of a copy that was made of others. */
+function verifyCopy({ checksum, requestId }: Receipt, found: Found): void {
+  const tells = (each: string | null) => each !== null && !each.includes('-');
+  if (!tells(checksum) || !tells(found.checksum) || checksum === found.checksum) return;
+  throw new BucketError({ code: checksumMismatch, status: 200, requestId });
 }
 
 function verify({ checksum, requestId }: Receipt, digest: Digest): void {

@@ -13,6 +13,8 @@ export interface Bucket extends AsyncDisposable {
   readonly checksum: ServiceChecksum;
   /** Whether credentials that have run out are replaced by themselves. */
   readonly renewsCredentials: boolean;
+  /** Larger objects are copied in parts. */
+  readonly maxCopyBytes: number;
   /** The bucket's address for clients, without a slash at its end. */
   readonly publicUrl: string;
 
@@ -20,11 +22,15 @@ export interface Bucket extends AsyncDisposable {
   get(name: string, range: ByteRange | null, call: BucketCall): Promise<OpenObject>;
   head(name: string, call: BucketCall): Promise<ObjectStat & Receipt>;
   delete(name: string, call: BucketCall): Promise<void>;
+  /** Copies the object within the bucket; its type goes along. */
+  copy(from: string, to: string, call: BucketCall): Promise<Receipt>;
 
   /** Begins an upload in parts; answers its id. */
   begin(name: string, contentType: string, call: BucketCall): Promise<string>;
   /** Answers the ETag of the part. */
   putPart(upload: Upload, part: PartBody, call: BucketCall): Promise<string>;
+  /** A part that is in the bucket already; answers its ETag. */
+  copyPart(upload: Upload, part: PartCopy, call: BucketCall): Promise<string>;
   complete(upload: Upload, parts: readonly Part[], call: BucketCall): Promise<Receipt>;
   abort(upload: Upload, call: BucketCall): Promise<void>;
   /** The unfinished uploads of the name, the newest first. */
@@ -68,6 +74,13 @@ export interface PartBody {
   readonly number: number;
   readonly bytes: Buffer;
   readonly md5: Buffer | null;
+}
+
+export interface PartCopy {
+  readonly number: number;
+  /** The object that it is of. */
+  readonly from: string;
+  readonly range: ByteRange;
 }
 
 export interface StoredPart extends Part {

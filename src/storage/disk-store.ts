@@ -1,8 +1,20 @@
 import { createHash, randomUUID } from 'node:crypto';
-import type { BigIntStats } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { type BigIntStats, createReadStream } from 'node:fs';
+import {
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  opendir,
+  readdir,
+  rename,
+  rm,
+  rmdir,
+  stat,
+} from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { addAbortSignal } from 'node:stream';
+import { BatchedWriter } from '../core/batched-writer.ts';
 import { GatewayError } from '../core/errors.ts';
 import { contentTypeOf, formatOfName } from '../core/media.ts';
 import { diskFailed, errorCodeOf, rangeNotSatisfiable } from './errors.ts';
@@ -69,6 +81,7 @@ export class DiskStore implements ObjectStore {
     } catch (error) {
       // What cannot be removed now is swept by a later start.
       await rm(temporaryPath, { force: true }).catch(() => {});
+      await this.#removeEmptyFolders(dirname(path));
       throw error;
     }
   }
@@ -107,11 +120,42 @@ export class DiskStore implements ObjectStore {
     return stats?.isFile() ? describe(key, stats) : null;
   }
 
+  /** A second name of the same file, which takes no room: objects are replaced, never written to. */
+  async copy(fromKey: string, toKey: string, signal: AbortSignal): Promise<boolean> {
+    const [fromPath, toPath] = [this.#pathOf(fromKey), this.#pathOf(toKey)];
+    const temporaryPath = join(this.#temporaryRoot, randomUUID());
+    signal.throwIfAborted();
+    try {
+      const isThere = await onDisk(() => linkOrCopy(fromPath, temporaryPath, signal));
+      if (isThere) await onDisk(() => this.#publish(temporaryPath, toPath));
+      return isThere;
+    } finally {
+      // To rename one name of a file to another of its names does nothing at all.
+      await rm(temporaryPath, { force: true }).catch(() => {});
+    }
+  }
+
   async delete(key: string, signal: AbortSignal): Promise<void> {
     const path = this.#pathOf(key);
     signal.throwIfAborted();
     await onDisk(() => unlessMissing(rm(path)));
     await this.#removeEmptyFolders(dirname(path));
+  }
+
+  /** The keys of all objects, in no order. Folders are read piece by piece, however large. */
+  async *keys(signal: AbortSignal): AsyncGenerator<string> {
+    yield* this.#keysIn('', signal);
+  }
+
+  async *#keysIn(folder: string, signal: AbortSignal): AsyncGenerator<string> {
+    const entries = await onDisk(() => unlessMissing(opendir(join(this.#root, folder))));
+    for await (const entry of entries ?? []) {
+      signal.throwIfAborted();
+      const key = `${folder}${entry.name}`;
+      if (key === temporaryFolder) continue;
+      if (entry.isDirectory()) yield* this.#keysIn(`${key}/`, signal);
+      else if (entry.isFile()) yield key;
+    }
   }
 
   /** Unfinished files do not outlive their `put`, and those of a crash are swept. */
@@ -188,24 +232,48 @@ export class DiskStore implements ObjectStore {
 }
 
 /** Copies the source to a new file that survives a loss of power; answers its SHA-256. */
-async function write(path: string, source: ByteSource, options: PutOptions): Promise<string> {
-  const { onProgress, signal } = options;
+async function write(
+  path: string,
+  source: ByteSource,
+  { onProgress, signal }: Pick<PutOptions, 'onProgress' | 'signal'>,
+): Promise<string> {
   const sha256 = createHash('sha256');
   let storedBytes = 0;
   const file = await onDisk(() => open(path, 'wx'));
+  const writer = new BatchedWriter(async (chunks) => (await file.writev(chunks)).bytesWritten);
   try {
     for await (const chunk of readSource(source, null, signal)) {
       sha256.update(chunk);
-      await onDisk(() => file.appendFile(chunk));
+      await onDisk(() => writer.add(chunk));
       storedBytes += chunk.length;
       onProgress?.(storedBytes);
     }
+    await onDisk(() => writer.end());
     await onDisk(() => file.sync());
   } finally {
+    await writer.settled();
     await file.close();
   }
   signal.throwIfAborted();
   return sha256.digest('hex');
+}
+
+/** File systems that know no second names, or no further one of this file. */
+const unlinkable = ['EPERM', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'];
+
+/** `false` when there is no such file. */
+async function linkOrCopy(from: string, to: string, signal: AbortSignal): Promise<boolean> {
+  const stats = await unlessMissing(stat(from));
+  if (!stats?.isFile()) return false;
+  try {
+    await link(from, to);
+  } catch (error) {
+    if (errorCodeOf(error) === 'ENOENT') return false;
+    if (!unlinkable.includes(errorCodeOf(error))) throw error;
+    const source = { size: stats.size, open: async () => createReadStream(from) };
+    await write(to, source, { signal });
+  }
+  return true;
 }
 
 function describe(key: string, stats: BigIntStats): ObjectStat {

@@ -25,7 +25,11 @@ export function rangeNotSatisfiable(): GatewayError {
 /** What a failed call of `node:fs` becomes. */
 export function diskFailed(thrown: unknown): GatewayError {
   const code = errorCodeOf(thrown);
-  return new GatewayError('storage_failed', diskMessage(code), { detail: { code }, cause: thrown });
+  const isFull = code === 'ENOSPC' || code === 'EDQUOT';
+  return new GatewayError(isFull ? 'storage_full' : 'storage_failed', diskMessage(code), {
+    detail: { code },
+    cause: thrown,
+  });
 }
 
 function diskMessage(code: string): string {

@@ -21,6 +21,15 @@ export interface ObjectStore {
   /** Size and type, or `null` when there is no such object. */
   stat(key: string, signal: AbortSignal): Promise<ObjectStat | null>;
 
+  /**
+   * Makes another object of the same bytes and type, which stays when the first one goes, without
+   * bringing them here where the store can do that. `false` when there is nothing under `fromKey`. A
+   * failure may leave the copy behind, but never a part of it.
+   *
+   * @throws GatewayError `storage_failed`; the signal's reason.
+   */
+  copy(fromKey: string, toKey: string, signal: AbortSignal): Promise<boolean>;
+
   /** Removes the object; it is no error when there is none. */
   delete(key: string, signal: AbortSignal): Promise<void>;
 

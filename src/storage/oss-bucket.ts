@@ -6,6 +6,7 @@ import type {
   ObjectBody,
   Part,
   PartBody,
+  PartCopy,
   Receipt,
   SignedRequest,
   StoredPart,
@@ -41,9 +42,11 @@ const partsPerPage = 1_000;
 /** A bucket of Aliyun OSS, through `ali-oss`. */
 export class OssBucket implements Bucket {
   readonly checksum = 'crc64';
+  readonly maxCopyBytes = 1_000_000_000;
   readonly publicUrl: string;
   readonly #agent: Agent;
   readonly #client: OssClient;
+  readonly #bucket: string;
   readonly #credentials: OssCredentials | null;
   readonly #aclHeaders: Record<string, string>;
   readonly #classHeaders: Record<string, string>;
@@ -53,6 +56,7 @@ export class OssBucket implements Bucket {
     this.publicUrl = (options.publicUrl ?? publicUrlOf(options)).replace(/\/+$/, '');
     this.#agent = new Agent({ connect: { timeout: connectDeadlineMs } });
     this.#client = createOssClient(options, undiciTransport(this.#agent));
+    this.#bucket = options.bucket;
     this.#credentials = credentials ?? null;
     this.#aclHeaders = acl ? { 'x-oss-object-acl': acl } : {};
     this.#classHeaders = storageClass ? { 'x-oss-storage-class': storageClass } : {};
@@ -95,6 +99,16 @@ export class OssBucket implements Bucket {
     await this.#send(call, (options) => this.#client.delete(name, options));
   }
 
+  async copy(from: string, to: string, call: BucketCall): Promise<Receipt> {
+    const { res } = await this.#send(call, (options) =>
+      this.#client.copy(to, from, {
+        ...options,
+        headers: { ...this.#aclHeaders, ...this.#classHeaders },
+      }),
+    );
+    return receiptOf(res.headers);
+  }
+
   async begin(name: string, contentType: string, call: BucketCall): Promise<string> {
     const { uploadId } = await this.#send(call, (options) =>
       this.#client.initMultipartUpload(name, {
@@ -113,6 +127,18 @@ export class OssBucket implements Bucket {
   ): Promise<string> {
     const { etag } = await this.#send(call, (options) =>
       this.#client.uploadPart(name, id, number, bytes, 0, bytes.length, options),
+    );
+    return etag;
+  }
+
+  async copyPart(
+    { name, id }: Upload,
+    { number, from, range }: PartCopy,
+    call: BucketCall,
+  ): Promise<string> {
+    const source = { sourceBucketName: this.#bucket, sourceKey: from };
+    const { etag } = await this.#send(call, (options) =>
+      this.#client.uploadPartCopy(name, id, number, `${range.start}-${range.end}`, source, options),
     );
     return etag;
   }

@@ -36,6 +36,7 @@ export interface OssClient {
   ): Promise<OssReply & { readonly stream: Readable }>;
   head(name: string, options: OssCall): Promise<OssReply>;
   delete(name: string, options: OssCall): Promise<OssReply>;
+  copy(name: string, sourceName: string, options: OssCall & WithHeaders): Promise<OssReply>;
   initMultipartUpload(
     name: string,
     options: OssCall & WithHeaders & { readonly mime: string },
@@ -47,6 +48,14 @@ export interface OssClient {
     bytes: Buffer,
     start: number,
     end: number,
+    options: OssCall,
+  ): Promise<OssReply & { readonly etag: string }>;
+  uploadPartCopy(
+    name: string,
+    uploadId: string,
+    number: number,
+    range: string,
+    source: { readonly sourceBucketName: string; readonly sourceKey: string },
     options: OssCall,
   ): Promise<OssReply & { readonly etag: string }>;
   completeMultipartUpload(

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
+  CopyObjectCommand,
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
@@ -13,6 +14,7 @@ import {
   S3Client,
   type StorageClass,
   UploadPartCommand,
+  UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
 import { S3RequestPresigner } from '@aws-sdk/s3-request-presigner';
 import { Agent } from 'undici';
@@ -22,6 +24,7 @@ import type {
   ObjectBody,
   Part,
   PartBody,
+  PartCopy,
   Receipt,
   SignedRequest,
   StoredPart,
@@ -57,6 +60,7 @@ const silent = { debug() {}, info() {}, warn() {}, error() {} };
 /** A bucket of a service that speaks S3, through AWS's client: AWS, MinIO, R2, OSS's S3 door. */
 export class S3Bucket implements Bucket {
   readonly checksum = 'md5';
+  readonly maxCopyBytes = 5_000_000_000;
   readonly renewsCredentials: boolean;
   readonly publicUrl: string;
   readonly #agent: Agent;
@@ -121,6 +125,16 @@ export class S3Bucket implements Bucket {
     await this.#send(call, (options) => this.#client.send(command, options));
   }
 
+  async copy(from: string, to: string, call: BucketCall): Promise<Receipt> {
+    const command = new CopyObjectCommand({
+      ...this.#named(to),
+      ...this.#storageClass,
+      CopySource: this.#sourceOf(from),
+    });
+    const answer = await this.#send(call, (options) => this.#client.send(command, options));
+    return receiptOf({ ...answer, ETag: answer.CopyObjectResult?.ETag });
+  }
+
   async begin(name: string, contentType: string, call: BucketCall): Promise<string> {
     const command = new CreateMultipartUploadCommand({
       ...this.#named(name),
@@ -143,6 +157,21 @@ export class S3Bucket implements Bucket {
     if (part.md5) signMd5Alone(command);
     const answer = await this.#send(call, (options) => this.#client.send(command, options));
     return answer.ETag ?? '';
+  }
+
+  async copyPart(
+    upload: Upload,
+    { number, from, range }: PartCopy,
+    call: BucketCall,
+  ): Promise<string> {
+    const command = new UploadPartCopyCommand({
+      ...this.#ofUpload(upload),
+      PartNumber: number,
+      CopySource: this.#sourceOf(from),
+      CopySourceRange: `bytes=${range.start}-${range.end}`,
+    });
+    const answer = await this.#send(call, (options) => this.#client.send(command, options));
+    return answer.CopyPartResult?.ETag ?? '';
   }
 
   async complete(upload: Upload, parts: readonly Part[], call: BucketCall): Promise<Receipt> {
@@ -226,6 +255,11 @@ export class S3Bucket implements Bucket {
     } catch (error) {
       throw toBucketError(error);
     }
+  }
+
+  /** Sent as a header, so encoded here. */
+  #sourceOf(name: string): string {
+    return `${this.#bucket}/${encodeObjectKey(name)}`;
   }
 
   #named(name: string): { Bucket: string; Key: string } {

@@ -55,4 +55,9 @@ export class AttemptNews {
     const finishedAt = performance.now();
     this.stages.set(name, { state: 'success', progress: 100, detail, startedAt, finishedAt });
   }
+
+  skip(name: StageName, detail: string): void {
+    const finishedAt = performance.now();
+    this.stages.set(name, { state: 'skipped', progress: 100, detail, startedAt: null, finishedAt });
+  }
 }

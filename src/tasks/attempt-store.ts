@@ -3,10 +3,11 @@ import type { PgUpdateSetSource } from 'drizzle-orm/pg-core';
 import type { Claim, PastAttempt } from '../core/attempt.ts';
 import type { TaskError, TaskOutput } from '../core/task.ts';
 import type { Orm } from '../db/connect.ts';
-import { notify } from '../db/notices.ts';
+import { notification, notify } from '../db/notices.ts';
 import { attempts, taskStages, tasks } from '../db/schema.ts';
 import { AttemptNews } from './attempt-news.ts';
-import { backInQueue, ended, resetStages, skipStages } from './changes.ts';
+import { backInQueue, behindLeader, ended, resetStages, skipStages } from './changes.ts';
+import { findTwin, forgetTwins, lockTwins, type Standing, wakeFollowers } from './twins.ts';
 
 /** The claim is another's by now, or the task has ended: stop, and write nothing more. */
 export class ClaimLostError extends Error {
@@ -20,8 +21,8 @@ export class ClaimLostError extends Error {
 /** How a failed attempt's task goes on waiting. */
 export interface RetryPlan {
   readonly afterMs: number;
-  /** The backend that others are to be preferred to. */
-  readonly avoid: string | null;
+  /** Backends that others are to be preferred to. */
+  readonly avoid: readonly string[];
   /** Whether it counts among the attempts that a task has. */
   readonly counts: boolean;
 }
@@ -64,15 +65,58 @@ export class AttemptStore {
     outputs: readonly TaskOutput[],
     news = new AttemptNews(),
   ): Promise<void> {
-    const held = this.#held(claim, { ...ended, state: 'completed', outputs, error: null });
+    const { keepMs } = claim.task.delivery;
+    const held = this.#held(claim, {
+      ...ended,
+      state: 'completed',
+      outputs,
+      error: null,
+      storedBytes: storedBytes(outputs),
+      ...(keepMs === undefined ? {} : { keepUntil: sql`now() + ${keepMs} * interval '1 ms'` }),
+    });
     const closed = await this.#orm
       .with(held, this.#stages(news))
       .update(attempts)
       .set({ ...changeOf(news), finishedAt: sql`now()` })
       .from(held)
       .where(and(eq(attempts.taskId, held.id), eq(attempts.id, claim.attempt.id)))
-      .returning({ id: attempts.id });
+      .returning({ id: attempts.id, notified: notification('ended', claim.task.id) });
     if (closed.length === 0) throw new ClaimLostError(claim.task.id);
+    await this.#wakeFollowers(claim, null);
+  }
+
+  /**
+   * Finds out what the task is to its twins. One that follows is given back into the queue, as if this
+   * attempt had never been.
+   *
+   * @throws ClaimLostError
+   */
+  async seekTwin(claim: Claim, fingerprint: string): Promise<Standing> {
+    const standing = await this.#orm.transaction(async (tx): Promise<Standing> => {
+      await lockTwins(tx, fingerprint);
+      const twin = await findTwin(tx, fingerprint, claim.task.id);
+      if (twin !== 'leader') {
+        await this.#change(tx, claim, { fingerprint });
+        // It followed, and shows that it waits.
+        if (claim.fingerprint === fingerprint) await resetStages(tx, claim.task.id);
+        return twin ? { kind: 'takes', twin } : { kind: 'leads' };
+      }
+      await this.#change(tx, claim, { ...behindLeader, ...undone, fingerprint });
+      await forget(tx, claim);
+      await tx
+        .update(taskStages)
+        .set({ detail: 'Waiting for the result of an identical task' })
+        .where(and(eq(taskStages.taskId, claim.task.id), eq(taskStages.name, 'process')));
+      return { kind: 'follows' };
+    });
+    // Its source is another by now than that of those which followed it.
+    if (claim.fingerprint !== fingerprint) await this.#wakeFollowers(claim, 1);
+    return standing;
+  }
+
+  /** What the task's twins had stored is gone, by another hand than ours. */
+  async forgetTwins({ fingerprint }: Claim): Promise<void> {
+    if (fingerprint !== null) await forgetTwins(this.#orm, fingerprint);
   }
 
   /** The stages of the task that is held, as the news say. */
@@ -97,7 +141,8 @@ export class AttemptStore {
   }
 
   async fail(claim: Claim, error: TaskError): Promise<void> {
-    await this.#fenced(claim, { ...ended, state: 'failed', error }, async (tx) => {
+    const change = { ...ended, state: 'failed' as const, error, fingerprint: null };
+    await this.#fenced(claim, change, async (tx) => {
       await blame(tx, claim, error);
       // The stage that failed says why; those after it never begin.
       await tx
@@ -105,7 +150,9 @@ export class AttemptStore {
         .set({ state: 'failed', detail: error.message, finishedAt: sql`now()` })
         .where(and(eq(taskStages.taskId, claim.task.id), eq(taskStages.state, 'running')));
       await skipStages(tx, claim.task.id);
+      await notify(tx, 'ended', claim.task.id);
     });
+    await this.#wakeFollowers(claim, 1);
   }
 
   /** Lets the task wait for another attempt, the error of this one on show. */
@@ -115,15 +162,14 @@ export class AttemptStore {
       error,
       runAfter: plan.afterMs > 0 ? sql`now() + ${plan.afterMs} * interval '1 ms'` : null,
       ...(plan.counts ? { retries: sql`${tasks.retries} + 1` } : {}),
-      ...(plan.avoid
-        ? { avoid: sql`array_append(array_remove(${tasks.avoid}, ${plan.avoid}), ${plan.avoid})` }
-        : {}),
+      ...(plan.avoid.length > 0 ? { avoid: withLabels(plan.avoid) } : {}),
     };
     await this.#fenced(claim, change, async (tx) => {
       await blame(tx, claim, error);
       await resetStages(tx, claim.task.id);
       if (plan.afterMs === 0) await notify(tx, 'ready', claim.task.id);
     });
+    await this.#wakeFollowers(claim, 1);
   }
 
   /**
@@ -136,12 +182,12 @@ export class AttemptStore {
       await this.#fenced(claim, { leaseUntil: sql`now()` });
       return;
     }
-    const change = { ...backInQueue, runAfter: null, attempt: sql`${tasks.attempt} - 1` };
+    const change = { ...backInQueue, ...undone, runAfter: null };
     await this.#fenced(claim, change, async (tx) => {
-      await tx.delete(attempts).where(eq(attempts.id, claim.attempt.id));
-      await resetStages(tx, claim.task.id);
+      await forget(tx, claim);
       await notify(tx, 'ready', claim.task.id);
     });
+    await this.#wakeFollowers(claim, 1);
   }
 
   /** The task's attempts that failed, oldest first. */
@@ -161,6 +207,19 @@ export class AttemptStore {
       .from(tasks)
       .where(eq(tasks.id, taskId));
     return row?.state === 'canceled';
+  }
+
+  /** Whether it is sure that nothing which the attempt made is, or will be, the task's result. */
+  async wasInVain({ task, attempt }: Claim): Promise<boolean> {
+    const [row] = await this.#orm
+      .select({ state: tasks.state, attempt: tasks.attempt })
+      .from(tasks)
+      .where(eq(tasks.id, task.id));
+    if (!row) return false;
+    if (row.state === 'failed' || row.state === 'canceled') return true;
+    return (
+      row.attempt > attempt.number || (row.state === 'pending' && row.attempt === attempt.number)
+    );
   }
 
   /** Nothing of this attempt is left on its backend. */
@@ -193,14 +252,24 @@ export class AttemptStore {
     alongside: (tx: Orm) => Promise<void> = async () => {},
   ): Promise<void> {
     await this.#orm.transaction(async (tx) => {
-      const held = await tx
-        .update(tasks)
-        .set({ updatedAt: sql`now()`, ...change })
-        .where(this.#isOurs(claim))
-        .returning({ id: tasks.id });
-      if (held.length === 0) throw new ClaimLostError(claim.task.id);
+      await this.#change(tx, claim, change);
       await alongside(tx);
     });
+  }
+
+  async #change(tx: Orm, claim: Claim, change: PgUpdateSetSource<typeof tasks>): Promise<void> {
+    const held = await tx
+      .update(tasks)
+      .set({ updatedAt: sql`now()`, ...change })
+      .where(this.#isOurs(claim))
+      .returning({ id: tasks.id });
+    if (held.length === 0) throw new ClaimLostError(claim.task.id);
+  }
+
+  /** What the task came to is written by now: nobody fails because others are woken a little later. */
+  async #wakeFollowers({ fingerprint }: Claim, most: number | null): Promise<void> {
+    if (fingerprint === null) return;
+    await wakeFollowers(this.#orm, fingerprint, most).catch(() => {});
   }
 
   #isOurs({ task, attempt }: Claim): SQL | undefined {
@@ -211,6 +280,30 @@ export class AttemptStore {
       eq(tasks.state, 'processing'),
     );
   }
+}
+
+/** The avoided backends, with these: each once. */
+function withLabels(labels: readonly string[]): SQL {
+  const all = sql`coalesce(${tasks.avoid}, '{}') || array[${sql.join(
+    labels.map((label) => sql`${label}`),
+    sql`, `,
+  )}]::text[]`;
+  return sql`array(select distinct unnest(${all}))`;
+}
+
+/** What of it is in our store, thumbnails aside. */
+function storedBytes(outputs: readonly TaskOutput[]): number {
+  const stored = outputs.filter(({ deliveredTo }) => deliveredTo === undefined);
+  return stored.reduce((sum, { size }) => sum + size, 0);
+}
+
+/** The attempt does not count. */
+const undone = { attempt: sql`${tasks.attempt} - 1` };
+
+/** No trace of the attempt is left. */
+async function forget(tx: Orm, { task, attempt }: Claim): Promise<void> {
+  await tx.delete(attempts).where(eq(attempts.id, attempt.id));
+  await resetStages(tx, task.id);
 }
 
 /** Instants are the database's: ours only tell how long ago something was. */

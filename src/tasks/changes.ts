@@ -6,11 +6,19 @@ import { taskStages, tasks } from '../db/schema.ts';
 
 const unowned = { owner: null, leaseUntil: null };
 export const ended = { ...unowned, runAfter: null, finishedAt: sql`now()` };
+const pending = { ...unowned, state: 'pending' as const, updatedAt: sql`now()` };
 export const backInQueue = {
-  ...unowned,
-  state: 'pending' as const,
+  ...pending,
+  // Its sources are fetched anew, and may have changed.
+  fingerprint: null,
   queueDeadline: sql`now() + ${tasks.queueTimeoutMs} * interval '1 ms'`,
-  updatedAt: sql`now()`,
+};
+/** A follower is woken when its leader has ended. Were that lost, it would be woken after so long. */
+const wokenAfterMs = 5_000;
+/** Its deadline stays: it has not been served. */
+export const behindLeader = {
+  ...pending,
+  runAfter: sql`now() + ${wokenAfterMs} * interval '1 ms'`,
 };
 
 export async function resetStages(tx: Orm, taskId: string): Promise<void> {

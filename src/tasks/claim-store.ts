@@ -14,7 +14,7 @@ import {
 } from 'drizzle-orm';
 import type { Claim } from '../core/attempt.ts';
 import type { QueuedTask, Share } from '../core/schedule.ts';
-import type { TaskError } from '../core/task.ts';
+import type { Task, TaskError } from '../core/task.ts';
 import type { Orm } from '../db/connect.ts';
 import { notify } from '../db/notices.ts';
 import { rowsOf } from '../db/rows.ts';
@@ -143,7 +143,12 @@ export class ClaimStore {
     const orm = this.#orm;
     const head = orm.$with('head').as(
       orm
-        .select({ id: tasks.id, attempt: tasks.attempt, workflow: tasks.workflow })
+        .select({
+          id: tasks.id,
+          attempt: tasks.attempt,
+          workflow: tasks.workflow,
+          fingerprint: tasks.fingerprint,
+        })
         .from(tasks)
         .where(and(eq(tasks.id, taskId), eq(tasks.state, 'pending'), isNull(tasks.runAfter)))
         .for('update', { skipLocked: true }),
@@ -159,16 +164,19 @@ export class ClaimStore {
         state: 'processing',
         ...this.#lease(),
         attempt: sql`${tasks.attempt} + 1`,
+        // Those with one lead: it has to find out first.
+        fingerprint: null,
         startedAt: sql`coalesce(${tasks.startedAt}, now())`,
         updatedAt: sql`now()`,
       })
       .from(head)
       .where(eq(tasks.id, head.id))
-      .returning(getTableColumns(tasks));
+      .returning({ ...getTableColumns(tasks), found: sql<string | null>`${head.fingerprint}` });
     if (!row) return null;
+    const { found, ...task } = row;
     const attempt = { id, taskId: row.id, number: row.attempt, backend };
     const notYet = { promptId: null, postedAt: null, input: null };
-    return { task: toTask(row), attempt: { ...attempt, ...notYet } };
+    return { task: toTask(task), attempt: { ...attempt, ...notYet }, fingerprint: found };
   }
 
   /** Prolongs the claims and returns the ids of those that are still ours. */
@@ -258,26 +266,38 @@ export class ClaimStore {
       .where(and(eq(tasks.state, 'processing'), ne(tasks.owner, this.owner)));
   }
 
-  /** Lets tasks whose waiting time is over be claimed again; returns how many. */
+  /**
+   * Lets tasks whose waiting time is over be claimed again; returns how many. A follower goes on
+   * waiting while a twin leads, or is about to find out whether it does.
+   */
   async wakeWaiting(): Promise<number> {
+    const twins = sql`(
+      select from tasks as twin
+       where twin.fingerprint = tasks.fingerprint and twin.removed_at is null
+         and (twin.state = 'processing' or twin.state = 'pending' and twin.run_after is null))`;
     const rows = await this.#orm
       .update(tasks)
       .set({ runAfter: null })
-      .where(and(eq(tasks.state, 'pending'), sql`${tasks.runAfter} <= now()`))
+      .where(
+        and(eq(tasks.state, 'pending'), sql`${tasks.runAfter} <= now()`, sql`not exists ${twins}`),
+      )
       .returning({ id: tasks.id });
     return rows.length;
   }
 
-  /** Fails tasks that have waited longer than they may; returns their ids. */
-  async expireQueued(): Promise<string[]> {
+  /** Fails tasks that have waited longer than they may, and returns them. */
+  async expireQueued(): Promise<Task[]> {
     return await this.#orm.transaction(async (tx) => {
       const rows = await tx
         .update(tasks)
         .set({ ...ended, state: 'failed', error: waitedTooLong, updatedAt: sql`now()` })
         .where(and(eq(tasks.state, 'pending'), sql`${tasks.queueDeadline} < now()`))
-        .returning({ id: tasks.id });
-      for (const { id } of rows) await skipStages(tx, id);
-      return rows.map(({ id }) => id);
+        .returning();
+      for (const { id } of rows) {
+        await skipStages(tx, id);
+        await notify(tx, 'ended', id);
+      }
+      return rows.map(toTask);
     });
   }
 
@@ -309,5 +329,5 @@ export function isBegunInVain({ task, attempt }: Claim): boolean {
 const isCurrentAttempt = and(eq(attempts.taskId, tasks.id), eq(attempts.number, tasks.attempt));
 
 function toClaim(task: TaskRow, attempt: AttemptRow): Claim {
-  return { task: toTask(task), attempt: toAttempt(attempt) };
+  return { task: toTask(task), attempt: toAttempt(attempt), fingerprint: task.fingerprint };
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Fitness } from '../core/backend.ts';
 import { checkDelivery } from '../core/delivery.ts';
 import { GatewayError } from '../core/errors.ts';
@@ -6,6 +7,7 @@ import { withArticle } from '../core/media.ts';
 import { isStorable } from '../core/storable-text.ts';
 import type { NewTask, Source, TaskOutput, TaskRequest } from '../core/task.ts';
 import { hasEnded } from '../core/task.ts';
+import { untilAborted } from '../core/until-aborted.ts';
 import { isUploadUrl } from '../core/upload.ts';
 import type { Timeouts, Workflow } from '../core/workflow.ts';
 import { reaching } from '../db/errors.ts';
@@ -87,6 +89,9 @@ interface NamedSource extends Source {
   readonly field: string;
 }
 
+/** A notice may be lost. */
+const lookAgainMs = 2_000;
+
 const nobody: StateCounts = { pending: 0, processing: 0, completed: 0, failed: 0, canceled: 0 };
 
 /** What every dialect calls. */
@@ -132,7 +137,7 @@ export class TaskService {
     if (!isStorable(wishes.params)) {
       throw new GatewayError(
         'invalid_request',
-        'The request holds a NUL character, or half of a character',
+        'The request holds a NUL character or half of a character, or is nested too deeply',
       );
     }
     const workflow = this.#workflowFor(request);
@@ -158,6 +163,31 @@ export class TaskService {
     const task = await reaching(this.#parts.tasks.find(id, owner));
     if (!task) throw notFound();
     return await this.#view(task);
+  }
+
+  /** The tasks whose ids begin with these eight hex digits. */
+  async findByIdStart(start: string, owner: TaskOwner): Promise<TaskView[]> {
+    const found = await reaching(this.#parts.tasks.findByIdStart(start, owner));
+    return await Promise.all(found.map((task) => this.#view(task)));
+  }
+
+  /**
+   * The task once it has ended, wherever that happens.
+   *
+   * @throws GatewayError `task_not_found`; the signal's reason when it aborts before.
+   */
+  async ended(id: string, owner: TaskOwner, signal: AbortSignal): Promise<TaskView> {
+    const { notices } = this.#parts;
+    for (;;) {
+      // Listening comes before looking: what ends in between is heard of.
+      using heard = nextNotice(notices, id);
+      const task = await this.find(id, owner);
+      if (hasEnded(task.state)) return task;
+      await untilAborted(
+        Promise.race([heard.promise, delay(lookAgainMs, undefined, { ref: false })]),
+        signal,
+      );
+    }
   }
 
   /** Where the task stands in the queue; `null` when it does not wait. */
@@ -187,12 +217,14 @@ export class TaskService {
    * @throws GatewayError `task_not_found`; `task_already_ended` when it completed or failed.
    */
   async cancel(id: string, owner: TaskOwner): Promise<void> {
-    const state = await reaching(this.#parts.tasks.cancel(id, owner));
-    if (!state) throw notFound();
-    if (state !== 'canceled' && hasEnded(state)) {
+    const outcome = await reaching(this.#parts.tasks.cancel(id, owner));
+    if (!outcome) throw notFound();
+    const { state, canceled } = outcome;
+    if (state !== 'canceled') {
       throw new GatewayError('task_already_ended', `The task has already ${state}`);
     }
-    this.#parts.log.taskCanceled(id);
+    if (!canceled) return;
+    this.#parts.log.taskCanceled(canceled);
     // The client need not wait for the store; what fails is swept later.
     void this.#parts.uploads.release(id);
   }
@@ -308,6 +340,19 @@ export class TaskService {
     }));
     return { ...task, outputs: await Promise.all(outputs) };
   }
+}
+
+/** Resolves when the end of the task is told of. */
+function nextNotice(
+  notices: Notices,
+  id: string,
+): Disposable & { readonly promise: Promise<void> } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const hear = (ended: string) => {
+    if (ended === id) resolve();
+  };
+  notices.on('ended', hear);
+  return { promise, [Symbol.dispose]: () => void notices.off('ended', hear) };
 }
 
 /** A workflow's files and its parameters come by name, in one object. */

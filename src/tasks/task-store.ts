@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { and, desc, eq, inArray, type SQL, sql } from 'drizzle-orm';
+import { and, between, desc, eq, inArray, type SQL, sql } from 'drizzle-orm';
 import { agePerPriorityMs, defaultPriority } from '../core/schedule.ts';
 import type { Stage } from '../core/stage.ts';
 import { stageNames } from '../core/stage.ts';
@@ -10,12 +10,21 @@ import { notification, notify } from '../db/notices.ts';
 import { attempts, taskStages, tasks, uploads } from '../db/schema.ts';
 import { ended, skipStages } from './changes.ts';
 import { type TaskRow, toStages, toTask } from './rows.ts';
+import { wakeFollowers } from './twins.ts';
 
 /** Whose tasks are looked at: others are not there. */
 export interface TaskOwner {
   readonly dialect: string;
   /** `null`: everybody's. */
   readonly tenant: string | null;
+}
+
+/** What a wish to cancel came to. */
+export interface CancelOutcome {
+  /** In which the task is afterwards. */
+  readonly state: TaskState;
+  /** The task, where it was this wish that ended it. */
+  readonly canceled: Task | null;
 }
 
 export interface TaskWithStages extends Task {
@@ -34,9 +43,9 @@ export class TaskStore {
    * Writes the task, its stages and its hold on the uploads that it uses in one statement; when this
    * returns, the task is kept.
    */
-  async insert({ queueTimeoutMs, runTimeoutMs, ...task }: NewTask): Promise<Task> {
+  async insert({ queueTimeoutMs, runTimeoutMs, keepMs, ...task }: NewTask): Promise<Task> {
     const orm = this.#orm;
-    const id = randomUUID();
+    const id = task.id ?? randomUUID();
     const priority = task.priority ?? defaultPriority;
     const inserted = orm.$with('inserted').as(
       orm
@@ -44,6 +53,7 @@ export class TaskStore {
         .values({
           ...task,
           id,
+          delivery: keepMs === undefined ? task.delivery : { ...task.delivery, keepMs },
           priority,
           rank: sql`now() - ${priority * agePerPriorityMs} * interval '1 ms'`,
           queueTimeoutMs: queueTimeoutMs ?? null,
@@ -84,6 +94,19 @@ export class TaskStore {
     return found ?? null;
   }
 
+  /** The owner's tasks whose ids begin with these eight hex digits. */
+  async findByIdStart(start: string, owner: TaskOwner): Promise<TaskWithStages[]> {
+    const [first, last] = ['0', 'f'].map(
+      (digit) => `${start}-${[4, 4, 4, 12].map((length) => digit.repeat(length)).join('-')}`,
+    ) as [string, string];
+    return await this.#withStages(
+      await this.#orm
+        .select()
+        .from(tasks)
+        .where(and(between(tasks.id, first, last), belongsTo(owner))),
+    );
+  }
+
   async newest(limit: number, tenant: string | null): Promise<TaskWithStages[]> {
     return await this.#withStages(
       await this.#orm
@@ -107,28 +130,32 @@ export class TaskStore {
 
   /**
    * Ends the task where it stands. Whoever works on it loses its claim with this write, and is told.
-   * Returns the state that the task is in afterwards, or `null` when there is no such task.
+   * Returns `null` when there is no such task.
    */
-  async cancel(id: string, owner: TaskOwner): Promise<TaskState | null> {
-    return await this.#orm.transaction(async (tx) => {
+  async cancel(id: string, owner: TaskOwner): Promise<CancelOutcome | null> {
+    const { outcome, fingerprint } = await this.#orm.transaction(async (tx) => {
       const [canceled] = await tx
         .update(tasks)
         .set({ ...ended, state: 'canceled', updatedAt: sql`now()` })
         .where(
           and(eq(tasks.id, id), belongsTo(owner), inArray(tasks.state, ['pending', 'processing'])),
         )
-        .returning({ state: tasks.state });
+        .returning();
       if (canceled) {
         await skipStages(tx, id, 'Canceled');
         await notify(tx, 'canceled', id);
-        return canceled.state;
+        const outcome = { state: canceled.state, canceled: toTask(canceled) };
+        return { outcome, fingerprint: canceled.fingerprint };
       }
       const [row] = await tx
         .select({ state: tasks.state })
         .from(tasks)
         .where(and(eq(tasks.id, id), belongsTo(owner)));
-      return row?.state ?? null;
+      return { outcome: row ? { ...row, canceled: null } : null, fingerprint: null };
     });
+    // Its followers wait no longer; were that lost, they would be woken a little later.
+    if (fingerprint) await wakeFollowers(this.#orm, fingerprint, 1).catch(() => {});
+    return outcome;
   }
 
   /** Prompts of attempts that are over, which may still be in the queue of a backend. */
@@ -152,7 +179,7 @@ export class TaskStore {
   }
 }
 
-function belongsTo({ dialect, tenant }: TaskOwner): SQL | undefined {
+export function belongsTo({ dialect, tenant }: TaskOwner): SQL | undefined {
   return and(eq(tasks.dialect, dialect), ofTenant(tenant));
 }
 

@@ -1,29 +1,43 @@
 import type { Claim } from '../core/attempt.ts';
 import type { GatewayError } from '../core/errors.ts';
 import type { NextStep } from '../core/next-step.ts';
-import type { Source, Task } from '../core/task.ts';
+import type { Source, Task, TaskError } from '../core/task.ts';
 import { type Logger, withoutQuery } from './logger.ts';
+import type { TaskMetrics } from './task-metrics.ts';
 
-/** One function for each thing that happens to a task: the log's vocabulary in one place. */
+/** One function for each thing that happens to a task: what is logged and counted of it, in one place. */
 export class TaskLog {
   readonly #logger: Logger;
+  readonly #metrics: TaskMetrics;
 
-  constructor(logger: Logger) {
+  constructor(logger: Logger, metrics: TaskMetrics) {
     this.#logger = logger;
+    this.#metrics = metrics;
   }
 
-  taskAccepted({ id, dialect, workflow, workflowHash, sources }: Task): void {
+  taskAccepted(task: Task): void {
+    const { id, dialect, workflow, workflowHash, sources } = task;
     const hash = workflowHash.slice(0, 12);
     const fields = { task: id, dialect, workflow, hash, sources: sources.map(addressOf) };
     this.#logger.info(fields, 'task.accepted');
+    this.#metrics.submitted(task);
   }
 
-  taskCanceled(id: string): void {
-    this.#logger.info({ task: id }, 'task.canceled');
+  taskCanceled(task: Task): void {
+    this.#logger.info({ task: task.id }, 'task.canceled');
+    this.#metrics.ended(task, 'revoked');
   }
 
-  taskCompleted(claim: Claim): void {
-    this.#logger.info(named(claim), 'task.completed');
+  /** `end`: whether its results were made, or taken from a twin. */
+  taskCompleted(claim: Claim, end: 'made' | 'taken'): void {
+    this.#logger.info({ ...named(claim), results: end }, 'task.completed');
+    this.#metrics.ended(claim.task, 'success');
+  }
+
+  /** For good; what led to it was told with its last attempt. */
+  taskFailed(claim: Claim, { code }: TaskError): void {
+    this.#logger.info({ ...named(claim), code }, 'task.failed');
+    this.#metrics.ended(claim.task, 'failure');
   }
 
   attemptStarted(claim: Claim): void {
@@ -43,8 +57,9 @@ export class TaskLog {
     this.#logger.info({ ...named(claim), reason }, 'attempt.undone');
   }
 
-  taskExpired(id: string): void {
-    this.#logger.info({ task: id }, 'task.expired');
+  taskExpired(task: Task): void {
+    this.#logger.info({ task: task.id }, 'task.expired');
+    this.#metrics.ended(task, 'timeout');
   }
 
   /** What a client or a source did wrong is not our trouble. */
@@ -64,6 +79,11 @@ export class TaskLog {
 
   withdrawFailed(claim: Claim, error: unknown): void {
     this.#logger.warn({ ...named(claim), err: error }, 'prompt.left-behind');
+  }
+
+  /** What a failed attempt stored is still there. */
+  objectsLeft(claim: Claim, error: unknown): void {
+    this.#logger.warn({ ...named(claim), err: error }, 'objects.left-behind');
   }
 
   settleFailed(claim: Claim, error: unknown): void {

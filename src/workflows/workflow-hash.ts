@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { canonicalJson } from '../core/canonical-json.ts';
 import type { Workflow } from '../core/workflow.ts';
 
 /**
@@ -29,16 +30,5 @@ export function workflowHash(workflow: Omit<Workflow, 'hash'>): string {
       default: value,
     })),
   };
-  return createHash('sha256')
-    .update(JSON.stringify(sorted(deciding)))
-    .digest('hex');
-}
-
-/** The same value with every object's keys in one order. */
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== 'object' || value === null) return value;
-  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  // Lists of pairs: an object puts names that are numbers first.
-  return entries.map(([key, each]) => [key, sorted(each)]);
+  return createHash('sha256').update(canonicalJson(deciding)).digest('hex');
 }

@@ -141,6 +141,41 @@ export function describeBucketStore(
       }
     });
 
+    for (const [name, fault, times] of passing.filter(([, fault]) => fault.kind !== 'slow')) {
+      test(`copies: gets over ${name}`, async (t) => {
+        const noise = listenForNoise(t);
+        await using tested = await start({ baseDeadlineMs: 500, minBytesPerSecond: 1e9 });
+        const { server, store } = tested;
+        const source = new GeneratedSource(600 * kibibyte);
+        await store.put('x.png', source, putOptions());
+        server.fail(fault, { times, when: ({ method }) => method === 'PUT' });
+        assert.equal(await store.copy('x.png', 'y.png', never()), true);
+        const copy = await store.open('y.png', null, never());
+        assert.deepEqual(copy && (await buffer(copy.body)), await buffer(await source.open(null)));
+        assert.deepEqual(noise(), []);
+      });
+    }
+
+    test('copies what is large in parts, and leaves nothing when one fails', async () => {
+      await using tested = await start({
+        singleCopyMaxBytes: 500 * kibibyte,
+        copyPartBytes: 256 * kibibyte,
+      });
+      const { server, store } = tested;
+      const source = new GeneratedSource(600 * kibibyte);
+      await store.put('x.mp4', source, putOptions());
+      assert.equal(await store.copy('x.mp4', 'y.mp4', never()), true);
+      assert.equal(server.requests.filter(isPart).length, 3);
+      const copy = await store.open('y.mp4', null, never());
+      assert.equal(copy?.contentType, 'video/mp4');
+      assert.deepEqual(copy && (await buffer(copy.body)), await buffer(await source.open(null)));
+
+      const fault = { kind: 'answer', status: 503, code: 'ServiceUnavailable' } as const;
+      server.fail(fault, { times: 100, when: ({ query }) => query.get('partNumber') === '2' });
+      await assert.rejects(store.copy('x.mp4', 'z.mp4', never()), { code: 'storage_failed' });
+      assert.deepEqual([server.bucket.objects.size, server.bucket.uploads.size], [2, 0]);
+    });
+
     test('repeats a read that fails before its first byte', async () => {
       await using tested = await start();
       const { server, store } = tested;

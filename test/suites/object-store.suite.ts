@@ -96,6 +96,45 @@ export function describeObjectStore(name: string, makeStore: () => Promise<Store
       assert.deepEqual(await tested.contents(), []);
     });
 
+    test('copies an object, and each of the two outlives the other', async () => {
+      await using tested = await makeStore();
+      const { store } = tested;
+      const stored = await store.put('a/b.png', bufferSource('hello'), putOptions('image/png'));
+      const names = ["c/结果 (1)!*'+&%41=~.png", 'c/d/e.png'] as const;
+      for (const key of names) assert.equal(await store.copy('a/b.png', key, never()), true);
+      await store.delete('a/b.png', never());
+      await store.delete(names[1], never());
+      const copy = await store.open(names[0], null, never());
+      assert.equal(copy?.size, stored.size);
+      assert.equal(copy?.contentType, 'image/png');
+      assert.equal(copy && (await textOf(copy.body)), 'hello');
+      assert.deepEqual(await tested.contents(), [names[0]]);
+    });
+
+    test('copies over what was there, also twice, and onto the object itself', async () => {
+      await using tested = await makeStore();
+      const { store } = tested;
+      await store.put('a.txt', bufferSource('new'), putOptions());
+      await store.put('b.txt', bufferSource('old one'), putOptions());
+      for (const key of ['b.txt', 'b.txt', 'a.txt']) {
+        assert.equal(await store.copy('a.txt', key, never()), true);
+      }
+      await store.put('a.txt', bufferSource('newer'), putOptions());
+      const copy = await store.open('b.txt', null, never());
+      assert.equal(copy && (await textOf(copy.body)), 'new');
+      assert.deepEqual((await tested.contents()).sort(), ['a.txt', 'b.txt']);
+    });
+
+    test('copies nothing that is not there', async () => {
+      await using tested = await makeStore();
+      const { store } = tested;
+      await store.put('a/b.txt', bufferSource('x'), putOptions());
+      for (const key of ['none.txt', 'a', 'a/b.txt/c']) {
+        assert.equal(await store.copy(key, 'c.txt', never()), false, key);
+      }
+      assert.deepEqual(await tested.contents(), ['a/b.txt']);
+    });
+
     test('refuses keys that could mean something else', async () => {
       await using tested = await makeStore();
       const { store } = tested;
@@ -115,6 +154,8 @@ export function describeObjectStore(name: string, makeStore: () => Promise<Store
         await assert.rejects(store.open(key, null, never()), expected, key);
         await assert.rejects(store.stat(key, never()), expected, key);
         await assert.rejects(store.delete(key, never()), expected, key);
+        await assert.rejects(store.copy(key, 'a', never()), expected, key);
+        await assert.rejects(store.copy('a', key, never()), expected, key);
         await assert.rejects(store.urlOf(key), expected, key);
       }
       assert.deepEqual(await tested.contents(), []);
@@ -229,6 +270,7 @@ export function describeObjectStore(name: string, makeStore: () => Promise<Store
       await assert.rejects(store.open('x.bin', null, signal), reason);
       await assert.rejects(store.stat('x.bin', signal), reason);
       await assert.rejects(store.delete('x.bin', signal), reason);
+      await assert.rejects(store.copy('x.bin', 'y.bin', signal), reason);
       assert.equal(source.streams.length, 0);
     });
 

@@ -17,6 +17,8 @@ export interface BucketServerOptions {
   readonly minPartBytes?: number;
   /** Of a listing. */
   readonly maxPartsPerPage?: number;
+  /** It copies no larger objects in one request. */
+  readonly maxCopyBytes?: number;
 }
 
 export interface Refusal {
@@ -51,6 +53,7 @@ export abstract class BucketServer implements AsyncDisposable {
   readonly #now: () => number;
   readonly #minPartBytes: number;
   readonly #maxPartsPerPage: number;
+  readonly #maxCopyBytes: number;
   readonly #folder: string;
   readonly #server: Server;
 
@@ -61,12 +64,15 @@ export abstract class BucketServer implements AsyncDisposable {
     this.#now = options.now ?? Date.now;
     this.#minPartBytes = options.minPartBytes ?? 100 * 1024;
     this.#maxPartsPerPage = options.maxPartsPerPage ?? 1_000;
+    this.#maxCopyBytes = options.maxCopyBytes ?? Number.POSITIVE_INFINITY;
     this.#server = createServer((request, response) => void this.#serve(request, response));
     this.#server.requestTimeout = 0;
   }
 
   /** The header that carries the request's id. */
   protected abstract readonly requestIdHeader: string;
+  /** The header that names the object to copy; with `-range` behind it, the one of a part. */
+  protected abstract readonly copySourceHeader: string;
   protected abstract locate(url: URL, headers: IncomingMessage['headers']): Located;
   /** Why the request is not let in, or `null`. */
   protected abstract refuse(request: LoggedRequest, located: Located, now: number): Refusal | null;
@@ -100,6 +106,11 @@ export abstract class BucketServer implements AsyncDisposable {
     }: { times?: number; when?: (request: RequestView) => boolean } = {},
   ): void {
     this.#faults.add(fault, times, when);
+  }
+
+  /** Forgets the faults that still wait. */
+  mend(): void {
+    this.#faults.clear();
   }
 
   async close(): Promise<void> {
@@ -171,7 +182,7 @@ export abstract class BucketServer implements AsyncDisposable {
     if (uploadId !== null) {
       const upload = this.bucket.uploads.get(uploadId);
       if (!upload || upload.key !== logged.key) throw new Refused(404, 'NoSuchUpload', logged);
-      if (method === 'PUT') return await this.#putPart(request, upload, logged, body());
+      if (method === 'PUT') return await this.#putPart(request, upload, logged, body(), fault);
       if (method === 'POST') return await this.#complete(uploadId, upload, logged, body());
       if (method === 'GET') return this.#listParts(uploadId, upload, query);
       if (method === 'DELETE') {
@@ -179,7 +190,7 @@ export abstract class BucketServer implements AsyncDisposable {
         return { status: 204 };
       }
     }
-    if (method === 'PUT') return await this.#putObject(request, logged, body());
+    if (method === 'PUT') return await this.#putObject(request, logged, body(), fault);
     if (method === 'GET' || method === 'HEAD') return this.#getObject(request, logged);
     if (method === 'DELETE') {
       this.bucket.objects.delete(logged.key);
@@ -210,10 +221,51 @@ export abstract class BucketServer implements AsyncDisposable {
     request: IncomingMessage,
     logged: LoggedRequest,
     body: AsyncIterable<Buffer>,
+    fault: Fault | null,
   ): Promise<Answer> {
+    const source = this.#copySource(request, logged);
+    if (source) {
+      if (source.object.size > this.#maxCopyBytes) throw new Refused(400, 'InvalidRequest', logged);
+      const blob = await this.#copy(source, fault);
+      return this.#copied(this.bucket.put(logged.key, blob, source.object.contentType), 'Object');
+    }
     const blob = await this.#receive(request, logged, body);
     const stored = this.bucket.put(logged.key, blob, typeOf(request));
     return { status: 200, headers: this.checksums(stored) };
+  }
+
+  /** What the request wants copied; `null` where it brings bytes. */
+  #copySource({ headers }: IncomingMessage, logged: LoggedRequest): CopySource | null {
+    const named = headers[this.copySourceHeader];
+    if (typeof named !== 'string') return null;
+    const [, bucket, key = ''] = /^\/?([^/]+)\/(.+)$/.exec(decodeURIComponent(named)) ?? [];
+    if (bucket !== this.bucketName) throw new Refused(404, 'NoSuchBucket', logged);
+    const object = this.bucket.objects.get(key);
+    if (!object) throw new Refused(404, 'NoSuchKey', logged);
+    const range = /^bytes=(\d+)-(\d+)$/.exec(String(headers[`${this.copySourceHeader}-range`]));
+    const [start, end] = range ? [Number(range[1]), Number(range[2])] : [0, object.size - 1];
+    if (range && end >= object.size) throw new Refused(416, 'InvalidRange', logged);
+    return { object, start, end };
+  }
+
+  async #copy({ object, start, end }: CopySource, fault: Fault | null): Promise<Blob> {
+    const { bucket } = this;
+    async function* bytes(): AsyncGenerator<Buffer> {
+      let isFirst = true;
+      for await (const chunk of bucket.read(object, start, end)) {
+        if (isFirst && fault?.kind === 'corrupt') chunk[0] = (chunk[0] ?? 0) ^ 1;
+        isFirst = false;
+        yield chunk;
+      }
+    }
+    return await bucket.write(bytes());
+  }
+
+  #copied(blob: Pick<StoredBlob, 'etag' | 'crc64'>, what: 'Object' | 'Part'): Answer {
+    const checksums = this.checksums(blob);
+    const elements = { ETag: checksums.ETag ?? '', LastModified: new Date().toISOString() };
+    const answer = xml(200, `Copy${what}Result`, elements);
+    return { ...answer, headers: { ...answer.headers, ...checksums } };
   }
 
   #getObject(request: IncomingMessage, logged: LoggedRequest): Answer {
@@ -256,12 +308,17 @@ export abstract class BucketServer implements AsyncDisposable {
     upload: Upload,
     logged: LoggedRequest,
     body: AsyncIterable<Buffer>,
+    fault: Fault | null,
   ): Promise<Answer> {
     const number = Number(logged.query.get('partNumber'));
     if (!(number >= 1 && number <= 10_000)) throw new Refused(400, 'InvalidArgument', logged);
-    const blob = await this.#receive(request, logged, body);
+    const source = this.#copySource(request, logged);
+    const blob = source
+      ? await this.#copy(source, fault)
+      : await this.#receive(request, logged, body);
     upload.parts.set(number, blob);
-    return { status: 200, headers: this.checksums({ ...blob, etag: `"${blob.md5}"` }) };
+    const part = { ...blob, etag: `"${blob.md5}"` };
+    return source ? this.#copied(part, 'Part') : { status: 200, headers: this.checksums(part) };
   }
 
   async #complete(
@@ -317,6 +374,13 @@ export abstract class BucketServer implements AsyncDisposable {
     };
     return xml(200, 'ListPartsResult', elements, parts.join(''));
   }
+}
+
+interface CopySource {
+  readonly object: StoredBlob;
+  /** Both ends included. */
+  readonly start: number;
+  readonly end: number;
 }
 
 interface Answer {

@@ -16,6 +16,8 @@ export interface EmulatorProcessOptions {
   readonly slowdown?: number;
   /** Without one, a folder of its own, which outlives kills and goes at the end. */
   readonly dataDir?: string;
+  /** The largest request that it takes; without one, ComfyUI's default. */
+  readonly maxUploadMegabytes?: number;
 }
 
 /** A run as `GET /emulator/runs` tells it. */
@@ -37,11 +39,15 @@ export class EmulatorProcess implements AsyncDisposable {
   readonly #ownsDataDir: boolean;
   #child: ChildProcess;
 
-  private constructor({ url, child }: Listening, slowdown: number, dataDir: string, owns: boolean) {
+  private constructor(
+    { url, child }: Listening,
+    options: Required<EmulatorProcessOptions>,
+    owns: boolean,
+  ) {
     this.url = url;
     this.#child = child;
-    this.dataDir = dataDir;
-    this.#args = argsOf(new URL(url).port, slowdown, dataDir);
+    this.dataDir = options.dataDir;
+    this.#args = argsOf({ ...options, port: Number(new URL(url).port) });
     this.#ownsDataDir = owns;
   }
 
@@ -49,10 +55,12 @@ export class EmulatorProcess implements AsyncDisposable {
     port = 0,
     slowdown = 1,
     dataDir,
+    maxUploadMegabytes = 100,
   }: EmulatorProcessOptions = {}): Promise<EmulatorProcess> {
     const folder = dataDir ?? (await mkdtemp(join(tmpdir(), 'tmlsr-emulator-')));
-    const listening = await launch(argsOf(String(port), slowdown, folder));
-    return new EmulatorProcess(listening, slowdown, folder, dataDir === undefined);
+    const options = { port, slowdown, dataDir: folder, maxUploadMegabytes };
+    const listening = await launch(argsOf(options));
+    return new EmulatorProcess(listening, options, dataDir === undefined);
   }
 
   /** What ran since it was started or restarted: a killed process forgets. */
@@ -87,8 +95,12 @@ interface Listening {
   readonly child: ChildProcess;
 }
 
-function argsOf(port: string, slowdown: number, dataDir: string): readonly string[] {
-  return ['--port', port, '--slowdown', String(slowdown), '--data-dir', dataDir];
+function argsOf(options: Required<EmulatorProcessOptions>): readonly string[] {
+  const { port, slowdown, dataDir, maxUploadMegabytes } = options;
+  return [
+    ...['--port', String(port), '--slowdown', String(slowdown), '--data-dir', dataDir],
+    ...['--max-upload-size', String(maxUploadMegabytes)],
+  ];
 }
 
 /** It ends with this process, however this one ends. */

@@ -29,6 +29,8 @@ export interface TaskBody {
   readonly inputs: Record<string, unknown>;
   readonly output: OutputBody | null;
   readonly outputs: (OutputBody & { readonly name: string })[];
+  readonly cached: boolean;
+  readonly retry_at: string | null;
   readonly error: string | null;
   readonly error_code: string | null;
   readonly retries: number;

@@ -41,6 +41,15 @@ export async function sampleMp4(shape: ClipShape): Promise<Buffer> {
   return await sampleClip({ ...shape, format: new Mp4OutputFormat(), codec: 'avc' });
 }
 
+/** What makes an MP4 so large: a box that says nothing, whose content follows. */
+export function freeBox(bytes: number): Buffer {
+  const header = Buffer.alloc(16);
+  header.writeUInt32BE(1, 0); // The size stands behind the type, in 64 bits.
+  header.write('free', 4, 'latin1');
+  header.writeBigUInt64BE(BigInt(bytes), 8);
+  return header;
+}
+
 export interface ContainedClipShape extends ClipShape {
   readonly format: OutputFormat;
   readonly codec: VideoCodec;

@@ -15,6 +15,7 @@ export type OssServerOptions = BucketServerOptions & Partial<Credentials>;
 export class OssServer extends BucketServer {
   readonly credentials: Credentials;
   protected readonly requestIdHeader = 'x-oss-request-id';
+  protected readonly copySourceHeader = 'x-oss-copy-source';
 
   private constructor(options: OssServerOptions) {
     super(options);

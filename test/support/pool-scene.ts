@@ -56,7 +56,7 @@ export class Supplies implements AsyncDisposable {
 export class Scene extends AsyncDisposableStack {
   readonly #env: Readonly<Record<string, string>>;
 
-  constructor({ env }: Supplies) {
+  constructor({ env }: Pick<Supplies, 'env'>) {
     super();
     this.#env = env;
   }

@@ -15,6 +15,7 @@ export type S3ServerOptions = BucketServerOptions & Partial<Credentials>;
 export class S3Server extends BucketServer {
   readonly credentials: Credentials;
   protected readonly requestIdHeader = 'x-amz-request-id';
+  protected readonly copySourceHeader = 'x-amz-copy-source';
 
   private constructor(options: S3ServerOptions) {
     super(options);

@@ -35,3 +35,14 @@ export function sleepGraph(seconds: number): Record<string, unknown> {
     '3': { class_type: 'SaveImage', inputs: { images: ['2', 0], filename_prefix: 'out' } },
   };
 }
+
+/** Gives the clip back as it is, without a look at its frames. */
+export function passClipGraph(): Record<string, unknown> {
+  return {
+    '1': { class_type: 'LoadVideo', inputs: { file: 'input.mp4' } },
+    '2': {
+      class_type: 'SaveVideo',
+      inputs: { video: ['1', 0], filename_prefix: 'out', format: 'auto', codec: 'auto' },
+    },
+  };
+}

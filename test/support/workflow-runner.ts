@@ -135,7 +135,7 @@ export class WorkflowRunner implements AsyncDisposable {
   }
 
   async #probeOutput(file: OutputFile, signal: AbortSignal): Promise<MediaInfo> {
-    const size = await this.#client.outputSize(file, signal);
+    const size = await this.#client.fileSize(file, signal);
     if (!size) throw new Error('its file cannot be fetched');
     const read = async (start: number, endExclusive: number) => {
       const range = { start, end: endExclusive - 1 };

@@ -37,6 +37,10 @@ export class Faults {
     this.#rules.push({ fault, matches, remaining: times });
   }
 
+  clear(): void {
+    this.#rules.length = 0;
+  }
+
   take(request: RequestView): Fault | null {
     const rule = this.#rules.find((each) => each.remaining > 0 && each.matches(request));
     if (!rule) return null;

@@ -1,0 +1,41 @@
+import type { Claim } from '../core/attempt.ts';
+import { fileStem } from '../core/file-stem.ts';
+
+/** Which of a task's results an object is. */
+export interface ResultName {
+  /** The workflow's output. */
+  readonly output: string;
+  /** 0, 1, … among those of its output. */
+  readonly index: number;
+  readonly isMain: boolean;
+  /** Without its dot. */
+  readonly extension: string;
+}
+
+/**
+ * The object's name says which task it is of and what it was made from. A later attempt has a name
+ * of its own, so that a gateway which slept cannot overwrite what its successor stored.
+ */
+export function resultKey(
+  { task, attempt }: Claim,
+  { output, index, isMain, extension }: ResultName,
+): string {
+  const path = URL.parse(task.sources[0]?.url ?? '')?.pathname ?? '';
+  const stem = fileStem(decodeURIComponentSafely(path.slice(path.lastIndexOf('/') + 1)));
+  const which = isMain ? '' : `-${output}${index > 0 ? `-${index + 1}` : ''}`;
+  const again = attempt.number > 1 ? `-${attempt.number}` : '';
+  return `${task.id.replaceAll('-', '')}/${stem}${which}${again}.${extension}`;
+}
+
+/** Where the small picture of an object is. */
+export function thumbnailKey(key: string): string {
+  return `${key}.thumb.webp`;
+}
+
+function decodeURIComponentSafely(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,50 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { GatewayError } from '../core/errors.ts';
+import type { Spool } from '../media/spool.ts';
+
+/** So long a full disk is waited for in front of a GPU; then the task goes back into the queue. */
+const patienceMs = 10 * 60_000;
+const firstPauseMs = 1_000;
+const longestPauseMs = 30_000;
+
+export interface Spooling {
+  readonly spool: Pick<Spool, 'remove' | 'bytesOf' | 'roomOnDisk'>;
+  /** The file that is written. */
+  readonly owner: string;
+  readonly name: string;
+  readonly onWaiting: () => void;
+}
+
+/**
+ * Repeats what writes a file into the spool when the disk turns out to be full: there is room again when
+ * other tasks end, or somebody makes it. Nothing of the file is left meanwhile.
+ *
+ * @throws GatewayError `spool_full` when its patience is at an end; whatever `write` throws.
+ */
+export async function waitingForRoom<T>(
+  { spool, owner, name, onWaiting }: Spooling,
+  signal: AbortSignal,
+  write: () => Promise<T>,
+): Promise<T> {
+  const patience = AbortSignal.timeout(patienceMs);
+  const either = AbortSignal.any([signal, patience]);
+  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+    try {
+      return await write();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof GatewayError && error.code === 'spool_full')) throw error;
+      // It will need more than what there was room for.
+      const bytes = spool.bytesOf(owner, name);
+      await spool.remove(owner, name);
+      onWaiting();
+      try {
+        await delay(pauseMs, undefined, { signal: either });
+        await spool.roomOnDisk(bytes, either);
+      } catch {
+        signal.throwIfAborted();
+        throw error;
+      }
+    }
+  }
+}

@@ -1,0 +1,57 @@
+import type { ObjectStore } from '../storage/object-store.ts';
+import type { ResultLog } from '../telemetry/result-log.ts';
+import type { ResultStore } from './result-store.ts';
+
+export interface OrphanParts {
+  readonly results: Pick<ResultStore, 'unused'>;
+  readonly store: Pick<ObjectStore, 'stat' | 'delete'> & {
+    keys(signal: AbortSignal): AsyncIterable<string>;
+  };
+  readonly log: ResultLog;
+}
+
+/** Of a task's object: what its attempts store under. */
+const ofTask = /^([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})\//;
+const lookedUpAtOnce = 500;
+/** What has just been stored may be of a task that another gateway is about to end. */
+const youngMs = 60 * 60_000;
+
+/**
+ * Removes the objects of tasks that have ended without them: their gateway died between storing and
+ * writing it down. Objects of tasks that the database does not know are another's, as are uploads and
+ * whatever else lies in the store: they stay.
+ */
+export async function removeOrphans(parts: OrphanParts, signal: AbortSignal): Promise<void> {
+  const { store, log } = parts;
+  let count = 0;
+  try {
+    let batch: { key: string; taskId: string }[] = [];
+    for await (const key of store.keys(signal)) {
+      const taskId = ofTask.exec(key)?.slice(1).join('-');
+      if (taskId === undefined) continue;
+      batch.push({ key, taskId });
+      if (batch.length < lookedUpAtOnce) continue;
+      count += await removeUnused(parts, batch, signal);
+      batch = [];
+    }
+    count += await removeUnused(parts, batch, signal);
+  } catch (error) {
+    if (!signal.aborted) log.sweepFailed(error);
+  }
+  if (count > 0) log.orphansRemoved(count);
+}
+
+async function removeUnused(
+  { results, store }: OrphanParts,
+  objects: readonly { readonly key: string; readonly taskId: string }[],
+  signal: AbortSignal,
+): Promise<number> {
+  let count = 0;
+  for (const key of await results.unused(objects)) {
+    const stat = await store.stat(key, signal);
+    if (!stat || Date.now() - stat.modifiedAt.getTime() < youngMs) continue;
+    await store.delete(key, signal);
+    count += 1;
+  }
+  return count;
+}
