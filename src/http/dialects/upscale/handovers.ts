@@ -1,0 +1,126 @@
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/**
+ * A client that neither goes on nor away for so long after the last byte was sent is taken to have them
+ * all. Node closes a silent connection then, and what comes after that we do not hear.
+ */
+const quietMs = 5_000;
+
+/** An answer with a body, before any of it is written. */
+export interface Sending {
+  readonly outgoing: ServerResponse;
+  /** Of the body. */
+  readonly bytes: number;
+  /** Once the client has the whole of it. What is thrown is dropped. */
+  readonly done: () => Promise<void>;
+}
+
+/**
+ * Answers on their way to clients, each with what is to be done once its client has the whole of it.
+ *
+ * That an answer was sent does not say so: the system takes some megabytes from us before the client
+ * has read any (3 MB over loopback were sent in 20 ms to a client that had read 64 KB). What happens to
+ * the connection next tells more: a client that goes away with bytes unread resets it (RFC 2525 §2.17),
+ * one that has read them closes it, or asks for something else.
+ */
+export class Handovers {
+  readonly #underWay = new Map<string, Set<Handover>>();
+
+  /**
+   * Where the client wants its connection closed, the answer has to say `Connection: keep-alive` all the
+   * same: otherwise Node would close both ways at once, and nothing more be heard of the client.
+   */
+  watch(id: string, sending: Sending): void {
+    const handover = new Handover(sending);
+    const ofSameId = this.#underWay.get(id) ?? new Set();
+    this.#underWay.set(id, ofSameId.add(handover));
+    void handover.ended.then(() => {
+      ofSameId.delete(handover);
+      if (ofSameId.size === 0 && this.#underWay.get(id) === ofSameId) this.#underWay.delete(id);
+    });
+  }
+
+  /**
+   * A request for the same came in on this connection. When this returns, what was sent before has
+   * arrived, and is done, or has not. What is still being sent is not waited for, nor is a client that
+   * reads no more.
+   */
+  async settle(id: string, socket: Socket): Promise<void> {
+    const sent = [...(this.#underWay.get(id) ?? [])].filter(({ isSent }) => isSent);
+    if (sent.length === 0) return;
+    for (const handover of sent) handover.hear(socket);
+    const ended = Promise.all(sent.map((handover) => handover.ended));
+    const patience = new AbortController();
+    const options = { signal: patience.signal, ref: false };
+    await Promise.race([ended, delay(quietMs, undefined, options)]);
+    patience.abort();
+  }
+}
+
+class Handover {
+  /** Resolves when nothing more comes of it. */
+  readonly ended: Promise<void>;
+  readonly #sending: Sending;
+  readonly #socket: Socket | null;
+  /** Bytes that had gone through the connection before. */
+  readonly #before: number;
+  /** Whether the client wants to go on; the answer's own header says so in any case. */
+  readonly #goesOn: boolean;
+  readonly #heard = Promise.withResolvers<void>();
+
+  constructor(sending: Sending) {
+    const { socket, shouldKeepAlive } = sending.outgoing;
+    this.#sending = sending;
+    this.#socket = socket;
+    this.#before = socket?.bytesWritten ?? 0;
+    this.#goesOn = shouldKeepAlive;
+    this.ended = this.#run().catch(() => {});
+  }
+
+  /**
+   * Whether nothing more is to be written. A client that counts bytes may go on, or away, before we have
+   * come to know that ourselves.
+   */
+  get isSent(): boolean {
+    // More than the body by the head of the answer, whose length is not told.
+    const written = (this.#socket?.bytesWritten ?? 0) - this.#before;
+    return written > this.#sending.bytes;
+  }
+
+  /** Whoever sends another request on the connection has read what was sent before. */
+  hear(socket: Socket): void {
+    if (socket === this.#socket) this.#heard.resolve();
+  }
+
+  async #run(): Promise<void> {
+    const socket = this.#socket;
+    if (socket && (await this.#arrives(socket))) await this.#sending.done();
+  }
+
+  /** It throws where it does not. */
+  async #arrives(socket: Socket): Promise<boolean> {
+    const { outgoing } = this.#sending;
+    await once(outgoing, 'close');
+    if (socket.errored) return false;
+    if (!outgoing.writableFinished) return socket.readableEnded && this.isSent;
+    if (socket.readableEnded || socket.destroyed) return true;
+    // What we have to say is said; what the client has to say we still hear (RFC 9112 §9.6).
+    if (!this.#goesOn) socket.end();
+    const watch = new AbortController();
+    const { signal } = watch;
+    try {
+      // A reset is an `error`, which rejects.
+      await Promise.race([
+        once(socket, 'end', { signal }),
+        this.#heard.promise,
+        delay(quietMs, undefined, { signal, ref: false }),
+      ]);
+      return true;
+    } finally {
+      watch.abort();
+    }
+  }
+}

@@ -1,0 +1,239 @@
+import type { HttpBindings } from '@hono/node-server';
+import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import type { Context } from 'hono';
+import { GatewayError } from '../../../core/errors.ts';
+import { hasEnded } from '../../../core/task.ts';
+import type { TaskView } from '../../../tasks/task-service.ts';
+import type { TaskOwner } from '../../../tasks/task-store.ts';
+import type { Caller } from '../../auth.ts';
+import type { DialectParts } from '../../dialect.ts';
+import { receiveForm, submitWithFiles } from '../../form-tasks.ts';
+import { isForm } from '../../multipart.ts';
+import { createRoutes, json } from '../../openapi.ts';
+import { whileThere } from '../../request-body.ts';
+import { sendFile } from '../../stored-file.ts';
+import { errorBody } from './errors.ts';
+import { Handovers } from './handovers.ts';
+import { jobIdOf, taskIdOf } from './job-id.ts';
+import { listModels } from './models.ts';
+import { dialect, parseUpscale } from './parse.ts';
+import { attachment, presentModel, presentStatus, resultName } from './present.ts';
+import * as schema from './schema.ts';
+
+export type UpscaleParts = Pick<
+  DialectParts,
+  'tasks' | 'results' | 'uploads' | 'registry' | 'workflows' | 'version'
+>;
+
+/** The API of the Image Upscale Service. */
+export function upscaleRoutes(parts: UpscaleParts): OpenAPIHono {
+  const { tasks, workflows, version } = parts;
+  const app = createRoutes();
+  const handovers = new Handovers();
+
+  // The file may be of any size: it must not come to a route that holds what it validates.
+  app.post('/api/v1/upscale', async (context) => {
+    const { raw } = context.req;
+    if (!isForm(raw)) {
+      const message =
+        'The request has to be a form (multipart/form-data) with the picture as image';
+      throw new GatewayError('invalid_request', message);
+    }
+    const job_id = await whileThere(raw, submitForm(parts, raw, context.var.caller));
+    return context.json({ success: true, job_id, status_url: `/api/v1/status/${job_id}` }, 202);
+  });
+  app.openAPIRegistry.registerPath(upscaleRoute);
+
+  app.openapi(statusRoute, async (context) => {
+    const id = taskId(context.req.valid('param').job_id);
+    return context.json(presentStatus(await tasks.find(id, ownerOf(context.var.caller))), 200);
+  });
+
+  app.openapi(downloadRoute, async (context) => {
+    const { incoming, outgoing } = context.env as Partial<HttpBindings>;
+    const id = taskId(context.req.valid('param').job_id);
+    const owner = ownerOf(context.var.caller);
+    if (incoming) await handovers.settle(id, incoming.socket);
+    const task = await tasks.find(id, owner);
+    if (task.state !== 'completed') {
+      return context.json(errorBody('job_not_completed', whyNoResult(task)), 409);
+    }
+    const sent = task.collectedAt ? null : await sendResult(parts, context, task);
+    if (!sent) {
+      const message = 'The result has been downloaded, or kept for long enough, and is deleted';
+      return context.json(errorBody('result_deleted', message), 410);
+    }
+    const isWhole = sent.status === 200 && context.req.method === 'GET';
+    if (isWhole && outgoing) {
+      handovers.watch(id, {
+        outgoing,
+        bytes: Number(sent.headers.get('content-length')),
+        done: () => parts.results.collected(id, owner, 0),
+      });
+    }
+    return sent;
+  });
+
+  app.openapi(cancelRoute, async (context) => {
+    const id = taskId(context.req.valid('param').job_id);
+    await tasks.cancel(id, ownerOf(context.var.caller));
+    const body = { success: true as const, job_id: jobIdOf(id), status: 'canceled' as const };
+    return context.json(body, 200);
+  });
+
+  app.openapi(modelsRoute, async (context) => {
+    const { scale } = context.req.valid('query');
+    const known = (await workflows.list()).filter(mayRun).flatMap(({ workflow }) => workflow ?? []);
+    const models = listModels(known).filter(
+      ({ scales }) => scale === undefined || scales.some((each) => each === scale),
+    );
+    return context.json({ version, models: models.map(presentModel) }, 200);
+  });
+
+  app.openapi(healthRoute, (context) => {
+    const time = Math.floor(Date.now() / 1_000);
+    return context.json({ status: 'ok' as const, version, time }, 200);
+  });
+
+  return app;
+}
+
+async function submitForm(
+  { tasks, uploads, registry }: UpscaleParts,
+  raw: Request,
+  { tenant }: Caller,
+): Promise<string> {
+  await using form = await receiveForm(raw, uploads);
+  const request = { ...parseUpscale(form, registry.all()), tenant };
+  await submitWithFiles({ tasks, uploads }, request, form, raw.signal);
+  return jobIdOf(request.id);
+}
+
+/** `null` when there is nothing any more. */
+async function sendResult(
+  { results }: UpscaleParts,
+  context: Context,
+  task: TaskView,
+): Promise<Response | null> {
+  const { signal } = context.req.raw;
+  const stat = await results.stat(task, signal);
+  if (!stat) return null;
+  return await sendFile(context, {
+    stat,
+    open: (range) => results.open(task, range, signal),
+    headers: {
+      'content-type': 'application/octet-stream',
+      'content-disposition': attachment(resultName(task)),
+      'cache-control': 'no-store',
+      ...stayingOpen(context.env),
+    },
+  });
+}
+
+/** What becomes of the connection tells whether the client had all of it: we are not to close it first. */
+function stayingOpen({ outgoing }: Partial<HttpBindings>): Record<string, string> {
+  return outgoing?.shouldKeepAlive === false ? { connection: 'keep-alive' } : {};
+}
+
+function whyNoResult({ state }: TaskView): string {
+  if (!hasEnded(state)) return 'The job has not completed yet';
+  const what = state === 'failed' ? 'has failed' : 'was canceled';
+  return `The job ${what}: there is nothing to download`;
+}
+
+/** Unless every backend has said that it cannot. */
+function mayRun({ fitness }: Awaited<ReturnType<DialectParts['workflows']['list']>>[number]) {
+  return fitness === null || fitness.unable.size === 0 || fitness.unable.size < fitness.total;
+}
+
+/** Operators see everybody's jobs. */
+function ownerOf({ tenant, isOperator }: Caller): TaskOwner {
+  return { dialect, tenant: isOperator ? null : tenant };
+}
+
+function taskId(text: string): string {
+  const id = taskIdOf(text);
+  if (!id) throw new GatewayError('task_not_found', 'There is no such task');
+  return id;
+}
+
+const closed = { 401: json(schema.error, 'A key is needed.') };
+const invalid = { 400: json(schema.error, 'The request is wrong; the sentence names the field.') };
+const unknown = { 404: json(schema.error, 'There is no such job.') };
+const away = { 503: json(schema.error, 'Not at the moment; another try may succeed.') };
+
+const file = { 'application/octet-stream': { schema: z.string().openapi({ format: 'binary' }) } };
+
+const upscaleRoute = createRoute({
+  method: 'post',
+  path: '/api/v1/upscale',
+  summary: 'Submit a picture to be made larger',
+  request: {
+    body: { required: true, content: { 'multipart/form-data': { schema: schema.upscaleForm } } },
+  },
+  responses: {
+    202: json(schema.submitted, 'The job is taken on.'),
+    ...invalid,
+    ...closed,
+    413: json(schema.error, 'The picture is larger than is allowed.'),
+    ...away,
+    507: json(schema.error, 'There is no room for the picture at the moment.'),
+  },
+});
+
+const statusRoute = createRoute({
+  method: 'get',
+  path: '/api/v1/status/{job_id}',
+  summary: 'State, progress and result of a job',
+  request: { params: schema.jobIdParam },
+  responses: { 200: json(schema.status, 'The job.'), ...unknown, ...closed, ...away },
+});
+
+const downloadRoute = createRoute({
+  method: 'get',
+  path: '/api/v1/download/{job_id}',
+  summary: 'The result of a job; it is deleted after a complete download',
+  description:
+    'A download that broke off may be repeated, and parts of the result may be fetched with `Range`; only a client that has had the whole in one answer has collected it.',
+  request: { params: schema.jobIdParam },
+  responses: {
+    200: { description: 'The picture.', content: file },
+    206: { description: 'The part of it that `Range` asks for.', content: file },
+    304: { description: 'The client has it already, as `If-None-Match` says.' },
+    ...unknown,
+    ...closed,
+    409: json(schema.error, 'The job has not completed, or never will.'),
+    410: json(schema.error, 'The result is deleted.'),
+    416: { description: 'It is not so long.' },
+    ...away,
+  },
+});
+
+const cancelRoute = createRoute({
+  method: 'post',
+  path: '/api/v1/cancel/{job_id}',
+  summary: 'Cancel a job that waits or runs',
+  request: { params: schema.jobIdParam },
+  responses: {
+    200: json(schema.canceled, 'The job is canceled, now or before.'),
+    ...unknown,
+    ...closed,
+    409: json(schema.error, 'The job has completed or failed already.'),
+    ...away,
+  },
+});
+
+const modelsRoute = createRoute({
+  method: 'get',
+  path: '/api/v1/models',
+  summary: 'The models that jobs may name',
+  request: { query: schema.modelsQuery },
+  responses: { 200: json(schema.models, 'The models.'), ...invalid, ...closed },
+});
+
+const healthRoute = createRoute({
+  method: 'get',
+  path: '/api/v1/health',
+  summary: 'Whether the service runs',
+  responses: { 200: json(schema.health, 'It runs.') },
+});
