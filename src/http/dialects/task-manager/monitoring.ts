@@ -1,0 +1,91 @@
+import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { isInService } from '../../../core/backend.ts';
+import type { DialectParts } from '../../dialect.ts';
+import { createRoutes, json } from '../../openapi.ts';
+import { dashboardPage, dashboardPolicy, type Endpoint } from './dashboard.ts';
+import { errorBody } from './schema.ts';
+import { listTaskNames } from './task-names.ts';
+
+export type MonitoringParts = Pick<
+  DialectParts,
+  'tasks' | 'registry' | 'pool' | 'taskManager' | 'taskMetrics' | 'version'
+>;
+
+/** What people and Prometheus look at. `api`: whose routes the dashboard lists. */
+export function monitoringRoutes(
+  parts: MonitoringParts,
+  api: Pick<OpenAPIHono, 'openAPIRegistry'>,
+): OpenAPIHono {
+  const { tasks, pool, taskMetrics, version } = parts;
+  const app = createRoutes();
+
+  app.openapi(dashboardRoute, async (context) => {
+    const [backends, workflows, counts, taskNames] = await Promise.all([
+      pool.list(),
+      tasks.workflows(),
+      tasks.countByState(),
+      listTaskNames(parts),
+    ]);
+    const endpoints = endpointsOf(api);
+    const at = new Date();
+    context.header('Content-Security-Policy', dashboardPolicy);
+    context.header('Cache-Control', 'no-store');
+    return context.html(
+      await dashboardPage({ at, version, backends, workflows, counts, taskNames, endpoints }),
+      200,
+    );
+  });
+
+  app.openapi(metricsRoute, async (context) => {
+    const [backends, workflows] = await Promise.all([pool.list(), tasks.workflows()]);
+    const reports = backends.flatMap(({ address, report }) =>
+      report ? [{ address, report }] : [],
+    );
+    const text = await taskMetrics.expose({
+      activeWorkers: reports.filter(({ report }) => isInService(report.state)).length,
+      queueDepths: new Map(workflows.map(({ name, counts }) => [name, counts.pending])),
+      gpuUtilization: new Map(
+        reports.map(({ address, report }) => [address, Math.round(report.busyShare * 1_000) / 10]),
+      ),
+    });
+    return context.text(text, 200, { 'content-type': taskMetrics.contentType });
+  });
+
+  return app;
+}
+
+function endpointsOf({ openAPIRegistry }: Pick<OpenAPIHono, 'openAPIRegistry'>): Endpoint[] {
+  return openAPIRegistry.definitions.flatMap((definition) => {
+    if (definition.type !== 'route') return [];
+    const { method, path, summary = '' } = definition.route;
+    return [{ method: method.toUpperCase(), path, summary }];
+  });
+}
+
+const closed = { 401: json(errorBody, 'A key is needed.') };
+const away = { 503: json(errorBody, 'The gateway cannot tell at present.') };
+
+const dashboardRoute = createRoute({
+  method: 'get',
+  path: '/dashboard',
+  summary: 'Workers, GPUs and queues, as a page for people',
+  responses: {
+    200: { description: 'The page.', content: { 'text/html': { schema: z.string() } } },
+    ...closed,
+    ...away,
+  },
+});
+
+const metricsRoute = createRoute({
+  method: 'get',
+  path: '/dashboard/metrics',
+  summary: 'Metrics for Prometheus',
+  responses: {
+    200: {
+      description: "In Prometheus's text format.",
+      content: { 'text/plain': { schema: z.string() } },
+    },
+    ...closed,
+    ...away,
+  },
+});
