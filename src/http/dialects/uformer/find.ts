@@ -1,0 +1,56 @@
+import { GatewayError } from '../../../core/errors.ts';
+import type { TaskService, TaskView } from '../../../tasks/task-service.ts';
+import type { TaskOwner } from '../../../tasks/task-store.ts';
+import type { Caller } from '../../auth.ts';
+import { dialect, idStartOf, parseTaskId } from './parse.ts';
+import { resultPath } from './present.ts';
+import { isGone } from './result-life.ts';
+
+export const anybody: TaskOwner = { dialect, tenant: null };
+
+/** Operators see everybody's tasks. */
+export function ownerOf({ tenant, isOperator }: Caller): TaskOwner {
+  return isOperator ? anybody : { dialect, tenant };
+}
+
+/**
+ * The task, as long as it is under way or its result is there; of one that failed, it stays.
+ *
+ * @throws GatewayError `task_not_found`.
+ */
+export async function findTask(
+  tasks: Pick<TaskService, 'find'>,
+  text: string,
+  owner: TaskOwner,
+): Promise<TaskView> {
+  const id = parseTaskId(text);
+  const task = id && (await tasks.find(id, owner));
+  if (!task || isGone(task, new Date())) throw noSuchTask();
+  return task;
+}
+
+/**
+ * The task whose result goes by the path, decoded. Nothing is stored by it: the start of an id is in it,
+ * and the whole of it follows from the task.
+ *
+ * @throws GatewayError `object_not_found`.
+ */
+export async function findByResult(
+  tasks: Pick<TaskService, 'findByIdStart'>,
+  path: string,
+  owner: TaskOwner,
+): Promise<TaskView> {
+  const idStart = idStartOf(path);
+  const candidates = idStart ? await tasks.findByIdStart(idStart, owner) : [];
+  const task = candidates.find((each) => resultPath(each) === path);
+  if (!task || isGone(task, new Date())) throw noSuchResult();
+  return task;
+}
+
+export function noSuchTask(): GatewayError {
+  return new GatewayError('task_not_found', 'There is no such task');
+}
+
+export function noSuchResult(): GatewayError {
+  return new GatewayError('object_not_found', 'There is no such result, or it is kept no longer');
+}

@@ -1,0 +1,61 @@
+import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+import { operatorsOnly } from '../../auth.ts';
+import type { DialectParts } from '../../dialect.ts';
+import { createRoutes, json } from '../../openapi.ts';
+import { closed, invalid } from './errors.ts';
+import { isNamed, modelsOf, presentModels, presentUnloaded } from './models.ts';
+import * as schema from './schema.ts';
+
+/** Which models are in the memory of GPUs. */
+export function modelRoutes({
+  pool,
+  registry,
+}: Pick<DialectParts, 'pool' | 'registry'>): OpenAPIHono {
+  const app = createRoutes();
+
+  app.openapi(loadedRoute, async (context) => {
+    const models = presentModels(modelsOf(registry.all()), await pool.list());
+    return context.json({ models }, 200);
+  });
+
+  app.openapi(strategyRoute, (context) => context.json({ load_all_on_startup: false }, 200));
+
+  app.use(unloadRoute.path, operatorsOnly);
+  app.openapi(unloadRoute, async (context) => {
+    const { model_names: names } = context.req.valid('json');
+    const models = modelsOf(registry.all());
+    const meant = models.filter((model) => names.some((name) => isNamed(model, name)));
+    const workflows = meant.map(({ workflow }) => workflow.name);
+    const outcome = await pool.unload(workflows, context.req.raw.signal);
+    return context.json(presentUnloaded(names, models, outcome), 200);
+  });
+
+  return app;
+}
+
+const loadedRoute = createRoute({
+  method: 'get',
+  path: '/api/loaded_models_status',
+  summary: 'The models, and which are loaded',
+  responses: { 200: json(schema.loadedModels, 'All models.'), ...closed },
+});
+
+const strategyRoute = createRoute({
+  method: 'get',
+  path: '/api/model_loading_strategy',
+  summary: 'Whether models are loaded before they are needed',
+  responses: { 200: json(schema.loadingStrategy, 'They are not.'), ...closed },
+});
+
+const unloadRoute = createRoute({
+  method: 'post',
+  path: '/api/unload_models',
+  summary: 'Take models out of the memory of GPUs that have nothing to do',
+  request: { body: { ...json(schema.unloadModels, 'Which.'), required: true } },
+  responses: {
+    200: json(schema.modelsUnloaded, 'What was unloaded, and what was not there or is in use.'),
+    ...invalid,
+    ...closed,
+    403: json(schema.errorSchema, "An operator's key is needed."),
+  },
+});

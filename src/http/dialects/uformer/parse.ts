@@ -1,0 +1,120 @@
+import { deliveryAsUsual } from '../../../core/delivery.ts';
+import { GatewayError } from '../../../core/errors.ts';
+import { fileStem } from '../../../core/file-stem.ts';
+import { type MediaKind, withArticle } from '../../../core/media.ts';
+import { sizeAsTheWorkflowGives } from '../../../core/size-plan.ts';
+import type { TaskRequest } from '../../../core/task.ts';
+import { uploadUrl } from '../../../core/upload.ts';
+import type { Workflow } from '../../../core/workflow.ts';
+import { invalidRequest } from '../../errors.ts';
+import type { FormFile } from '../../form-tasks.ts';
+import type { Form } from '../../multipart.ts';
+import { isNamed, modelsFor, modelsOf } from './models.ts';
+import { keepMs } from './result-life.ts';
+import { imageWishes, type KeptParams, videoWishes, type Wishes } from './schema.ts';
+
+export const dialect = 'uformer';
+
+/** The one file of a form. */
+export function fileOf(form: Form<FormFile>, kind: MediaKind): FormFile {
+  const part = `${kind}_file`;
+  if (form.fields.has(part)) throw refused(part, 'must be a file');
+  for (const name of form.files.keys()) {
+    if (name !== part) throw refused(name, `is a file; the one file goes by the name ${part}`);
+  }
+  const sent = form.files.get(part);
+  if (!sent) throw refused(part, 'is missing');
+  if (!sent.file.contentType.startsWith(`${kind}/`)) {
+    throw refused(part, `must be ${withArticle(kind)}`);
+  }
+  return sent;
+}
+
+/**
+ * A form as a task.
+ *
+ * @throws GatewayError `invalid_request` with the field.
+ */
+export function parseForm(
+  form: Form<FormFile>,
+  kind: MediaKind,
+  workflows: readonly Workflow[],
+): TaskRequest {
+  const wishes = parseWishes(form.fields, kind);
+  const workflow = workflowOf(wishes, kind, workflows);
+  const { id, name } = fileOf(form, kind);
+  return {
+    dialect,
+    kind,
+    workflow: workflow.name,
+    url: uploadUrl(id),
+    inputs: argumentsOf(wishes, workflow),
+    // A result is as large as what it was made of, whatever the model.
+    size: { ...sizeAsTheWorkflowGives, magnification: workflow.scale === 1 ? null : 1 },
+    delivery: deliveryAsUsual,
+    params: { ...wishes, file_name: fileStem(name ?? '') } satisfies KeptParams,
+    keepMs,
+  };
+}
+
+function parseWishes(fields: ReadonlyMap<string, string>, kind: MediaKind): Wishes {
+  // A form sends a field that was left empty as an empty text.
+  const given = Object.fromEntries([...fields].filter(([, text]) => text !== ''));
+  const { data, error } = (kind === 'image' ? imageWishes : videoWishes).safeParse(given);
+  if (!data) throw invalidRequest(error);
+  return data;
+}
+
+function workflowOf(
+  { task_type, model_name }: Wishes,
+  kind: MediaKind,
+  workflows: readonly Workflow[],
+): Workflow {
+  const models = modelsFor(modelsOf(workflows), task_type, kind);
+  const model = models.find((each) => isNamed(each, model_name));
+  if (model) return model.workflow;
+  const known = models.map(({ name }) => name).join(', ') || 'none';
+  throw refused(
+    'model_name',
+    `is no model that can ${task_type} ${withArticle(kind)}; known: ${known}`,
+  );
+}
+
+function argumentsOf(
+  { use_patch_processing: choice }: Wishes,
+  { parameters }: Workflow,
+): TaskRequest['inputs'] {
+  const isTaken = parameters.some(({ name }) => name === 'use_patch_processing');
+  return isTaken && choice !== undefined ? { use_patch_processing: choice } : {};
+}
+
+/** `null` for what can be no id of ours. */
+export function parseTaskId(text: string): string | null {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text) ? text.toLowerCase() : null;
+}
+
+/**
+ * The path of a result, decoded, in what a client names it by: the path as we gave it out, or an address
+ * that ends with it. `null` for what names none.
+ */
+export function parseResultPath(text: string): string | null {
+  const [path] = /\/static_results\/[^?#]*/.exec(text) ?? [];
+  return path === undefined ? null : decoded(path);
+}
+
+/** How the id of the task begins whose result goes by the path; `null` for what is no such path. */
+export function idStartOf(path: string): string | null {
+  return /\/processed\/\d+_([0-9a-f]{8})_[^/]+$/.exec(path)?.[1] ?? null;
+}
+
+function decoded(text: string): string | null {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return null;
+  }
+}
+
+function refused(field: string, reason: string): GatewayError {
+  return new GatewayError('invalid_request', `${field}: ${reason}`, { field });
+}

@@ -1,0 +1,175 @@
+import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import type { Context } from 'hono';
+import { GatewayError } from '../../../core/errors.ts';
+import { type MediaKind, mediaKinds } from '../../../core/media.ts';
+import type { DialectParts } from '../../dialect.ts';
+import { createRoutes, json } from '../../openapi.ts';
+import { whileThere } from '../../request-body.ts';
+import { disposition, sendFile } from '../../stored-file.ts';
+import { closed, invalid, unknown } from './errors.ts';
+import { anybody, findByResult, findTask, noSuchResult, ownerOf } from './find.ts';
+import { parseResultPath } from './parse.ts';
+import { presentCacheStatus } from './present.ts';
+import { graceMs, noteSign } from './result-life.ts';
+import * as schema from './schema.ts';
+
+/** Whether the request shows by a secret in its address that it may see the result. */
+export function bringsSecret({ req }: Context): boolean {
+  return req.path.startsWith('/static_results/') && req.query('id') !== undefined;
+}
+
+/** Results, and how long they are kept. */
+export function resultRoutes({
+  tasks,
+  results,
+}: Pick<DialectParts, 'tasks' | 'results'>): OpenAPIHono {
+  const app = createRoutes();
+
+  app.openapi(resultRoute, async (context) => {
+    const { kind, task_type, file } = context.req.valid('param');
+    const { id: secret } = context.req.valid('query');
+    const owner = secret === undefined ? ownerOf(context.var.caller) : anybody;
+    const path = `/static_results/${kind}/${task_type}/processed/${file}`;
+    const task = await findByResult(tasks, path, owner);
+    if (secret !== undefined && secret !== task.id) throw noSuchResult();
+    const { raw } = context.req;
+    const stat = await whileThere(raw, results.stat(task, raw.signal));
+    if (!stat) throw noSuchResult();
+    await noteSign(results, task, owner);
+    const sent = await whileThere(
+      raw,
+      sendFile(context, {
+        stat,
+        open: (range) => results.open(task, range, raw.signal),
+        headers: { 'content-disposition': disposition(file, stat.contentType) },
+      }),
+    );
+    if (!sent) throw noSuchResult();
+    return sent;
+  });
+
+  app.openapi(confirmRoute, async (context) => {
+    const owner = ownerOf(context.var.caller);
+    const path = parseResultPath(context.req.valid('json').result_path);
+    const task = await findByResult(tasks, path ?? '', owner);
+    const keptMs = graceMs[task.kind];
+    await results.collected(task.id, owner, keptMs);
+    const message = `Download confirmed. The result is kept for ${keptMs / 60_000} minutes more.`;
+    return context.json({ message }, 200);
+  });
+
+  app.openapi(heartbeatRoute, async (context) => {
+    const owner = ownerOf(context.var.caller);
+    const { task_id } = context.req.valid('json');
+    const task = await findTask(tasks, task_id, owner).catch(nullIfUnknown);
+    if (!task) return context.json({ status: 'task_not_found_ok' as const }, 200);
+    await noteSign(results, task, owner);
+    return context.json({ status: 'heartbeat_received' as const }, 200);
+  });
+
+  app.openapi(cacheStatusRoute, async (context) => {
+    const usage = await results.usage(ownerOf(context.var.caller));
+    return context.json(presentCacheStatus(usage), 200);
+  });
+
+  app.openapi(clearCacheRoute, async (context) => {
+    const kinds = kindsToClear(context.req.valid('query'));
+    const counts = await results.discardCollected(ownerOf(context.var.caller), kinds);
+    return context.json(
+      {
+        cleared_count: counts.discarded,
+        skipped_in_progress_count: counts.inProgress,
+        skipped_awaiting_download_count: counts.uncollected,
+      },
+      200,
+    );
+  });
+
+  return app;
+}
+
+function nullIfUnknown(error: unknown): null {
+  if (error instanceof GatewayError && error.code === 'task_not_found') return null;
+  throw error;
+}
+
+/** Whoever names neither kind means both. */
+function kindsToClear(wanted: z.infer<typeof schema.clearCache>): MediaKind[] {
+  const isWanted = { image: wanted.clear_images, video: wanted.clear_videos };
+  if (isWanted.image === undefined && isWanted.video === undefined) return [...mediaKinds];
+  return mediaKinds.filter((kind) => isWanted[kind]);
+}
+
+const file = { schema: { type: 'string', format: 'binary' } } as const;
+
+const resultRoute = createRoute({
+  method: 'get',
+  path: '/static_results/{kind}/{task_type}/processed/{file}',
+  summary: 'A result, whole or in part',
+  request: {
+    params: z.object({
+      kind: z.string().openapi({ example: 'images' }),
+      task_type: z.string().openapi({ example: 'denoise' }),
+      file: z.string().openapi({ example: '1678886400_a1b2c3d4_enhanced_image.png' }),
+    }),
+    query: z.object({
+      id: z.string().optional().openapi({
+        description:
+          'Where keys are asked for: part of the path as it was given out, in place of a key.',
+      }),
+    }),
+  },
+  responses: {
+    200: { description: 'The file.', content: { 'image/*': file, 'video/*': file } },
+    206: {
+      description: 'The part that was asked for.',
+      content: { 'image/*': file, 'video/*': file },
+    },
+    304: { description: 'It is as it was.' },
+    ...closed,
+    ...unknown,
+    416: { description: 'It has no such part.' },
+  },
+});
+
+const confirmRoute = createRoute({
+  method: 'post',
+  path: '/api/confirm_download',
+  summary: 'Tell that a result has been downloaded',
+  request: {
+    body: { ...json(schema.confirmDownload, 'The path as it was given out.'), required: true },
+  },
+  responses: {
+    200: json(schema.message, 'It may go after a while.'),
+    ...invalid,
+    ...closed,
+    ...unknown,
+  },
+});
+
+const heartbeatRoute = createRoute({
+  method: 'post',
+  path: '/api/task_heartbeat',
+  summary: 'Tell that a result is still looked at',
+  request: { body: { ...json(schema.heartbeat, 'Whose result.'), required: true } },
+  responses: { 200: json(schema.heartbeatAnswer, 'Heard.'), ...invalid, ...closed },
+});
+
+const cacheStatusRoute = createRoute({
+  method: 'get',
+  path: '/api/cache_status',
+  summary: 'What results take',
+  responses: { 200: json(schema.cacheStatus, 'In megabytes.'), ...closed },
+});
+
+const clearCacheRoute = createRoute({
+  method: 'post',
+  path: '/api/clear_cache',
+  summary: 'Remove results that have been downloaded',
+  request: { query: schema.clearCache },
+  responses: {
+    200: json(schema.cacheCleared, 'What was removed, and what stays.'),
+    ...invalid,
+    ...closed,
+  },
+});

@@ -1,0 +1,155 @@
+import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import type { Context } from 'hono';
+import { GatewayError } from '../../../core/errors.ts';
+import type { MediaKind } from '../../../core/media.ts';
+import type { TaskView } from '../../../tasks/task-service.ts';
+import type { Caller } from '../../auth.ts';
+import type { DialectParts } from '../../dialect.ts';
+import {
+  type FormUploads,
+  type ReceivedForm,
+  receiveForm,
+  submitWithFiles,
+} from '../../form-tasks.ts';
+import { isForm } from '../../multipart.ts';
+import { createRoutes, json } from '../../openapi.ts';
+import { whileThere } from '../../request-body.ts';
+import { closed, full, invalid, tooLarge, unknown } from './errors.ts';
+import { findTask, noSuchTask, ownerOf } from './find.ts';
+import { fileOf, parseForm } from './parse.ts';
+import { presentStatus } from './present.ts';
+import { noteSign } from './result-life.ts';
+import * as schema from './schema.ts';
+
+export type TaskRouteParts = Pick<
+  DialectParts,
+  'tasks' | 'results' | 'uploads' | 'registry' | 'preview' | 'isGuarded'
+>;
+
+/** Submitting a task with its file, following it, and a look at a file without a task. */
+export function taskRoutes(parts: TaskRouteParts): OpenAPIHono {
+  const { tasks, results, isGuarded } = parts;
+  const app = createRoutes();
+
+  const submit = (kind: MediaKind, message: string) => async (context: Context) => {
+    const { raw } = context.req;
+    const { id } = await whileThere(raw, submitForm(parts, kind, raw, context.var.caller));
+    return context.json({ task_id: id, message }, 202);
+  };
+  // A form may be of any size: it must not come to a route that holds what it validates.
+  app.post(processImageRoute.path, submit('image', 'Image processing task started.'));
+  app.openAPIRegistry.registerPath(processImageRoute);
+  app.post(processVideoRoute.path, submit('video', 'Video processing task started.'));
+  app.openAPIRegistry.registerPath(processVideoRoute);
+
+  const statusOf = async (kind: MediaKind, id: string, caller: Caller) => {
+    const owner = ownerOf(caller);
+    const task = await findTask(tasks, id, owner);
+    if (task.kind !== kind) throw noSuchTask();
+    await noteSign(results, task, owner);
+    return presentStatus(task, isGuarded);
+  };
+  app.openapi(imageStatusRoute, async (context) => {
+    const { task_id } = context.req.valid('param');
+    return context.json(await statusOf('image', task_id, context.var.caller), 200);
+  });
+  app.openapi(videoStatusRoute, async (context) => {
+    const { task_id } = context.req.valid('param');
+    return context.json(await statusOf('video', task_id, context.var.caller), 200);
+  });
+
+  app.post(previewRoute.path, async (context) => {
+    const { raw } = context.req;
+    const { bytes, contentType } = await whileThere(raw, previewForm(parts, raw));
+    return context.body(bytes, 200, { 'content-type': contentType, 'cache-control': 'no-store' });
+  });
+  app.openAPIRegistry.registerPath(previewRoute);
+
+  return app;
+}
+
+/** A task whose file comes with it. It is kept before the task is taken on, and gone if it is not. */
+async function submitForm(
+  { tasks, uploads, registry }: TaskRouteParts,
+  kind: MediaKind,
+  raw: Request,
+  { tenant }: Caller,
+): Promise<TaskView> {
+  await using form = await receive(raw, uploads);
+  const request = { ...parseForm(form, kind, registry.all()), tenant };
+  return await submitWithFiles({ tasks, uploads }, request, form, raw.signal);
+}
+
+async function previewForm(
+  { uploads, preview }: TaskRouteParts,
+  raw: Request,
+): ReturnType<DialectParts['preview']> {
+  await using form = await receive(raw, uploads);
+  return await preview(fileOf(form, 'image').file.path, raw.signal);
+}
+
+async function receive(raw: Request, uploads: FormUploads): Promise<ReceivedForm> {
+  if (isForm(raw)) return await receiveForm(raw, uploads);
+  throw new GatewayError('invalid_request', 'The request has to be a form: multipart/form-data');
+}
+
+function form<T extends z.ZodType>(schema: T) {
+  return { body: { required: true, content: { 'multipart/form-data': { schema } } } };
+}
+
+const taskIdParam = z.object({
+  task_id: z.string().openapi({ example: 'a1b2c3d4-e5f6-4890-a1b2-c3d4e5f67890' }),
+});
+
+const processImageRoute = createRoute({
+  method: 'post',
+  path: '/api/process_image',
+  summary: 'Denoise or deblur a picture',
+  request: form(schema.processImage),
+  responses: {
+    202: json(schema.started, 'The task is taken on.'),
+    ...invalid,
+    ...closed,
+    ...tooLarge,
+    ...full,
+  },
+});
+
+const processVideoRoute = createRoute({
+  ...processImageRoute,
+  path: '/api/process_video',
+  summary: 'Denoise or deblur a clip',
+  request: form(schema.processVideo),
+});
+
+const imageStatusRoute = createRoute({
+  method: 'get',
+  path: '/api/image_status/{task_id}',
+  summary: 'How far a picture has come, and its result',
+  request: { params: taskIdParam },
+  responses: { 200: json(schema.status, 'The task.'), ...unknown, ...closed },
+});
+
+const videoStatusRoute = createRoute({
+  ...imageStatusRoute,
+  path: '/api/video_status/{task_id}',
+  summary: 'How far a clip has come, and its result',
+});
+
+const previewRoute = createRoute({
+  method: 'post',
+  path: '/api/generate_preview',
+  summary: 'A picture as any browser shows it, TIFF among others',
+  description: 'A WebP of at most 2048 pixels a side, upright. Nothing is kept.',
+  request: form(schema.previewForm),
+  responses: {
+    200: {
+      description: 'The picture.',
+      content: { 'image/webp': { schema: { type: 'string', format: 'binary' } } },
+    },
+    ...invalid,
+    ...closed,
+    ...tooLarge,
+    ...full,
+  },
+});
