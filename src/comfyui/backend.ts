@@ -23,8 +23,6 @@ import { ComfySocket } from './socket.ts';
 const catalogueEveryMs = 120_000;
 const describeEveryMs = 10_000;
 const identifyAgainMs = 1_000;
-/** How old the last message may be when a prompt has come to its end. */
-const deafAfterMs = 1_000;
 
 const onTrial = 'on trial: the next task decides';
 
@@ -89,7 +87,6 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
 
   #lastActiveAt: Date | null = null;
   /** When its socket last said anything (`performance.now()`). */
-  #heardAt = 0;
   #version: string | null = null;
   #devices: readonly Device[] = [];
   #hasJobs = false;
@@ -328,12 +325,13 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     this.#rest(reason);
   }
 
-  /**
-   * A prompt has come to its end here. A server tells everyone that its queue has changed: a socket that
-   * is open and did not say so is deaf, and a new one is opened.
-   */
-  promptEnded(): void {
-    if (this.#socket.clientId === null || performance.now() - this.#heardAt < deafAfterMs) return;
+  /** Whether there is a socket that should hear of what is posted now. */
+  get isListening(): boolean {
+    return this.#socket.clientId !== null;
+  }
+
+  /** The socket is open, and was not told the end of a prompt that was posted for it: a new one is opened. */
+  renewDeafSocket(): void {
     this.#logger.warn({}, 'backend.deaf');
     this.#socket.renew('it said nothing of a prompt that ended');
   }
@@ -401,7 +399,6 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
 
   #heard(): void {
     this.#lastActiveAt = new Date();
-    this.#heardAt = performance.now();
   }
 
   async #identify(): Promise<void> {

@@ -9,7 +9,7 @@ const policy = { maxAttempts: 3, baseDelayMs: 1_000, maxDelayMs: 1_500 };
 
 function failed(code: ErrorCode, change: Partial<FailedAttempt> = {}): FailedAttempt {
   const failure = new GatewayError(code, '');
-  return { failure, stage: 'process', retries: 0, past: [], othersCanRun: true, ...change };
+  return { failure, stage: 'process', retries: 0, past: [], others: 'ready', ...change };
 }
 
 function before(code: ErrorCode, stage: StageName = 'process') {
@@ -59,8 +59,11 @@ describe('nextStep', () => {
     it(`after ${code} tries every backend that might do it, and no other`, () => {
       const step = nextStep(failed(code, { retries: 2 }), 0, policy);
       assert.deepEqual(step, { kind: 'retry', afterMs: 0, elsewhere: true, counts: false });
-      const nowhere = failed(code, { othersCanRun: false });
+      const nowhere = failed(code, { others: 'none' });
       assert.equal(nextStep(nowhere, 0, policy).kind, 'fail');
+      const away = nextStep(failed(code, { others: 'away' }), 1, policy);
+      const { maxDelayMs: afterMs } = policy;
+      assert.deepEqual(away, { kind: 'retry', afterMs, elsewhere: true, counts: false });
     });
   }
 

@@ -86,9 +86,12 @@ export interface FailedAttempt {
   /** How often the task was tried again before. */
   readonly retries: number;
   readonly past: readonly PastAttempt[];
-  /** Whether a backend is left that could run the workflow, and take its input. */
-  readonly othersCanRun: boolean;
+  /** The backends that are left, which could run the workflow and take its input. */
+  readonly others: Others;
 }
+
+/** `away`: at present none of them takes tasks, but one may again. */
+export type Others = 'ready' | 'away' | 'none';
 
 /** Decides from the failure, what came before and a random number in [0, 1) alone. */
 export function nextStep(
@@ -98,19 +101,14 @@ export function nextStep(
 ): NextStep {
   const { failure, retries } = attempt;
   const { attempts, elsewhere } = ruleOf(failure.code);
-  if (attempts === 'each') {
-    return attempt.othersCanRun
-      ? { kind: 'retry', afterMs: 0, elsewhere, counts: false }
-      : { kind: 'fail' };
+  if (attempts === 'each' && attempt.others === 'none') return { kind: 'fail' };
+  if (attempts === 'each' && attempt.others === 'ready') {
+    return { kind: 'retry', afterMs: 0, elsewhere, counts: false };
   }
   // What it waits for comes when it comes: nothing is gained by asking sooner.
-  if (attempts === 'any') {
-    return {
-      kind: 'retry',
-      afterMs: withJitter(policy.maxDelayMs, random),
-      elsewhere,
-      counts: false,
-    };
+  if (attempts === 'each' || attempts === 'any') {
+    const afterMs = withJitter(policy.maxDelayMs, random);
+    return { kind: 'retry', afterMs, elsewhere, counts: false };
   }
   if (kills(attempt) >= deadlyKills) return { kind: 'fail', isPoison: true };
   const allowed = attempts === 'most' ? policy.maxAttempts : Math.min(attempts, policy.maxAttempts);

@@ -3,20 +3,10 @@ import { executionFailed } from '../comfyui/errors.ts';
 import type { OutputFile, PromptEnd } from '../comfyui/messages.ts';
 import type { Prompt } from '../core/bind.ts';
 import { GatewayError } from '../core/errors.ts';
-import type { StageProgress } from '../core/stage.ts';
-import { PromptHints } from './prompt-hints.ts';
+import { type HintedPrompt, PromptHints } from './prompt-hints.ts';
 import { PromptWatch, type WatchedPrompt } from './prompt-watch.ts';
 
-export interface AwaitedPrompt extends WatchedPrompt {
-  /** `null` for an adopted prompt: its progress is told without the nodes' titles. */
-  readonly prompt: Prompt | null;
-  readonly workflow: string;
-  /** Whether it is sure to be there and to be new: otherwise HTTP is asked at once. */
-  readonly isFresh: boolean;
-  readonly onProgress: (progress: StageProgress) => void;
-  /** Called when the next prompt may be posted: the server has done with this one, or as good as. */
-  readonly onGpuFree: () => void;
-}
+export interface AwaitedPrompt extends WatchedPrompt, HintedPrompt {}
 
 /**
  * Follows a prompt to its end and returns the files that it wrote. The WebSocket only says when to
@@ -38,7 +28,7 @@ export async function awaitPrompt(
     try {
       const end = await backend.client.promptEnd(awaited.promptId, signal);
       if (end) {
-        backend.promptEnded();
+        if (await hints.missedEnd()) backend.renewDeafSocket();
         awaited.onGpuFree();
         return filesOf(end, awaited.prompt);
       }

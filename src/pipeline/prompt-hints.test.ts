@@ -51,6 +51,7 @@ describe('PromptHints', () => {
       promptId,
       prompt,
       workflow,
+      isFresh: true,
       onProgress: () => {},
       onGpuFree: () => {
         if (!events.includes('free')) events.push('free');

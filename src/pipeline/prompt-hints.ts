@@ -12,11 +12,18 @@ import { PromptProgress } from './prompt-progress.ts';
  */
 const shortEndingMs = 200;
 
+/** How long a message may be behind an answer over HTTP that tells the same. */
+const messageLagMs = 250;
+
 export interface HintedPrompt {
   readonly promptId: string;
+  /** `null` for an adopted prompt: its progress is told without the nodes' titles. */
   readonly prompt: Prompt | null;
   readonly workflow: string;
+  /** Whether it is sure to be there and to be new: otherwise HTTP is asked at once. */
+  readonly isFresh: boolean;
   readonly onProgress: (progress: StageProgress) => void;
+  /** Called when the next prompt may be posted: the server has done with this one, or as good as. */
   readonly onGpuFree: () => void;
 }
 
@@ -27,6 +34,9 @@ export class PromptHints implements Disposable {
   readonly #progress: PromptProgress;
   #mayBeOver = Promise.withResolvers<void>();
   #heardAt: number | null = null;
+  /** Whether the socket that is open is to be told of it, and has not been told its end. */
+  #isEndAwaited: boolean;
+  readonly #endTold = Promise.withResolvers<void>();
   /** When its last node began. */
   #endingSince: number | null = null;
 
@@ -34,6 +44,7 @@ export class PromptHints implements Disposable {
     this.#backend = backend;
     this.#hinted = hinted;
     this.#progress = new PromptProgress(hinted.prompt);
+    this.#isEndAwaited = hinted.isFresh && backend.isListening;
     backend.on('message', this.#receive);
     backend.on('reconnected', this.#lose);
   }
@@ -59,11 +70,22 @@ export class PromptHints implements Disposable {
     await nextTurn();
   }
 
+  /**
+   * Whether the socket was not told the end of the prompt, which has come. To say so may take it a
+   * moment: a server that collects its garbage answers nobody for a second, and then all at once.
+   */
+  async missedEnd(): Promise<boolean> {
+    if (!this.#isEndAwaited) return false;
+    await Promise.race([this.#endTold.promise, delay(messageLagMs, undefined, { ref: false })]);
+    return this.#isEndAwaited;
+  }
+
   readonly #wake = () => this.#mayBeOver.resolve();
 
   /** The prompt was posted for a socket that is gone: nothing more will be heard of it. */
   readonly #lose = () => {
     this.#heardAt = null;
+    this.#endIsTold();
     this.#wake();
   };
 
@@ -72,10 +94,12 @@ export class PromptHints implements Disposable {
     if (message.type === 'status' || message.data.prompt_id !== promptId) return;
     this.#heardAt = performance.now();
     if (message.type === 'execution_success') {
+      this.#endIsTold();
       this.#succeeded();
       return onGpuFree();
     }
     if (isLast(message)) {
+      this.#endIsTold();
       onGpuFree();
       return this.#wake();
     }
@@ -83,6 +107,12 @@ export class PromptHints implements Disposable {
     if (progress) onProgress(progress);
     if (this.#progress.isAtLastNode) this.#ending();
   };
+
+  /** Or nobody will tell it any more. */
+  #endIsTold(): void {
+    this.#isEndAwaited = false;
+    this.#endTold.resolve();
+  }
 
   #ending(): void {
     const { workflow, onGpuFree } = this.#hinted;

@@ -2,8 +2,15 @@ import type { Backend } from '../comfyui/backend.ts';
 import { InputRefusedError } from '../comfyui/errors.ts';
 import type { PastAttempt } from '../core/attempt.ts';
 import type { GatewayError } from '../core/errors.ts';
-import { type NextStep, nextStep, type RetryPolicy, ruleOf } from '../core/next-step.ts';
+import {
+  type NextStep,
+  nextStep,
+  type Others,
+  type RetryPolicy,
+  ruleOf,
+} from '../core/next-step.ts';
 import type { TaskError } from '../core/task.ts';
+import type { Workflow } from '../core/workflow.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { PoolService } from '../pool/pool-service.ts';
 import type { TaskLog } from '../telemetry/task-log.ts';
@@ -34,14 +41,9 @@ export async function settleFailure(
   const past = await journal.past();
   const tooSmall = failure instanceof InputRefusedError ? refusing(wholePool, failure, past) : null;
   const avoided = [...(tooSmall ?? []), backend.label];
-  const othersCanRun =
-    workflow !== null &&
-    (tooSmall
-      ? wholePool.canRunElsewhere(workflow, avoided)
-      : // One that is away or drained now may be back in a minute.
-        wholePool.fitness(workflow).able > 0);
+  const others = workflow ? othersFor(wholePool, workflow, tooSmall && avoided) : 'none';
   const next = nextStep(
-    { failure, stage, retries: claim.task.retries, past, othersCanRun },
+    { failure, stage, retries: claim.task.retries, past, others },
     Math.random(),
     parts.retryPolicy,
   );
@@ -53,6 +55,19 @@ export async function settleFailure(
   }
   const { afterMs, counts, elsewhere } = next;
   await journal.retry(error, { afterMs, counts, avoid: elsewhere ? avoided : [] });
+}
+
+/**
+ * One that is away or drained now may be back in a minute. A task may stand in the queue for it, unless
+ * others are there that would take it, and fetch its sources, in vain.
+ */
+function othersFor(
+  wholePool: Pick<PoolService, 'fitness' | 'canRunElsewhere'>,
+  workflow: Workflow,
+  tooSmall: readonly string[] | null,
+): Others {
+  if (wholePool.fitness(workflow, tooSmall ?? []).able === 0) return 'none';
+  return tooSmall === null || wholePool.canRunElsewhere(workflow, tooSmall) ? 'ready' : 'away';
 }
 
 /** The backends that are known not to take the input, by what they say or by what they did. */

@@ -36,11 +36,14 @@ export class PoolService {
 
   /**
    * The backends that could run the workflow, and why the others cannot; as of the last few seconds,
-   * without asking the database. One that nobody has reached yet is in neither.
+   * without asking the database. One that nobody has reached yet is in neither. `but` are left out of
+   * account.
    */
-  fitness(workflow: Workflow): Fitness {
+  fitness(workflow: Workflow, but: readonly string[] = []): Fitness {
     const { membership, pool } = this.#parts;
-    const records = membership.records.filter(({ wanted }) => wanted !== 'removed');
+    const records = membership.records.filter(
+      ({ label, wanted }) => wanted !== 'removed' && !but.includes(label),
+    );
     const unable = new Map<string, readonly string[]>();
     let able = 0;
     let inService = 0;
@@ -60,11 +63,12 @@ export class PoolService {
   /** Whether a backend that is none of these takes tasks at present, and can run the workflow. */
   canRunElsewhere(workflow: Workflow, than: readonly string[]): boolean {
     const { membership, pool } = this.#parts;
-    return membership.records.some(({ label, report }) => {
+    return membership.records.some(({ label, owner, report }) => {
       if (than.includes(label)) return false;
       const backend = pool.get(label);
       if (backend) return backend.isInService && backend.canRun(workflow);
-      return isInService(report?.state) && !report?.cannotRun[workflow.name];
+      // What was said of one that nobody drives any more is not true any more.
+      return owner !== null && isInService(report?.state) && !report?.cannotRun[workflow.name];
     });
   }
 
