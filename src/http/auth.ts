@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Context, MiddlewareHandler } from 'hono';
 import { GatewayError } from '../core/errors.ts';
+import type { TaskOwner } from '../tasks/task-store.ts';
 
 /** A key that the settings give to somebody. */
 export interface ApiKey {
@@ -21,6 +22,11 @@ declare module 'hono' {
   interface ContextVariableMap {
     caller: Caller;
   }
+}
+
+/** Whose tasks a caller sees in a dialect: operators everybody's, others those of their own. */
+export function ownerIn(dialect: string): (caller: Caller) => TaskOwner {
+  return ({ tenant, isOperator }) => ({ dialect, tenant: isOperator ? null : tenant });
 }
 
 /** Without keys, whoever reaches the gateway is everybody. */

@@ -3,7 +3,7 @@ import { GatewayError } from '../../../core/errors.ts';
 import { hasEnded } from '../../../core/task.ts';
 import type { TaskView } from '../../../tasks/task-service.ts';
 import type { TaskOwner } from '../../../tasks/task-store.ts';
-import type { Caller } from '../../auth.ts';
+import { type Caller, ownerIn } from '../../auth.ts';
 import type { DialectParts } from '../../dialect.ts';
 import { createRoutes, json } from '../../openapi.ts';
 import { whileThere } from '../../request-body.ts';
@@ -62,10 +62,7 @@ export function taskRoutes(parts: TaskParts): OpenAPIHono {
   return app;
 }
 
-/** Operators see everybody's tasks. */
-function ownerOf({ tenant, isOperator }: Caller): TaskOwner {
-  return { dialect, tenant: isOperator ? null : tenant };
-}
+const ownerOf = ownerIn(dialect);
 
 /** @throws GatewayError `task_not_found`, also for a task that was cleaned up. */
 async function findTask(

@@ -2,8 +2,7 @@ import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { BackendView } from '../../../core/backend.ts';
 import { GatewayError } from '../../../core/errors.ts';
 import type { TaskService, TaskView } from '../../../tasks/task-service.ts';
-import type { TaskOwner } from '../../../tasks/task-store.ts';
-import type { Caller } from '../../auth.ts';
+import { type Caller, ownerIn } from '../../auth.ts';
 import { errorSchema } from '../../errors.ts';
 import { type FormUploads, receiveForm, submitWithFiles } from '../../form-tasks.ts';
 import { isForm } from '../../multipart.ts';
@@ -118,10 +117,7 @@ async function submitForm(
   return await submitWithFiles({ tasks, uploads }, request, form, raw.signal);
 }
 
-/** Operators see everybody's tasks. */
-function ownerOf({ tenant, isOperator }: Caller): TaskOwner {
-  return { dialect, tenant: isOperator ? null : tenant };
-}
+const ownerOf = ownerIn(dialect);
 
 function taskId(text: string): string {
   const id = parseTaskId(text);

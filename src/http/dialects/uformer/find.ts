@@ -1,17 +1,14 @@
 import { GatewayError } from '../../../core/errors.ts';
 import type { TaskService, TaskView } from '../../../tasks/task-service.ts';
 import type { TaskOwner } from '../../../tasks/task-store.ts';
-import type { Caller } from '../../auth.ts';
+import { ownerIn } from '../../auth.ts';
 import { dialect, idStartOf, parseTaskId } from './parse.ts';
 import { resultPath } from './present.ts';
 import { isGone } from './result-life.ts';
 
 export const anybody: TaskOwner = { dialect, tenant: null };
 
-/** Operators see everybody's tasks. */
-export function ownerOf({ tenant, isOperator }: Caller): TaskOwner {
-  return isOperator ? anybody : { dialect, tenant };
-}
+export const ownerOf = ownerIn(dialect);
 
 /**
  * The task, as long as it is under way or its result is there; of one that failed, it stays.

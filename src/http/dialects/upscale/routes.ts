@@ -4,8 +4,7 @@ import type { Context } from 'hono';
 import { GatewayError } from '../../../core/errors.ts';
 import { hasEnded } from '../../../core/task.ts';
 import type { TaskView } from '../../../tasks/task-service.ts';
-import type { TaskOwner } from '../../../tasks/task-store.ts';
-import type { Caller } from '../../auth.ts';
+import { type Caller, ownerIn } from '../../auth.ts';
 import type { DialectParts } from '../../dialect.ts';
 import { receiveForm, submitWithFiles } from '../../form-tasks.ts';
 import { isForm } from '../../multipart.ts';
@@ -146,10 +145,7 @@ function mayRun({ fitness }: Awaited<ReturnType<DialectParts['workflows']['list'
   return fitness === null || fitness.unable.size === 0 || fitness.unable.size < fitness.total;
 }
 
-/** Operators see everybody's jobs. */
-function ownerOf({ tenant, isOperator }: Caller): TaskOwner {
-  return { dialect, tenant: isOperator ? null : tenant };
-}
+const ownerOf = ownerIn(dialect);
 
 function taskId(text: string): string {
   const id = taskIdOf(text);
