@@ -162,6 +162,7 @@ describe('files that clients send', () => {
       assert.match(String(task.params.url), /^upload:[0-9a-f-]{36}$/);
       assert.equal(task.params.outscale, 2);
       assert.equal(task.params.priority, 7);
+      assert.match(task.output?.url ?? '', /\/a\.png$/);
       await nothingIsLeft();
     });
 

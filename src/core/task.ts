@@ -20,6 +20,8 @@ export interface Source {
   /** The workflow's input that it is for. */
   readonly input: string;
   readonly url: string;
+  /** What the client calls the file, where its address does not tell. */
+  readonly name?: string;
 }
 
 /** What a dialect makes of a request. */

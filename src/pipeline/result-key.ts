@@ -1,5 +1,6 @@
 import type { Claim } from '../core/attempt.ts';
 import { fileStem } from '../core/file-stem.ts';
+import type { Source } from '../core/task.ts';
 
 /** Which of a task's results an object is. */
 export interface ResultName {
@@ -20,8 +21,7 @@ export function resultKey(
   { task, attempt }: Claim,
   { output, index, isMain, extension }: ResultName,
 ): string {
-  const path = URL.parse(task.sources[0]?.url ?? '')?.pathname ?? '';
-  const stem = fileStem(decodeURIComponentSafely(path.slice(path.lastIndexOf('/') + 1)));
+  const stem = fileStem(nameOf(task.sources[0]));
   const which = isMain ? '' : `-${output}${index > 0 ? `-${index + 1}` : ''}`;
   const again = attempt.number > 1 ? `-${attempt.number}` : '';
   return `${task.id.replaceAll('-', '')}/${stem}${which}${again}.${extension}`;
@@ -30,6 +30,11 @@ export function resultKey(
 /** Where the small picture of an object is. */
 export function thumbnailKey(key: string): string {
   return `${key}.thumb.webp`;
+}
+
+function nameOf(source: Source | undefined): string {
+  const path = URL.parse(source?.url ?? '')?.pathname ?? '';
+  return source?.name ?? decodeURIComponentSafely(path.slice(path.lastIndexOf('/') + 1));
 }
 
 function decodeURIComponentSafely(text: string): string {

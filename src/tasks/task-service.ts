@@ -112,10 +112,12 @@ export class TaskService {
   async submit(request: TaskRequest): Promise<TaskView> {
     const { tasks, uploads, notices, log } = this.#parts;
     const { task, named } = this.#examine(request);
-    for (const { url, field } of named) {
-      if (isUploadUrl(url)) await uploads.check(url, task.tenant ?? '', field);
+    const sources: Source[] = [];
+    for (const { input, url, field } of named) {
+      const name = isUploadUrl(url) ? await uploads.check(url, task.tenant ?? '', field) : null;
+      sources.push(name === null ? { input, url } : { input, url, name });
     }
-    const accepted = await reaching(tasks.insert(task));
+    const accepted = await reaching(tasks.insert({ ...task, sources }));
     // The database tells everyone; here it is known already.
     notices.emit('ready');
     log.taskAccepted(accepted);

@@ -103,16 +103,17 @@ export class UploadService {
   }
 
   /**
-   * Makes sure, at the door, that the tenant's upload is there; `field` is where it was named.
+   * Makes sure, at the door, that the tenant's upload is there; `field` is where it was named. Returns
+   * what the client calls the file.
    *
    * @throws GatewayError `source_not_found`, `source_empty`, `source_too_large`.
    */
-  async check(url: string, tenant: string, field: string): Promise<void> {
+  async check(url: string, tenant: string, field: string): Promise<string | null> {
     const { uploads, store, maxBytes } = this.#parts;
     const id = uploadIdOf(url);
     const upload = id && (await reaching(uploads.find(id, tenant)));
     if (!upload) throw notFound('There is no such upload', field);
-    if (upload.size !== null) return;
+    if (upload.size !== null) return upload.name;
     // Where it was sent straight to the store, nobody has told us yet.
     const stat = await store.stat(uploadKey(upload.id), AbortSignal.timeout(lookUpMs));
     if (!stat) throw notFound('The file of the upload has not been sent yet', field);
@@ -123,6 +124,7 @@ export class UploadService {
       const message = `The source is larger than ${maxBytes} bytes`;
       throw new GatewayError('source_too_large', message, { field });
     }
+    return upload.name;
   }
 
   /** Removes those that no task came to use. */

@@ -4,6 +4,8 @@ import { uploads } from '../db/schema.ts';
 
 export interface Upload {
   readonly id: string;
+  /** What the client calls the file. */
+  readonly name: string | null;
   /** Bytes; `null` while it has none that we know of. */
   readonly size: number | null;
   /** Until when its bytes may be sent; `null` for one that came with its task. */
@@ -19,7 +21,12 @@ export interface NewUpload {
   readonly openMs: number | null;
 }
 
-const columns = { id: uploads.id, size: uploads.size, openUntil: uploads.openUntil };
+const columns = {
+  id: uploads.id,
+  name: uploads.name,
+  size: uploads.size,
+  openUntil: uploads.openUntil,
+};
 
 /** The record of what clients sent us. Which tasks use it is written with the tasks. */
 export class UploadStore {

@@ -8,6 +8,7 @@ import sharp from 'sharp';
 import { Emulator } from '../../src/emulator/emulator.ts';
 import { type Answer, type Caller, describeDialect, formOf } from '../suites/dialect.suite.ts';
 import { eventually } from '../support/eventually.ts';
+import { multipartForm } from '../support/form.ts';
 import { assertGolden, type Varying } from '../support/golden.ts';
 import { sampleJpeg, sampleMp4, samplePng } from '../support/media-samples.ts';
 import { TestGateway } from '../support/test-gateway.ts';
@@ -323,7 +324,22 @@ describe('the Image Upscale Service', () => {
 
     it('a picture of a large file', async () => {
       const bytes = Buffer.concat([png, Buffer.alloc(64 * 1024 ** 2)]);
-      await completed({ image: image(bytes), scale: '2', model_name: 'in-tiles' });
+      const { body, contentType } = multipartForm([
+        ['image', { bytes, fileName: 'large.png' }],
+        ['scale', '2'],
+        ['model_name', 'in-tiles'],
+      ]);
+      // A connection of its own: to make so large a body takes as long as silent ones are kept.
+      const asked = request(`${gateway.url}/api/v1/upscale`, {
+        method: 'POST',
+        agent: false,
+        headers: { 'content-type': contentType, 'content-length': body.length },
+      }).end(body);
+      const [response] = (await once(asked, 'response')) as [IncomingMessage];
+      const answer = JSON.parse(Buffer.concat(await response.toArray()).toString());
+      assert.equal(response.statusCode, 202, answer.error);
+      const status = await ended(answer.job_id);
+      assert.equal(status.body.status, 'completed', status.body.error);
       await nothingIsSpooled();
     });
   });
