@@ -16,7 +16,13 @@ const formBoolean = z
   })
   .openapi({ type: 'boolean' });
 
-const taskType = z.enum(taskTypes, `must be ${taskTypes.join(' or ')}`);
+const taskId = 'a1b2c3d4-e5f6-4890-a1b2-c3d4e5f67890';
+const resultPath =
+  '/static_results/images/denoise/processed/1678886400_a1b2c3d4_enhanced_image.png';
+
+const taskType = z
+  .enum(taskTypes, `must be ${taskTypes.join(' or ')}`)
+  .openapi({ example: 'denoise' });
 
 const modelName = z
   .string('must be the name of a model')
@@ -52,7 +58,7 @@ export const previewForm = z.object({ image_file: file }).openapi('UformerPrevie
 
 export const started = z
   .object({
-    task_id: z.uuid().openapi({ example: 'a1b2c3d4-e5f6-4890-a1b2-c3d4e5f67890' }),
+    task_id: z.uuid().openapi({ example: taskId }),
     message: z.string().openapi({ example: 'Image processing task started.' }),
   })
   .openapi('UformerStarted');
@@ -70,7 +76,7 @@ const completed = z
     status: z.literal('completed'),
     result_path: z.string().openapi({
       description: 'To be put behind the base address of the API.',
-      example: '/static_results/images/denoise/processed/1678886400_a1b2c3d4_enhanced_image.png',
+      example: resultPath,
     }),
   })
   .openapi('UformerCompleted');
@@ -83,14 +89,14 @@ export const status = z.union([underWay, completed, failed]).openapi('UformerSta
 
 export const confirmDownload = z
   .object({
-    result_path: z.string('must be a string'),
+    result_path: z.string('must be a string').openapi({ example: resultPath }),
   })
   .openapi('UformerConfirmDownload');
 
 export const message = z.object({ message: z.string() }).openapi('UformerMessage');
 
 export const heartbeat = z
-  .object({ task_id: z.string('must be a string') })
+  .object({ task_id: z.string('must be a string').openapi({ example: taskId }) })
   .openapi('UformerHeartbeat');
 
 export const heartbeatAnswer = z
