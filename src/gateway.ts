@@ -153,8 +153,8 @@ export class Gateway implements AsyncDisposable {
     const resultStore = new ResultStore(database.orm, config.retention);
     const results = new ResultService({ results: resultStore, store, log: resultLog });
     const removeOrphansOnDisk = async (signal: AbortSignal): Promise<void> => {
-      if (objects)
-        await removeOrphans({ results: resultStore, store: objects, log: resultLog }, signal);
+      const parts = { results: resultStore, log: resultLog };
+      if (objects) await removeOrphans({ ...parts, store: objects }, signal);
     };
     const targetAgent = parts.adopt(
       createGuardedAgent({ allow: config.targetAllow, ...targetDeadlines }),

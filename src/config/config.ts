@@ -11,7 +11,7 @@ import { generousLimits, type MediaLimits } from '../core/media-limits.ts';
 import type { Timeouts } from '../core/workflow.ts';
 import { parseSourceAllow, type SourceAllow } from '../media/source-policy.ts';
 import type { Env } from './env.ts';
-import { httpUrl, wholeNumber } from './fields.ts';
+import { httpUrl, wholeNumber, yesOrNo } from './fields.ts';
 import {
   missingForStorage,
   type StorageConfig,
@@ -41,9 +41,9 @@ export interface Config {
   readonly maxAttempts: number;
   /** For workflows that have none of their own. */
   readonly timeouts: Required<Timeouts>;
-  /** How long a line of tasks may stand still for the sake of models that are loaded, milliseconds. */
   /** Whether tasks wait where no backend can run them, unless they say otherwise. */
   readonly queueWhenUnavailable: boolean;
+  /** How long a line of tasks may stand still for the sake of models that are loaded, milliseconds. */
   readonly warmPatienceMs: number;
   /** What is being uploaded when the gateway is asked to stop has so long, milliseconds. */
   readonly shutdownGraceMs: number;
@@ -131,7 +131,7 @@ const settings = z.object({
   MAX_ATTEMPTS: wholeNumber(1, 100).default(3),
   QUEUE_TIMEOUT: seconds().default(24 * 3_600),
   RUN_TIMEOUT: seconds().default(3_600),
-  QUEUE_WHEN_UNAVAILABLE: z.stringbool({ error: 'must be true or false' }).default(false),
+  QUEUE_WHEN_UNAVAILABLE: yesOrNo.default(false),
   WARM_PATIENCE: seconds().default(30),
   SHUTDOWN_GRACE: seconds().default(10),
   MAX_DOWNLOADS: wholeNumber(1, 1_000).default(8),
@@ -151,7 +151,7 @@ const settings = z.object({
   MAX_VIDEO_PIXELS: wholeNumber(1, Number.MAX_SAFE_INTEGER).default(generousLimits.maxVideoPixels),
   MAX_VIDEO_SECONDS: wholeNumber(1, 10_000_000).default(generousLimits.maxVideoSeconds),
   MAX_VIDEO_FRAMES: wholeNumber(1, Number.MAX_SAFE_INTEGER).default(generousLimits.maxVideoFrames),
-  THUMBNAILS: z.stringbool({ error: 'must be true or false' }).default(true),
+  THUMBNAILS: yesOrNo.default(true),
   CACHE: z.stringbool({ error: 'must be on or off' }).default(false),
   RETENTION_DAYS: z.coerce
     .number({ error: daysError })

@@ -1,4 +1,4 @@
-import { GatewayError } from './errors.ts';
+import { invalidField } from './errors.ts';
 import type { Workflow } from './workflow.ts';
 
 /** What pictures can be encoded as on their way to the store. */
@@ -32,13 +32,9 @@ export function checkDelivery(
   { name, outputs }: Pick<Workflow, 'name' | 'outputs'>,
 ): void {
   if (format !== null && !outputs.some(({ kind }) => kind === 'image')) {
-    throw refused('format', `is for images, and the workflow ${name} makes none`);
+    throw invalidField('format', `is for images, and the workflow ${name} makes none`);
   }
   if (quality !== null && (format === null || format === 'png')) {
-    throw refused('quality', 'goes with the format jpg, webp or avif');
+    throw invalidField('quality', 'goes with the format jpg, webp or avif');
   }
-}
-
-function refused(field: string, reason: string): GatewayError {
-  return new GatewayError('invalid_request', `${field}: ${reason}`, { field });
 }

@@ -98,6 +98,11 @@ export class GatewayError extends Error {
   }
 }
 
+/** What is wrong with a field of a request, named as the caller wrote it. */
+export function invalidField(field: string, reason: string): GatewayError {
+  return new GatewayError('invalid_request', `${field}: ${reason}`, { field });
+}
+
 /** What an unknown throwable becomes at the edge of an attempt or of a request. */
 export function toGatewayError(thrown: unknown): GatewayError {
   if (thrown instanceof GatewayError) return thrown;

@@ -1,3 +1,5 @@
+import { parseUuid } from './uuid.ts';
+
 /** Files that clients send us instead of an address. As sources they have addresses of our own. */
 
 const scheme = 'upload:';
@@ -14,8 +16,7 @@ export function isUploadUrl(url: string): boolean {
 
 /** The id of the upload that the address names; `null` for any other address. */
 export function uploadIdOf(url: string): string | null {
-  const id = isUploadUrl(url) ? url.slice(scheme.length).toLowerCase() : '';
-  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id) ? id : null;
+  return isUploadUrl(url) ? parseUuid(url.slice(scheme.length)) : null;
 }
 
 /** Where the object store keeps it. */

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Fitness } from '../core/backend.ts';
 import { checkDelivery } from '../core/delivery.ts';
-import { GatewayError } from '../core/errors.ts';
+import { GatewayError, invalidField } from '../core/errors.ts';
 import { expectedWaitMs, type Waiting } from '../core/expected-wait.ts';
 import { withArticle } from '../core/media.ts';
 import { isStorable } from '../core/storable-text.ts';
@@ -305,10 +305,13 @@ export class TaskService {
   ): NamedSource[] {
     const [main] = inputs;
     if (!main && url !== null) {
-      throw refused('url', `the workflow ${name} takes no file`);
+      throw invalidField('url', `the workflow ${name} takes no file`);
     }
     if (main && url !== null && Object.hasOwn(files, main.name)) {
-      throw refused(`inputs.${main.name}`, 'is the file that url names already; give one of them');
+      throw invalidField(
+        `inputs.${main.name}`,
+        'is the file that url names already; give one of them',
+      );
     }
     return inputs.flatMap((input) => {
       const isMain = input === main && url !== null;
@@ -317,12 +320,12 @@ export class TaskService {
       const address = isMain ? url : files[input.name];
       if (address == null) {
         if (!input.isRequired) return [];
-        throw refused(
+        throw invalidField(
           field,
           `the workflow ${name} needs the address of ${withArticle(input.kind)}`,
         );
       }
-      if (typeof address !== 'string') throw refused(field, 'must be the address of a file');
+      if (typeof address !== 'string') throw invalidField(field, 'must be the address of a file');
       // Whether an upload is there, the database has to tell.
       if (!isUploadUrl(address)) this.#parts.checkSource(address, field);
       return [{ input: input.name, url: address, field }];
@@ -368,10 +371,6 @@ function split(
     files: Object.fromEntries(entries.filter(([name]) => isFile(name))),
     values: Object.fromEntries(entries.filter(([name]) => !isFile(name))),
   };
-}
-
-function refused(field: string, reason: string): GatewayError {
-  return new GatewayError('invalid_request', `${field}: ${reason}`, { field });
 }
 
 function notFound(): GatewayError {

@@ -17,8 +17,3 @@ export function createLogger(level: LogLevel): Logger {
     },
   });
 }
-
-/** A signed URL is a credential: what follows its `?` is not logged. */
-export function withoutQuery(url: string): string {
-  return url.split(/[?#]/, 1)[0] ?? '';
-}

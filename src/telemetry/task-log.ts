@@ -2,7 +2,8 @@ import type { Claim } from '../core/attempt.ts';
 import type { GatewayError } from '../core/errors.ts';
 import type { NextStep } from '../core/next-step.ts';
 import type { Source, Task, TaskError } from '../core/task.ts';
-import { type Logger, withoutQuery } from './logger.ts';
+import { withoutQuery } from '../core/without-query.ts';
+import type { Logger } from './logger.ts';
 import type { TaskMetrics } from './task-metrics.ts';
 
 /** One function for each thing that happens to a task: what is logged and counted of it, in one place. */

@@ -2,6 +2,7 @@ import { deliveryAsUsual, type EncodedFormat, encodedFormats } from '../../../co
 import { GatewayError } from '../../../core/errors.ts';
 import { formatOfName } from '../../../core/media.ts';
 import type { Task, TaskRequest } from '../../../core/task.ts';
+import { withoutQuery } from '../../../core/without-query.ts';
 import type { Workflow } from '../../../core/workflow.ts';
 import type { TaskManagerSettings } from '../../dialect.ts';
 import { parameters, type SubmitTask } from './schema.ts';
@@ -62,12 +63,6 @@ export function taskNameOf({
   return own === dialect ? String(params.task_name) : null;
 }
 
-/** In small letters, with dashes; `null` for what can be no id of ours. */
-export function parseTaskId(text: string): string | null {
-  const id = text.toLowerCase();
-  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id) ? id : null;
-}
-
 interface Call extends Record<(typeof parameters)[number], string | null> {
   /** Inputs and parameters of the workflow. */
   readonly [name: string]: unknown;
@@ -104,15 +99,12 @@ function asWritten({ args, kwargs, ...body }: SubmitTask): Record<string, unknow
   const [imageUrl, uploadUrl] = args ?? [];
   const given = Object.entries({
     ...body,
-    args: args && [imageUrl, withoutQuery(uploadUrl)].slice(0, args.length),
+    args:
+      args && [imageUrl, uploadUrl == null ? null : withoutQuery(uploadUrl)].slice(0, args.length),
     kwargs: kwargs && {
       ...kwargs,
       ...(kwargs.upload_url ? { upload_url: withoutQuery(kwargs.upload_url) } : {}),
     },
   });
   return Object.fromEntries(given.filter(([, value]) => value != null));
-}
-
-function withoutQuery(url: string | null | undefined): string | null {
-  return url?.replace(/[?#].*$/s, '') ?? null;
 }

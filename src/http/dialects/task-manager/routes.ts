@@ -1,13 +1,14 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import { GatewayError } from '../../../core/errors.ts';
 import { hasEnded } from '../../../core/task.ts';
+import { parseUuid } from '../../../core/uuid.ts';
 import type { TaskView } from '../../../tasks/task-service.ts';
 import type { TaskOwner } from '../../../tasks/task-store.ts';
 import { type Caller, ownerIn } from '../../auth.ts';
 import type { DialectParts } from '../../dialect.ts';
 import { createRoutes, json } from '../../openapi.ts';
 import { whileThere } from '../../request-body.ts';
-import { dialect, parseTaskId, parseTaskRequest } from './parse.ts';
+import { dialect, parseTaskRequest } from './parse.ts';
 import { presentAccepted, presentTask } from './present.ts';
 import * as schema from './schema.ts';
 import { listTaskNames } from './task-names.ts';
@@ -70,7 +71,7 @@ async function findTask(
   text: string,
   caller: Caller,
 ): Promise<TaskView> {
-  const id = parseTaskId(text);
+  const id = parseUuid(text);
   const task = id && (await tasks.find(id, ownerOf(caller)));
   if (!task || task.collectedAt !== null) {
     throw new GatewayError('task_not_found', 'There is no such task');

@@ -1,4 +1,4 @@
-import { GatewayError } from '../../../core/errors.ts';
+import { invalidField } from '../../../core/errors.ts';
 import { uploadUrl } from '../../../core/upload.ts';
 import { invalidRequest } from '../../errors.ts';
 import type { Form } from '../../multipart.ts';
@@ -13,7 +13,7 @@ const mainPart = 'file';
  * @throws GatewayError `invalid_request` with the field.
  */
 export function requestOfForm({ fields, files }: Form<{ readonly id: string }>): CreateTask {
-  if (fields.has(mainPart)) throw refused(mainPart, 'must be a file');
+  if (fields.has(mainPart)) throw invalidField(mainPart, 'must be a file');
   const written: Record<string, unknown> = {};
   for (const [name, text] of fields) written[name] = meantBy(name, text);
   const body = accepted(written);
@@ -21,7 +21,7 @@ export function requestOfForm({ fields, files }: Form<{ readonly id: string }>):
   for (const [name, { id }] of files) {
     const isMain = name === mainPart;
     if (isMain ? body.url != null : Object.hasOwn(inputs, name)) {
-      throw refused(name, 'is a file that another field names already; give one of them');
+      throw invalidField(name, 'is a file that another field names already; give one of them');
     }
     if (isMain) body.url = uploadUrl(id);
     else inputs[name] = uploadUrl(id);
@@ -52,8 +52,4 @@ function accepted(written: Record<string, unknown>): CreateTask {
   const { data, error } = createTask.safeParse(written);
   if (!data) throw invalidRequest(error);
   return data;
-}
-
-function refused(field: string, reason: string): GatewayError {
-  return new GatewayError('invalid_request', `${field}: ${reason}`, { field });
 }

@@ -1,6 +1,7 @@
 import { deliveryAsUsual } from '../../../core/delivery.ts';
 import type { MediaKind } from '../../../core/media.ts';
 import type { TaskRequest } from '../../../core/task.ts';
+import { withoutQuery } from '../../../core/without-query.ts';
 import type { Workflow } from '../../../core/workflow.ts';
 import type { CreateTask } from './schema.ts';
 
@@ -73,7 +74,7 @@ function withoutNulls(body: CreateTask): Record<string, unknown> {
   const given = Object.entries(body).filter(([, value]) => value != null);
   const params: Record<string, unknown> = Object.fromEntries(given);
   // Whoever has the query of a presigned address may write there.
-  if (body.target_url != null) params.target_url = body.target_url.replace(/[?#].*$/s, '');
+  if (body.target_url != null) params.target_url = withoutQuery(body.target_url);
   return params;
 }
 

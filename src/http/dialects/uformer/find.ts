@@ -1,8 +1,9 @@
 import { GatewayError } from '../../../core/errors.ts';
+import { parseUuid } from '../../../core/uuid.ts';
 import type { TaskService, TaskView } from '../../../tasks/task-service.ts';
 import type { TaskOwner } from '../../../tasks/task-store.ts';
 import { ownerIn } from '../../auth.ts';
-import { dialect, idStartOf, parseTaskId } from './parse.ts';
+import { dialect, idStartOf } from './parse.ts';
 import { resultPath } from './present.ts';
 import { isGone } from './result-life.ts';
 
@@ -20,7 +21,7 @@ export async function findTask(
   text: string,
   owner: TaskOwner,
 ): Promise<TaskView> {
-  const id = parseTaskId(text);
+  const id = parseUuid(text);
   const task = id && (await tasks.find(id, owner));
   if (!task || isGone(task, new Date())) throw noSuchTask();
   return task;

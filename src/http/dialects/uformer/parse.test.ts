@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Workflow } from '../../../core/workflow.ts';
 import type { FormFile } from '../../form-tasks.ts';
-import { idStartOf, parseForm, parseResultPath, parseTaskId } from './parse.ts';
+import { idStartOf, parseForm, parseResultPath } from './parse.ts';
 
 const workflow = {
   name: 'denoise_image',
@@ -52,16 +52,6 @@ describe('parseForm', () => {
 
   it('takes an alias for a model only where it begins with the name of its task', () => {
     assert.throws(() => parsed({ model_name: 'sharp' }), /known: denoise_b$/);
-  });
-});
-
-describe('parseTaskId', () => {
-  it('takes a UUID with its dashes', () => {
-    const id = 'f692edeb-41cb-4a3e-aebd-2db0044c0778';
-    assert.equal(parseTaskId(id.toUpperCase()), id);
-    for (const text of ['', id.replaceAll('-', ''), `${id}0`, id.replace('f', 'g')]) {
-      assert.equal(parseTaskId(text), null, text);
-    }
   });
 });
 

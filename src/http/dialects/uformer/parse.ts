@@ -1,5 +1,5 @@
 import { deliveryAsUsual } from '../../../core/delivery.ts';
-import { GatewayError } from '../../../core/errors.ts';
+import { invalidField } from '../../../core/errors.ts';
 import { fileStem } from '../../../core/file-stem.ts';
 import { type MediaKind, withArticle } from '../../../core/media.ts';
 import { sizeAsTheWorkflowGives } from '../../../core/size-plan.ts';
@@ -18,14 +18,14 @@ export const dialect = 'uformer';
 /** The one file of a form. */
 export function fileOf(form: Form<FormFile>, kind: MediaKind): FormFile {
   const part = `${kind}_file`;
-  if (form.fields.has(part)) throw refused(part, 'must be a file');
+  if (form.fields.has(part)) throw invalidField(part, 'must be a file');
   for (const name of form.files.keys()) {
-    if (name !== part) throw refused(name, `is a file; the one file goes by the name ${part}`);
+    if (name !== part) throw invalidField(name, `is a file; the one file goes by the name ${part}`);
   }
   const sent = form.files.get(part);
-  if (!sent) throw refused(part, 'is missing');
+  if (!sent) throw invalidField(part, 'is missing');
   if (!sent.file.contentType.startsWith(`${kind}/`)) {
-    throw refused(part, `must be ${withArticle(kind)}`);
+    throw invalidField(part, `must be ${withArticle(kind)}`);
   }
   return sent;
 }
@@ -74,7 +74,7 @@ function workflowOf(
   const model = models.find((each) => isNamed(each, model_name));
   if (model) return model.workflow;
   const known = models.map(({ name }) => name).join(', ') || 'none';
-  throw refused(
+  throw invalidField(
     'model_name',
     `is no model that can ${task_type} ${withArticle(kind)}; known: ${known}`,
   );
@@ -86,11 +86,6 @@ function argumentsOf(
 ): TaskRequest['inputs'] {
   const isTaken = parameters.some(({ name }) => name === 'use_patch_processing');
   return isTaken && choice !== undefined ? { use_patch_processing: choice } : {};
-}
-
-/** `null` for what can be no id of ours. */
-export function parseTaskId(text: string): string | null {
-  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text) ? text.toLowerCase() : null;
 }
 
 /**
@@ -113,8 +108,4 @@ function decoded(text: string): string | null {
   } catch {
     return null;
   }
-}
-
-function refused(field: string, reason: string): GatewayError {
-  return new GatewayError('invalid_request', `${field}: ${reason}`, { field });
 }

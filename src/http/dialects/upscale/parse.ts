@@ -1,5 +1,5 @@
 import { deliveryAsUsual, type EncodedFormat } from '../../../core/delivery.ts';
-import { GatewayError } from '../../../core/errors.ts';
+import { GatewayError, invalidField } from '../../../core/errors.ts';
 import { isStorable } from '../../../core/storable-text.ts';
 import type { TaskRequest } from '../../../core/task.ts';
 import { uploadUrl } from '../../../core/upload.ts';
@@ -61,13 +61,13 @@ function imageOf({ fields, files }: Form<FormFile>): FormFile {
   const image = files.get(imagePart);
   if (!image) {
     const isText = fields.has(imagePart);
-    throw refused(
+    throw invalidField(
       imagePart,
       isText ? 'must be a file' : 'is missing; it takes the picture as a file',
     );
   }
   const other = [...files.keys()].find((name) => name !== imagePart);
-  if (other !== undefined) throw refused(other, 'is a second file; a job takes one, as image');
+  if (other !== undefined) throw invalidField(other, 'is a second file; a job takes one, as image');
   if (!image.file.contentType.startsWith('image/')) {
     throw new GatewayError('media_mismatch', 'must be a picture, not a video', {
       field: imagePart,
@@ -91,12 +91,15 @@ function workflowOf(model: string, scale: number, workflows: readonly Workflow[]
   if (found) return found;
   const largest = scalesOf(model, workflows).at(-1);
   if (largest !== undefined) {
-    throw refused('scale', `the model ${model} makes pictures ${largest} times as large at most`);
+    throw invalidField(
+      'scale',
+      `the model ${model} makes pictures ${largest} times as large at most`,
+    );
   }
   const known = listModels(workflows).map(({ name }) => name);
   const list = known.join(', ') || 'none';
   const written = JSON.stringify(model.slice(0, maxNameLength));
-  throw refused('model_name', `there is no model ${written}; known: ${list}`);
+  throw invalidField('model_name', `there is no model ${written}; known: ${list}`);
 }
 
 /** The word of whoever wrote the workflow: what has it may be told it. */
@@ -109,8 +112,4 @@ function nameOf({ name }: FormFile): string | null {
   if (!name || !isStorable(name)) return null;
   // By characters: half of one could not be kept.
   return [...name].slice(-maxNameLength).join('');
-}
-
-function refused(field: string, reason: string): GatewayError {
-  return new GatewayError('invalid_request', `${field}: ${reason}`, { field });
 }
