@@ -8,7 +8,7 @@ import PQueue from 'p-queue';
 import packageJson from '../package.json' with { type: 'json' };
 import type { BackendEntry } from './comfyui/address.ts';
 import { type Config, ConfigError, dataFolders } from './config/config.ts';
-import { defaultRetryPolicy } from './core/next-step.ts';
+import { checkTempo, realTempo, type Tempo } from './core/tempo.ts';
 import { connectDatabase } from './db/connect.ts';
 import { lockFile } from './db/file-lock.ts';
 import { Notices } from './db/notices.ts';
@@ -59,17 +59,13 @@ import { VersionStore } from './workflows/version-store.ts';
 import { WorkflowVersions } from './workflows/versions.ts';
 import { WorkflowService } from './workflows/workflow-service.ts';
 
-/** How long a claim on a task and a lease of a backend hold without being renewed. */
-const leaseMs = 12_000;
-/** A file may take long to come; smaller bodies have a limit of their own. */
-const serverLimits = { requestTimeout: 6 * 3_600_000, headersTimeout: 30_000 };
-/** The whole exchange has a deadline of its own, by the size of the result. */
-const targetDeadlines = { connectMs: 10_000, headersMs: 0, idleMs: 60_000 };
-/** After that, requests that are still being answered are cut. */
-const closeMs = 5_000;
-
 export interface GatewayConfig extends Config {
   readonly backends: readonly BackendEntry[];
+}
+
+export interface GatewayOptions {
+  /** How long the gateway waits for whatever it waits for; tests are in a hurry. */
+  readonly tempo?: Tempo;
 }
 
 /** The composition root: every part in the order of its construction, taken down in reverse. */
@@ -91,7 +87,12 @@ export class Gateway implements AsyncDisposable {
   }
 
   /** Starts everything; when this returns, requests are answered. Nothing is left after a failure. */
-  static async start(config: GatewayConfig, logger: Logger): Promise<Gateway> {
+  static async start(
+    config: GatewayConfig,
+    logger: Logger,
+    { tempo = realTempo }: GatewayOptions = {},
+  ): Promise<Gateway> {
+    checkTempo(tempo);
     await using parts = new AsyncDisposableStack();
     const folders = dataFolders(config.dataDir);
     const taskMetrics = new TaskMetrics({
@@ -108,11 +109,13 @@ export class Gateway implements AsyncDisposable {
       ),
     );
     const owner = randomUUID();
+    const { holdsMs: leaseMs } = tempo.lease;
+    const { forgottenAfterMs } = tempo.membership;
     const tasks = new TaskStore(database.orm);
     const claims = new ClaimStore(database.orm, { owner, leaseMs });
-    const attempts = new AttemptStore(database.orm, owner);
-    const stats = new QueueStats(database.orm);
-    const backends = new BackendStore(database.orm, { owner, leaseMs });
+    const attempts = new AttemptStore(database.orm, owner, tempo.twins);
+    const stats = new QueueStats(database.orm, tempo.tasks);
+    const backends = new BackendStore(database.orm, { owner, leaseMs, forgottenAfterMs });
     if (database.engine === 'pglite') await Promise.all([claims, backends].map(expireOthers));
 
     let url = '';
@@ -120,6 +123,7 @@ export class Gateway implements AsyncDisposable {
       config,
       folders.objects,
       () => url,
+      tempo.store,
       parts,
     );
     const sourceLimits = {
@@ -127,11 +131,14 @@ export class Gateway implements AsyncDisposable {
       maxImageBytes: config.maxImageBytes,
       maxVideoBytes: config.maxVideoBytes,
     };
-    const spool = parts.use(await Spool.open(folders.spool, lockFile, config.transfers.spoolBytes));
+    const spool = parts.use(
+      await Spool.open(folders.spool, lockFile, config.transfers.spoolBytes, tempo.spool),
+    );
     const fetcher = parts.use(
       new SourceFetcher({
         allow: config.sourceAllow,
         userAgent: config.sourceUserAgent,
+        deadlines: tempo.source,
         ...sourceLimits,
       }),
     );
@@ -141,37 +148,55 @@ export class Gateway implements AsyncDisposable {
       ownSources,
       limits: sourceLimits,
       validateUrl: (source, field) => validateSourceUrl(source, config.sourceAllow, field),
+      tempo: tempo.source,
     });
     const uploads = new UploadService({
       uploads: new UploadStore(database.orm),
       store,
-      intake: new UploadIntake(spool, sourceLimits),
+      intake: new UploadIntake(spool, sourceLimits, tempo.spool),
       maxBytes: config.maxSourceBytes,
       log: new UploadLog(logger),
+      tempo: tempo.uploads,
     });
     const resultLog = new ResultLog(logger);
-    const resultStore = new ResultStore(database.orm, config.retention);
-    const results = new ResultService({ results: resultStore, store, log: resultLog });
+    const resultStore = new ResultStore(database.orm, config.retention, tempo.results);
+    const results = new ResultService({
+      results: resultStore,
+      store,
+      log: resultLog,
+      tempo: tempo.results,
+    });
     const removeOrphansOnDisk = async (signal: AbortSignal): Promise<void> => {
-      const parts = { results: resultStore, log: resultLog };
+      const parts = { results: resultStore, log: resultLog, tempo: tempo.results };
       if (objects) await removeOrphans({ ...parts, store: objects }, signal);
     };
     const targetAgent = parts.adopt(
-      createGuardedAgent({ allow: config.targetAllow, ...targetDeadlines }),
+      createGuardedAgent({
+        allow: config.targetAllow,
+        ...tempo.target,
+        // The whole exchange has a deadline of its own, by the size of the result.
+        headersDeadlineMs: 0,
+      }),
       (agent) => agent.destroy(),
     );
-    const probe = new MediaProbe({ limits: config.limits });
-    const encoder = new ImageEncoder(encodingsAtOnce());
+    const probe = new MediaProbe({ limits: config.limits, ...tempo.media });
+    const encoder = new ImageEncoder(encodingsAtOnce(), tempo.media);
 
     const notices = new Notices();
     const lease = new LeaseClock(leaseMs);
-    const pool = parts.use(new Pool(logger));
+    const pool = parts.use(new Pool(logger, tempo));
     const catalogue = () => pool.catalogue;
     const versions = new VersionStore(database.orm);
     const folder = new WorkflowFolder(config.workflowsDir);
     const workflows = parts.use(
       await WorkflowRegistry.open(
-        { folder, versions: new WorkflowVersions(versions), catalogue, logger },
+        {
+          folder,
+          versions: new WorkflowVersions(versions),
+          catalogue,
+          logger,
+          tempo: tempo.workflows,
+        },
         await versions.queuedNames(),
       ),
     );
@@ -185,6 +210,7 @@ export class Gateway implements AsyncDisposable {
       inputDirs: config.inputDirs,
       workflows,
       log: new PoolLog(logger),
+      tempo,
     });
     const poolService = new PoolService({ store: backends, pool, membership, workflows });
     const running = new RunningAttempts({
@@ -197,7 +223,7 @@ export class Gateway implements AsyncDisposable {
       coalesces: config.coalesces,
       spool,
       store,
-      targetAt: (target) => new PutTarget(target, targetAgent),
+      targetAt: (target) => new PutTarget(target, targetAgent, tempo.target),
       stats,
       lease,
       attempts,
@@ -206,7 +232,8 @@ export class Gateway implements AsyncDisposable {
       log,
       downloads: new PQueue({ concurrency: config.transfers.downloads }),
       uploads: new PQueue({ concurrency: config.transfers.uploads }),
-      retryPolicy: { ...defaultRetryPolicy, maxAttempts: config.maxAttempts },
+      retryPolicy: { maxAttempts: config.maxAttempts, tempo: tempo.retry },
+      tempo,
     });
     const dispatcher = new Dispatcher({
       claims,
@@ -218,6 +245,7 @@ export class Gateway implements AsyncDisposable {
       log,
       patienceMs: config.warmPatienceMs,
       graceMs: config.shutdownGraceMs,
+      tempo: tempo.dispatcher,
     });
     const recovery = new Recovery({
       claims,
@@ -228,6 +256,7 @@ export class Gateway implements AsyncDisposable {
       dispatcher,
       lease,
       log,
+      tempo,
     });
     const service = new TaskService({
       tasks,
@@ -242,6 +271,7 @@ export class Gateway implements AsyncDisposable {
       uploads,
       queueWhenUnavailable: config.queueWhenUnavailable,
       log,
+      tempo: tempo.tasks,
     });
     const workflowService = new WorkflowService({
       registry: workflows,
@@ -267,6 +297,7 @@ export class Gateway implements AsyncDisposable {
         taskMetrics,
         taskManager: config.taskManager,
         stopping: stopping.signal,
+        tempo: tempo.http,
       },
       { apiKeys: config.apiKeys, corsOrigins: config.corsOrigins, logger },
     );
@@ -284,13 +315,17 @@ export class Gateway implements AsyncDisposable {
     await recovery.sweep();
     recovery.start();
     dispatcher.start();
-    parts.use(new UploadSweep(uploads)).start();
-    parts.use(new RetentionSweep(results, removeOrphansOnDisk)).start();
+    parts.use(new UploadSweep(uploads, tempo.uploads)).start();
+    parts.use(new RetentionSweep(results, removeOrphansOnDisk, tempo.results)).start();
     // The last to start and the first to stop: nobody is answered by half a gateway.
+    const serverLimits = {
+      requestTimeout: tempo.http.requestDeadlineMs,
+      headersTimeout: tempo.http.headersDeadlineMs,
+    };
     const serve = async (app: App, port: number): Promise<string> => {
       const server = createAdaptorServer({ fetch: app.fetch, serverOptions: serverLimits });
       const address = await listen(server as Server, config.host, port);
-      parts.defer(() => close(server as Server));
+      parts.defer(() => close(server as Server, tempo.http.closeDeadlineMs));
       return address;
     };
     url = await serve(apps.root, config.port);
@@ -343,6 +378,7 @@ async function openStore(
   { storage, publicUrl }: Config,
   root: string,
   ownUrl: () => string,
+  tuning: Tempo['store'],
   parts: AsyncDisposableStack,
 ): Promise<Stores> {
   // Each client takes a tenth of a second to load and some memory, which the others do not owe.
@@ -350,8 +386,8 @@ async function openStore(
     const { openOssStore } = await import('./storage/oss-store.ts');
     const { publicUrlOf } = await import('./storage/oss-client.ts');
     return {
-      store: parts.use(openOssStore(storage)),
-      ownSources: new BucketSources(parts.use(openOssStore({ ...storage, prefix: '' })), {
+      store: parts.use(openOssStore({ ...storage, tuning })),
+      ownSources: new BucketSources(parts.use(openOssStore({ ...storage, tuning, prefix: '' })), {
         scheme: 'oss',
         bucket: storage.bucket,
         urls: urlsOf(publicUrlOf(storage), storage),
@@ -363,8 +399,8 @@ async function openStore(
     const { S3Store } = await import('./storage/s3-store.ts');
     const { publicUrlOf } = await import('./storage/s3-bucket.ts');
     return {
-      store: parts.use(new S3Store(storage)),
-      ownSources: new BucketSources(parts.use(new S3Store({ ...storage, prefix: '' })), {
+      store: parts.use(new S3Store({ ...storage, tuning })),
+      ownSources: new BucketSources(parts.use(new S3Store({ ...storage, tuning, prefix: '' })), {
         scheme: 's3',
         bucket: storage.bucket,
         urls: urlsOf(publicUrlOf(storage), storage),
@@ -372,7 +408,11 @@ async function openStore(
       objects: null,
     };
   }
-  const disk = await DiskStore.open({ root, baseUrl: () => publicUrl ?? ownUrl() });
+  const disk = await DiskStore.open({
+    root,
+    baseUrl: () => publicUrl ?? ownUrl(),
+    tempo: tuning,
+  });
   return { store: disk, ownSources: disk, objects: disk };
 }
 
@@ -390,10 +430,11 @@ async function listen(server: Server, host: string, port: number): Promise<strin
   return `http://${name}:${address.port}`;
 }
 
-async function close(server: Server): Promise<void> {
+/** Requests that are still being answered after the deadline are cut. */
+async function close(server: Server, deadlineMs: number): Promise<void> {
   const closed = once(server, 'close');
   server.close();
-  const cut = setTimeout(() => server.closeAllConnections(), closeMs);
+  const cut = setTimeout(() => server.closeAllConnections(), deadlineMs);
   await closed;
   clearTimeout(cut);
 }

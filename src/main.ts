@@ -1,33 +1,5 @@
-import { setFlagsFromString } from 'node:v8';
-import { readConfig, unknownSettings } from './config/config.ts';
-import { readEnv } from './config/env.ts';
-import { backendsOrEmulator } from './emulator-process.ts';
-import { Gateway } from './gateway.ts';
-import { run, stopSignal } from './run.ts';
-import { createLogger } from './telemetry/logger.ts';
-
-// Buffers lie outside of V8's heap; without this, every 20 MB of them make it collect everything
-// (docs/decisions/017). A V8 that does not know the flag says so and goes on.
-setFlagsFromString('--external-memory-accounted-in-global-limit');
+import { run } from './run.ts';
+import { serve } from './serve.ts';
 
 /** The service: `npm start`. */
-await run(async () => {
-  const env = readEnv();
-  const config = readConfig(env);
-  const logger = createLogger(config.logLevel);
-  for (const name of unknownSettings(env)) logger.warn({ name }, 'setting.unknown');
-  if (config.apiKeys.length === 0 && !isLoopback(config.host)) {
-    const reason = 'it listens beyond this machine and asks no one for a key';
-    logger.warn({ host: config.host, reason }, 'gateway.open');
-  }
-
-  await using parts = new AsyncDisposableStack();
-  const stopped = stopSignal();
-  const backends = await backendsOrEmulator(config, parts, logger);
-  parts.use(await Gateway.start({ ...config, backends }, logger));
-  logger.info({ signal: await stopped }, 'gateway.stopping');
-});
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.');
-}
+await run(() => serve());

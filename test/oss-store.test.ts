@@ -227,7 +227,7 @@ async function start(
     accessKeySecret,
     endpoint: server.url,
     prefix: 'outputs',
-    tuning: { retry: { attempts: 4, baseDelayMs: 5, maxDelayMs: 20 }, ...tuning },
+    tuning: { attempts: 4, firstPauseMs: 5, longestPauseMs: 20, ...tuning },
     ...storeOptions,
   });
   return {

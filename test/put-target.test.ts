@@ -97,9 +97,9 @@ describe('PutTarget', () => {
     server.received.length = 0;
     const agent = createGuardedAgent({
       allow: parseSourceAllow(allow),
-      connectMs: 500,
-      headersMs: 0,
-      idleMs: 1_000,
+      connectDeadlineMs: 500,
+      headersDeadlineMs: 0,
+      idleDeadlineMs: 1_000,
     });
     cleanup.adopt(agent, (each) => each.destroy());
     return new PutTarget(url, agent);

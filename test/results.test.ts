@@ -10,6 +10,7 @@ import { deliveryAsUsual } from '../src/core/delivery.ts';
 import type { GatewayError } from '../src/core/errors.ts';
 import { sizeAsTheWorkflowGives } from '../src/core/size-plan.ts';
 import type { NewTask, TaskOutput } from '../src/core/task.ts';
+import { realTempo } from '../src/core/tempo.ts';
 import { connectDatabase, type Database } from '../src/db/connect.ts';
 import { DiskStore } from '../src/storage/disk-store.ts';
 import { AttemptStore } from '../src/tasks/attempt-store.ts';
@@ -60,6 +61,7 @@ for (const engine of engines) {
         results: new ResultStore(database.orm, { retentionMs: null, maxBytes: null, ...options }),
         store: objects,
         log: new ResultLog(createLogger('silent')),
+        tempo: realTempo.results,
       });
     }
 
@@ -424,7 +426,10 @@ for (const engine of engines) {
         if (key !== young) await utimes(join(folder, key), longAgo, longAgo);
       }
       const log = new ResultLog(createLogger('silent'));
-      await removeOrphans({ results: new ResultStore(database.orm), store, log }, never);
+      await removeOrphans(
+        { results: new ResultStore(database.orm), store, log, tempo: realTempo.results },
+        never,
+      );
       const left = await Array.fromAsync(store.keys(never));
       assert.deepEqual(
         orphans.filter((key) => left.includes(key)),

@@ -216,7 +216,7 @@ async function start(
     endpoint: server.url,
     forcePathStyle: true,
     prefix: 'outputs',
-    tuning: { retry: { attempts: 4, baseDelayMs: 5, maxDelayMs: 20 }, ...tuning },
+    tuning: { attempts: 4, firstPauseMs: 5, longestPauseMs: 20, ...tuning },
     ...storeOptions,
   });
   return {

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { eq, sql } from 'drizzle-orm';
 import { request } from 'undici';
+import { realTempo } from '../src/core/tempo.ts';
 import { connectDatabase, type Database } from '../src/db/connect.ts';
 import { uploads as uploadsTable } from '../src/db/schema.ts';
 import { Emulator } from '../src/emulator/emulator.ts';
@@ -454,6 +455,7 @@ describe('files that clients send', () => {
       store,
       intake: { receive: () => assert.fail('nothing is sent here') },
       maxBytes: 1_000,
+      tempo: realTempo.uploads,
       log: new UploadLog(createLogger('silent')),
     });
     const { body } = await call('/uploads', {});

@@ -8,6 +8,7 @@ import {
 } from '../core/backend.ts';
 import { shortcomings } from '../core/capabilities.ts';
 import { isSameCatalogue, type NodeCatalogue } from '../core/node-catalogue.ts';
+import { realTempo, type Tempo } from '../core/tempo.ts';
 import type { Workflow } from '../core/workflow.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { BackendAddress } from './address.ts';
@@ -18,11 +19,6 @@ import { Inputs } from './inputs.ts';
 import type { ComfyMessage } from './messages.ts';
 import { RunTimes } from './run-times.ts';
 import { ComfySocket } from './socket.ts';
-
-/** What stays the same for hours, and what people watch: both are read again now and then. */
-const catalogueEveryMs = 120_000;
-const describeEveryMs = 10_000;
-const identifyAgainMs = 1_000;
 
 const onTrial = 'on trial: the next task decides';
 
@@ -55,6 +51,9 @@ export interface BackendSlot extends Disposable {
   release(): void;
 }
 
+/** The waits of a backend and of its parts. */
+export type BackendTempo = Pick<Tempo, 'backend' | 'breaker' | 'socket' | 'comfyui' | 'inputs'>;
+
 /** One ComfyUI server: its HTTP client, its WebSocket and the state that follows from both. */
 export class Backend extends EventEmitter<BackendEventMap> implements AsyncDisposable {
   readonly address: BackendAddress;
@@ -65,6 +64,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   readonly runTimes = new RunTimes();
   readonly #socket: ComfySocket;
   readonly #logger: Logger;
+  readonly #tempo: Tempo['backend'];
   readonly #stop = new AbortController();
   readonly #running: Promise<void>[] = [];
 
@@ -77,7 +77,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   #distrust = '';
   /** The server has told what it is and what it can do, over the present connection. */
   #isIdentified = false;
-  readonly #breaker = new CircuitBreaker();
+  readonly #breaker: CircuitBreaker;
   /** Those of our tasks that have a prompt here: one, or more while prompts are adopted. */
   readonly #occupants = new Set<Occupant>();
   #next: Occupant | null = null;
@@ -98,15 +98,17 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   readonly #busy = new BusyMeter(performance.now());
   #ranSince = 0;
 
-  constructor(address: BackendAddress, logger: Logger) {
+  constructor(address: BackendAddress, logger: Logger, tempo: BackendTempo = realTempo) {
     super();
     // One listener for each prompt that is followed here, and the pool's.
     this.setMaxListeners(50);
     this.address = address;
-    this.client = new ComfyClient(address);
+    this.client = new ComfyClient(address, tempo.comfyui);
     this.#logger = logger.child({ backend: address.label });
-    this.inputs = new Inputs(this.client, this.#logger);
-    this.#socket = new ComfySocket(address);
+    this.#tempo = tempo.backend;
+    this.#breaker = new CircuitBreaker(tempo.breaker);
+    this.inputs = new Inputs(this.client, this.#logger, tempo.inputs);
+    this.#socket = new ComfySocket(address, tempo.socket);
     this.#socket.on('open', () => void this.#opened());
     this.#socket.on('close', (reason) => this.#closed(reason));
     this.#socket.on('unreachable', (reason) => this.#away(`not reached: ${reason}`));
@@ -380,7 +382,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
         this.#logger.debug({ err: error }, 'backend.unidentified');
         this.#away(`not known yet: ${(error as Error).message}`);
       }
-      await this.#pause(identifyAgainMs);
+      await this.#pause(this.#tempo.identifyAgainMs);
     }
   }
 
@@ -427,11 +429,11 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   async #keepDescribed(): Promise<void> {
     let learntAt = performance.now();
     while (!this.#stop.signal.aborted) {
-      await this.#pause(describeEveryMs);
+      await this.#pause(this.#tempo.describeEveryMs);
       if (!this.#isIdentified) continue;
       try {
         this.#devices = (await this.client.describe(this.#stop.signal)).devices;
-        if (performance.now() - learntAt < catalogueEveryMs) continue;
+        if (performance.now() - learntAt < this.#tempo.catalogueEveryMs) continue;
         // A model that was added since.
         this.#learn(await this.client.nodeCatalogue(this.#stop.signal));
         await this.inputs.learn(this.#stop.signal);

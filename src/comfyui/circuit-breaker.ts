@@ -1,15 +1,20 @@
+import { realTempo, type Tempo } from '../core/tempo.ts';
+
 const failuresInARow = 3;
-const firstRestMs = 5_000;
-const longestRestMs = 5 * 60_000;
 
 /**
  * Whether a backend deserves work. It is closed while all is well; opens when it is tripped, or after
  * three failures in a row; rests, longer each time; then is half open: one task decides.
  */
 export class CircuitBreaker {
+  readonly #tempo: Tempo['breaker'];
   #failures = 0;
   #trips = 0;
   #state: 'closed' | 'open' | 'half-open' = 'closed';
+
+  constructor(tempo: Tempo['breaker'] = realTempo.breaker) {
+    this.#tempo = tempo;
+  }
 
   get isOpen(): boolean {
     return this.#state === 'open';
@@ -21,6 +26,7 @@ export class CircuitBreaker {
 
   /** How long it rests before the next trial, milliseconds. */
   get restMs(): number {
+    const { firstRestMs, longestRestMs } = this.#tempo;
     return Math.min(firstRestMs * 2 ** Math.max(0, this.#trips - 1), longestRestMs);
   }
 

@@ -6,6 +6,7 @@ import type { Device } from '../core/backend.ts';
 import type { Prompt } from '../core/bind.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { NodeCatalogue } from '../core/node-catalogue.ts';
+import { realTempo, type Tempo } from '../core/tempo.ts';
 import type { BackendAddress } from './address.ts';
 import { backendFailed, backendUnreachable, inputRefused, promptRejected } from './errors.ts';
 import { parsePythonJson } from './json.ts';
@@ -28,15 +29,10 @@ import {
 } from './messages.ts';
 import { multipartFile } from './multipart.ts';
 
-/** ComfyUI answers from one event loop that a large upload or a busy node can hold up for a while. */
-const answerMs = 15_000;
-/** Bytes of one file move, or the transfer is dead. */
-const idleMs = 60_000;
 /** A queue lists whole graphs. */
 const maxJsonBytes = 64 * 1024 * 1024;
-/** The node classes of a server with many custom nodes are tens of megabytes, slow to put together. */
+/** The node classes of a server with many custom nodes are tens of megabytes. */
 const maxCatalogueBytes = 256 * 1024 * 1024;
-const catalogueMs = 60_000;
 
 /** Which of the ids asked about the server still has. */
 export interface QueueState {
@@ -79,17 +75,20 @@ export interface InputFile {
 export class ComfyClient implements AsyncDisposable {
   readonly #address: BackendAddress;
   readonly #agent: Agent;
+  readonly #tempo: Tempo['comfyui'];
 
-  constructor(address: BackendAddress) {
+  constructor(address: BackendAddress, tempo: Tempo['comfyui'] = realTempo.comfyui) {
     const { serverName } = address;
     this.#address = address;
+    this.#tempo = tempo;
     this.#agent = new Agent({
-      connect: { timeout: 5_000, ...(serverName ? { servername: serverName } : {}) },
-      headersTimeout: answerMs,
-      bodyTimeout: idleMs,
-      // Less than the 75 s of ComfyUI's HTTP server (an hour since aiohttp 3.11) and of nginx, so that
-      // it is we who close an idle connection: a prompt posted just when the server does that is lost.
-      keepAliveTimeout: 60_000,
+      connect: {
+        timeout: tempo.connectDeadlineMs,
+        ...(serverName ? { servername: serverName } : {}),
+      },
+      headersTimeout: tempo.answerDeadlineMs,
+      bodyTimeout: tempo.idleDeadlineMs,
+      keepAliveTimeout: tempo.keepAliveDeadlineMs,
     });
   }
 
@@ -187,7 +186,10 @@ export class ComfyClient implements AsyncDisposable {
 
   /** The node classes that it has, and the files that their inputs may name. */
   async nodeCatalogue(signal: AbortSignal): Promise<NodeCatalogue> {
-    const limits = { deadlineMs: catalogueMs, maxBytes: maxCatalogueBytes };
+    const limits = {
+      deadlineMs: this.#tempo.catalogueDeadlineMs,
+      maxBytes: maxCatalogueBytes,
+    };
     const { statusCode, text } = await this.#call('GET', '/object_info', signal, limits);
     const catalogue = nodeCatalogue(read(statusCode, text, objectInfo, 'list its nodes'));
     // No server is without nodes; something else has answered.
@@ -218,7 +220,7 @@ export class ComfyClient implements AsyncDisposable {
       headers: form.headers,
       body: Readable.from(form.body),
       // The server answers when it has read everything.
-      headersTimeout: idleMs + answerMs,
+      headersTimeout: this.#tempo.idleDeadlineMs + this.#tempo.answerDeadlineMs,
     });
     if (statusCode === 413) {
       throw inputRefused(file.size, null, text.slice(0, 300));
@@ -273,7 +275,7 @@ export class ComfyClient implements AsyncDisposable {
     method: 'GET' | 'POST',
     path: string,
     signal: AbortSignal,
-    { json, deadlineMs = answerMs, maxBytes = maxJsonBytes }: CallOptions = {},
+    { json, deadlineMs = this.#tempo.answerDeadlineMs, maxBytes = maxJsonBytes }: CallOptions = {},
   ): Promise<Answer> {
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]);
     const options = {

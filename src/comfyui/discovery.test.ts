@@ -20,7 +20,10 @@ function discovery(...answers: (string[] | Error | Promise<string[]>)[]) {
     if (answer instanceof Error) throw answer;
     return answer;
   };
-  return { found: new DnsDiscovery(name, { resolve, everyMs: 1, answerMs: 20 }), asked };
+  return {
+    found: new DnsDiscovery(name, { resolve, lookEveryMs: 1, answerDeadlineMs: 20 }),
+    asked,
+  };
 }
 
 async function untilAsked(asked: readonly string[], times: number): Promise<void> {

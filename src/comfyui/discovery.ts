@@ -2,15 +2,13 @@ import { lookup } from 'node:dns/promises';
 import { EventEmitter } from 'node:events';
 import { isIPv4 } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { realTempo, type Tempo } from '../core/tempo.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import type { BackendAddress, DnsName } from './address.ts';
 
-export interface DnsDiscoveryOptions {
+export interface DnsDiscoveryOptions extends Partial<Tempo['discovery']> {
   /** The name's IP addresses; the system's resolver (and `/etc/hosts`) unless a test brings its own. */
   readonly resolve?: (hostname: string) => Promise<string[]>;
-  readonly everyMs?: number;
-  /** After that a look-up has failed. */
-  readonly answerMs?: number;
 }
 
 interface DiscoveryEventMap {
@@ -24,19 +22,17 @@ interface DiscoveryEventMap {
 export class DnsDiscovery extends EventEmitter<DiscoveryEventMap> implements AsyncDisposable {
   readonly #name: DnsName;
   readonly #resolve: (hostname: string) => Promise<string[]>;
-  readonly #everyMs: number;
-  readonly #answerMs: number;
+  readonly #tempo: Tempo['discovery'];
   readonly #stop = new AbortController();
   #addresses: readonly BackendAddress[] = [];
   #lookup: Promise<string[]> | null = null;
   #running: Promise<void> | null = null;
 
-  constructor(name: DnsName, options: DnsDiscoveryOptions = {}) {
+  constructor(name: DnsName, { resolve = systemLookup, ...tempo }: DnsDiscoveryOptions = {}) {
     super();
     this.#name = name;
-    this.#resolve = options.resolve ?? systemLookup;
-    this.#everyMs = options.everyMs ?? 10_000;
-    this.#answerMs = options.answerMs ?? 5_000;
+    this.#resolve = resolve;
+    this.#tempo = { ...realTempo.discovery, ...tempo };
   }
 
   /** All that are known, in a fixed order; none before the first answer. */
@@ -55,7 +51,7 @@ export class DnsDiscovery extends EventEmitter<DiscoveryEventMap> implements Asy
       } catch (error) {
         if (!signal.aborted) this.emit('failed', error as Error);
       }
-      await delay(this.#everyMs, undefined, { signal }).catch(() => {});
+      await delay(this.#tempo.lookEveryMs, undefined, { signal }).catch(() => {});
     }
   }
 
@@ -69,7 +65,7 @@ export class DnsDiscovery extends EventEmitter<DiscoveryEventMap> implements Asy
     });
     const ips = await untilAborted(
       this.#lookup,
-      AbortSignal.any([signal, AbortSignal.timeout(this.#answerMs)]),
+      AbortSignal.any([signal, AbortSignal.timeout(this.#tempo.answerDeadlineMs)]),
     );
     if (ips.length === 0) throw new Error(`${this.#name.hostname} has no addresses`);
     return ips;

@@ -2,15 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { copyFile, link, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { realTempo, type Tempo } from '../core/tempo.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import type { ComfyClient, InputFile } from './client.ts';
 
 /** Everything of ours lies in this folder of the server's `input`. */
 const ours = 'tmlsr';
-/** What a crash left behind: no attempt takes so long. */
-const abandonedAfterMs = 24 * 3_600_000;
-/** A copy may take so long, and longer by its size; a file system that hangs hangs for ever. */
-const copyMs = 60_000;
+/** How slow a copy may be; a file system that hangs hangs for ever. */
 const minBytesPerMs = 5_000;
 
 /**
@@ -19,9 +17,11 @@ const minBytesPerMs = 5_000;
  */
 export class InputFolder {
   readonly #path: string;
+  readonly #tempo: Tempo['inputs'];
 
-  constructor(path: string) {
+  constructor(path: string, tempo: Tempo['inputs'] = realTempo.inputs) {
     this.#path = path;
+    this.#tempo = tempo;
   }
 
   /**
@@ -48,7 +48,9 @@ export class InputFolder {
 
   /** Puts the file where the server's nodes find it, and returns the name that they know it by. */
   async put({ path, size, name, subfolder }: InputFile, signal: AbortSignal): Promise<string> {
-    const deadline = AbortSignal.timeout(copyMs + Math.ceil(size / minBytesPerMs));
+    const deadline = AbortSignal.timeout(
+      this.#tempo.copyDeadlineMs + Math.ceil(size / minBytesPerMs),
+    );
     const folder = join(this.#path, subfolder);
     const temporary = join(folder, `.${randomUUID()}`);
     const placing = async () => {
@@ -76,7 +78,9 @@ export class InputFolder {
     for (const name of await readdir(root)) {
       const path = join(root, name);
       const { mtimeMs } = await stat(path);
-      if (Date.now() - mtimeMs > abandonedAfterMs) await rm(path, { recursive: true, force: true });
+      if (Date.now() - mtimeMs > this.#tempo.abandonedAfterMs) {
+        await rm(path, { recursive: true, force: true });
+      }
     }
   }
 }

@@ -1,4 +1,5 @@
 import { GatewayError } from '../core/errors.ts';
+import type { Tempo } from '../core/tempo.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { ComfyClient, InputFile } from './client.ts';
@@ -6,14 +7,11 @@ import { inputRefused } from './errors.ts';
 import { InputFolder } from './input-folder.ts';
 import { mostAroundFileBytes } from './multipart.ts';
 
-/** A folder that hangs is as good as none. */
-const checkMs = 15_000;
-const removeMs = 10_000;
-
 /** How inputs come onto a server: into a folder that it shares with us, where that works, else by upload. */
 export class Inputs {
   readonly #client: ComfyClient;
   readonly #logger: Logger;
+  readonly #tempo: Tempo['inputs'];
   #path: string | null = null;
   /** `null`: none is wanted, or it cannot be used. */
   #folder: InputFolder | null = null;
@@ -22,9 +20,10 @@ export class Inputs {
   /** The largest upload, bytes, with what is around the file; `null`: unknown. */
   #maxUploadBytes: number | null = null;
 
-  constructor(client: ComfyClient, logger: Logger) {
+  constructor(client: ComfyClient, logger: Logger, tempo: Tempo['inputs']) {
     this.#client = client;
     this.#logger = logger;
+    this.#tempo = tempo;
   }
 
   /** The largest file that it takes, bytes; `null`: no limit is known. */
@@ -68,8 +67,8 @@ export class Inputs {
   async #learnFolder(signal: AbortSignal): Promise<void> {
     const path = this.#path;
     if (path === null) return;
-    const folder = new InputFolder(path);
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(checkMs)]);
+    const folder = new InputFolder(path, this.#tempo);
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(this.#tempo.checkDeadlineMs)]);
     const whyNot = await untilAborted(folder.check(this.#client, deadline), deadline).then(
       () => null,
       (error: Error) => error.message,
@@ -113,8 +112,8 @@ export class Inputs {
   /** Removes an attempt's folder where we can: nothing on the server needs it any more. */
   async remove(subfolder: string): Promise<void> {
     if (this.#path === null) return;
-    const removed = new InputFolder(this.#path).remove(subfolder);
-    await untilAborted(removed, AbortSignal.timeout(removeMs)).catch((error) =>
+    const removed = new InputFolder(this.#path, this.#tempo).remove(subfolder);
+    await untilAborted(removed, AbortSignal.timeout(this.#tempo.removeDeadlineMs)).catch((error) =>
       this.#logger.warn({ err: error }, 'inputs.not-removed'),
     );
   }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocket } from 'ws';
+import type { Tempo } from '../core/tempo.ts';
 import type { BackendAddress } from './address.ts';
 import { type ComfyMessage, parseMessage } from './messages.ts';
 
@@ -13,11 +14,6 @@ interface SocketEventMap {
   unreachable: [reason: string];
 }
 
-const pingEveryMs = 10_000;
-const handshakeMs = 5_000;
-const firstDelayMs = 250;
-const longestDelayMs = 10_000;
-
 /**
  * One WebSocket to a ComfyUI server, opened again whenever it is lost. Each connection has a
  * `client_id` of its own: a server that still holds the dead socket of a re-used id unregisters the
@@ -25,12 +21,14 @@ const longestDelayMs = 10_000;
  */
 export class ComfySocket extends EventEmitter<SocketEventMap> {
   readonly #address: BackendAddress;
+  readonly #tempo: Tempo['socket'];
   #clientId: string | null = null;
   #present: WebSocket | null = null;
 
-  constructor(address: BackendAddress) {
+  constructor(address: BackendAddress, tempo: Tempo['socket']) {
     super();
     this.#address = address;
+    this.#tempo = tempo;
   }
 
   /** The id of the open connection, or `null` while there is none. */
@@ -46,12 +44,13 @@ export class ComfySocket extends EventEmitter<SocketEventMap> {
 
   /** Keeps a connection until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    let delayMs = firstDelayMs;
+    const { firstPauseMs, longestPauseMs } = this.#tempo;
+    let pauseMs: number = firstPauseMs;
     while (!signal.aborted) {
       const wasOpen = await this.#connect(signal);
-      delayMs = wasOpen ? firstDelayMs : Math.min(delayMs * 2, longestDelayMs);
+      pauseMs = wasOpen ? firstPauseMs : Math.min(pauseMs * 2, longestPauseMs);
       // Jitter, or a server's return is greeted by all at once.
-      await delay(delayMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {});
+      await delay(pauseMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {});
     }
   }
 
@@ -64,7 +63,7 @@ export class ComfySocket extends EventEmitter<SocketEventMap> {
       {
         headers,
         ...(serverName ? { servername: serverName } : {}),
-        handshakeTimeout: handshakeMs,
+        handshakeTimeout: this.#tempo.handshakeDeadlineMs,
         // Compressing costs more than the few bytes are worth, and holds up the message that frees the GPU.
         perMessageDeflate: false,
         maxPayload: 64 * 1024 * 1024,
@@ -88,7 +87,7 @@ export class ComfySocket extends EventEmitter<SocketEventMap> {
       const message = isBinary ? null : parseMessage(data.toString());
       if (message && this.#clientId === clientId) this.emit('message', message);
     });
-    const heartbeat = keepAlive(socket);
+    const heartbeat = keepAlive(socket, this.#tempo.pingEveryMs);
     // An 'error' comes before the 'close' of a connection that failed; only the latter is the end.
     await new Promise<void>((resolve) => socket.once('close', () => resolve()));
     clearInterval(heartbeat);
@@ -112,7 +111,7 @@ function reasonOf(error: Error): string {
 }
 
 /** The server sends no heartbeat of its own, but answers pings. */
-function keepAlive(socket: WebSocket): NodeJS.Timeout {
+function keepAlive(socket: WebSocket, pingEveryMs: number): NodeJS.Timeout {
   let answered = true;
   socket.on('pong', () => {
     answered = true;

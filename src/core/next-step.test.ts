@@ -5,7 +5,10 @@ import { type ErrorCode, GatewayError } from './errors.ts';
 import { type FailedAttempt, failureRules, nextStep, ruleOf } from './next-step.ts';
 import type { StageName } from './stage.ts';
 
-const policy = { maxAttempts: 3, baseDelayMs: 1_000, maxDelayMs: 1_500 };
+const policy = {
+  maxAttempts: 3,
+  tempo: { firstPauseMs: 1_000, longestPauseMs: 1_500 },
+};
 
 function failed(code: ErrorCode, change: Partial<FailedAttempt> = {}): FailedAttempt {
   const failure = new GatewayError(code, '');
@@ -62,7 +65,7 @@ describe('nextStep', () => {
       const nowhere = failed(code, { others: 'none' });
       assert.equal(nextStep(nowhere, 0, policy).kind, 'fail');
       const away = nextStep(failed(code, { others: 'away' }), 1, policy);
-      const { maxDelayMs: afterMs } = policy;
+      const { longestPauseMs: afterMs } = policy.tempo;
       assert.deepEqual(away, { kind: 'retry', afterMs, elsewhere: true, counts: false });
     });
   }

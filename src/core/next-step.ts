@@ -1,6 +1,7 @@
 import type { PastAttempt } from './attempt.ts';
 import type { ErrorCode, GatewayError } from './errors.ts';
 import type { StageName } from './stage.ts';
+import type { Tempo } from './tempo.ts';
 
 /** What becomes of a task whose attempt failed. */
 export type NextStep =
@@ -35,15 +36,8 @@ export interface FailureRule {
 
 export interface RetryPolicy {
   readonly maxAttempts: number;
-  readonly baseDelayMs: number;
-  readonly maxDelayMs: number;
+  readonly tempo: Tempo['retry'];
 }
-
-export const defaultRetryPolicy: RetryPolicy = {
-  maxAttempts: 3,
-  baseDelayMs: 1_000,
-  maxDelayMs: 30_000,
-};
 
 /** `docs/failures.md` says why; a test compares the two. */
 export const failureRules: Partial<Record<ErrorCode, FailureRule>> = {
@@ -94,11 +88,7 @@ export interface FailedAttempt {
 export type Others = 'ready' | 'away' | 'none';
 
 /** Decides from the failure, what came before and a random number in [0, 1) alone. */
-export function nextStep(
-  attempt: FailedAttempt,
-  random: number,
-  policy: RetryPolicy = defaultRetryPolicy,
-): NextStep {
+export function nextStep(attempt: FailedAttempt, random: number, policy: RetryPolicy): NextStep {
   const { failure, retries } = attempt;
   const { attempts, elsewhere } = ruleOf(failure.code);
   if (attempts === 'each' && attempt.others === 'none') return { kind: 'fail' };
@@ -107,13 +97,14 @@ export function nextStep(
   }
   // What it waits for comes when it comes: nothing is gained by asking sooner.
   if (attempts === 'each' || attempts === 'any') {
-    const afterMs = withJitter(policy.maxDelayMs, random);
+    const afterMs = withJitter(policy.tempo.longestPauseMs, random);
     return { kind: 'retry', afterMs, elsewhere, counts: false };
   }
   if (kills(attempt) >= deadlyKills) return { kind: 'fail', isPoison: true };
   const allowed = attempts === 'most' ? policy.maxAttempts : Math.min(attempts, policy.maxAttempts);
   if (retries + 1 >= allowed) return { kind: 'fail' };
-  const ceilingMs = Math.min(policy.baseDelayMs * 2 ** retries, policy.maxDelayMs);
+  const { firstPauseMs, longestPauseMs } = policy.tempo;
+  const ceilingMs = Math.min(firstPauseMs * 2 ** retries, longestPauseMs);
   return { kind: 'retry', afterMs: withJitter(ceilingMs, random), elsewhere, counts: true };
 }
 

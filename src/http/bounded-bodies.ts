@@ -11,13 +11,14 @@ export interface ExpectedBodies {
   readonly maxBodyBytes: (context: Context) => number;
 }
 
-const maxBodyMs = 300_000;
-
 /** Keeps what is held in memory small, and does not wait for it for ever; files are seen to where they go. */
-export function boundBodies({ bringsFile, maxBodyBytes }: ExpectedBodies): MiddlewareHandler {
+export function boundBodies(
+  { bringsFile, maxBodyBytes }: ExpectedBodies,
+  deadlineMs: number,
+): MiddlewareHandler {
   return async (context, next) => {
     if (bringsFile(context)) return await next();
-    const cut = cutLater(context);
+    const cut = cutLater(context, deadlineMs);
     try {
       return await limitBody(maxBodyBytes(context))(context, next);
     } finally {
@@ -26,11 +27,14 @@ export function boundBodies({ bringsFile, maxBodyBytes }: ExpectedBodies): Middl
   };
 }
 
-function cutLater({ env }: Context<{ Bindings: Partial<HttpBindings> }>): NodeJS.Timeout {
+function cutLater(
+  { env }: Context<{ Bindings: Partial<HttpBindings> }>,
+  deadlineMs: number,
+): NodeJS.Timeout {
   const incoming = env?.incoming;
   return setTimeout(() => {
     if (incoming && !incoming.readableEnded) incoming.destroy();
-  }, maxBodyMs);
+  }, deadlineMs);
 }
 
 function limitBody(maxSize: number): MiddlewareHandler {

@@ -6,6 +6,7 @@ import { secureHeaders } from 'hono/secure-headers';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { getPath } from 'hono/utils/url';
 import { GatewayError } from '../core/errors.ts';
+import type { Tempo } from '../core/tempo.ts';
 import type { ResultService } from '../tasks/result-service.ts';
 import type { TaskService } from '../tasks/task-service.ts';
 import type { UploadService } from '../tasks/upload-service.ts';
@@ -61,6 +62,7 @@ export interface DialectParts {
   readonly version: string;
   /** Aborts when the gateway is asked to stop: whoever holds a request answers it. */
   readonly stopping: AbortSignal;
+  readonly tempo: Tempo['http'];
 }
 
 /** What an operator settles for the task manager's clients. */
@@ -106,7 +108,7 @@ export function createDialectApp(
   // Web pages of other origins may show results.
   app.use(secureHeaders({ crossOriginResourcePolicy: false }));
   if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
-  app.use(boundBodies(dialect));
+  app.use(boundBodies(dialect, parts.tempo.bodyDeadlineMs));
   describeKeys(app);
   app.route('/', documentRoutes(app, dialect, parts.version));
   app.use(except(dialect.isOpen, identify(apiKeys)));

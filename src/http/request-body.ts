@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
 import { GatewayError } from '../core/errors.ts';
+import { realTempo } from '../core/tempo.ts';
 
 /** A body must bring so much in every window, or come to its end. */
 export interface Pace {
@@ -8,7 +9,7 @@ export interface Pace {
   readonly minBytes: number;
 }
 
-const defaultPace: Pace = { windowMs: 30_000, minBytes: 300 * 1024 };
+const defaultPace: Pace = { windowMs: realTempo.http.paceDeadlineMs, minBytes: 300 * 1024 };
 
 /**
  * The body of a request as it comes in, never whole in memory. A client that hardly sends anything

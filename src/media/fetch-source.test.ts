@@ -19,11 +19,11 @@ const maxBytes = 1_000_000;
 const bytes = randomBytes(300_000);
 const allow = parseSourceAllow('127.0.0.1');
 const deadlines = {
-  connectMs: 500,
-  headersMs: 500,
-  idleMs: 500,
-  totalMs: 10_000,
-  floorMs: 10_000,
+  connectDeadlineMs: 500,
+  headersDeadlineMs: 500,
+  idleDeadlineMs: 500,
+  totalDeadlineMs: 10_000,
+  floorDeadlineMs: 10_000,
   minBytesPerSecond: 10_000,
 };
 
@@ -262,20 +262,20 @@ test('gives up a server that never finishes its headers', async () => {
     socket.on('close', () => clearInterval(drip));
   });
   const startedAt = performance.now();
-  await assertFails(raw.url, 'source_timeout', { deadlines: { headersMs: 300 } });
+  await assertFails(raw.url, 'source_timeout', { deadlines: { headersDeadlineMs: 300 } });
   assert.ok(performance.now() - startedAt < 3_000);
 });
 
 test('gives up a server that says nothing', async () => {
   await using raw = await rawServer(() => {});
-  await assertFails(raw.url, 'source_timeout', { deadlines: { headersMs: 300 } });
+  await assertFails(raw.url, 'source_timeout', { deadlines: { headersDeadlineMs: 300 } });
 });
 
 test('gives up a body that stalls', async () => {
   const url = server.answer('stall', (_request, response) => {
     response.writeHead(200, { 'content-length': 1_000 }).write('some');
   });
-  await assertFails(url, 'source_timeout', { deadlines: { idleMs: 300 } });
+  await assertFails(url, 'source_timeout', { deadlines: { idleDeadlineMs: 300 } });
 });
 
 test('gives up a body that only drips', async () => {
@@ -283,7 +283,7 @@ test('gives up a body that only drips', async () => {
     const drip = setInterval(() => response.write('x'), 20);
     response.on('close', () => clearInterval(drip));
   });
-  await assertFails(url, 'source_timeout', { deadlines: { floorMs: 400 } });
+  await assertFails(url, 'source_timeout', { deadlines: { floorDeadlineMs: 400 } });
 });
 
 test('gives up at the deadline for everything', async () => {
@@ -291,7 +291,7 @@ test('gives up at the deadline for everything', async () => {
     const drip = setInterval(() => response.write(bytes.subarray(0, 1_000)), 20);
     response.on('close', () => clearInterval(drip));
   });
-  await assertFails(url, 'source_timeout', { deadlines: { totalMs: 400 } });
+  await assertFails(url, 'source_timeout', { deadlines: { totalDeadlineMs: 400 } });
 });
 
 interface Resumable {
@@ -439,7 +439,7 @@ test('finds no address for the name', async () => {
 test('finds a resolver that does not answer', async () => {
   await assertFails('http://nobody.example/', 'source_timeout', {
     lookup: (() => {}) as unknown as NonNullable<SourceFetcherOptions['lookup']>,
-    deadlines: { connectMs: 300 },
+    deadlines: { connectDeadlineMs: 300 },
   });
 });
 

@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { type Agent, type Dispatcher, request } from 'undici';
 import { GatewayError } from '../core/errors.ts';
+import { realTempo, type Tempo } from '../core/tempo.ts';
 import { createGuardedAgent } from './guarded-agent.ts';
 import { fromBody, fromNetwork, fromStatus, interrupted, sourceTimeout } from './source-errors.ts';
 import { type FetchedSource, SourceFile, type SourceLimits } from './source-file.ts';
@@ -18,23 +19,9 @@ export interface SourceFetcherOptions extends SourceLimits {
   readonly lookup?: typeof dns.lookup;
 }
 
-export interface Deadlines extends FloorOptions {
-  readonly connectMs: number;
-  readonly headersMs: number;
-  /** Between two pieces of a body. */
-  readonly idleMs: number;
-  /** For everything together. */
-  readonly totalMs: number;
-}
+export type Deadlines = Tempo['source'] & FloorOptions;
 
-const defaultDeadlines: Deadlines = {
-  connectMs: 5_000,
-  headersMs: 10_000,
-  idleMs: 30_000,
-  totalMs: 3_600_000,
-  floorMs: 30_000,
-  minBytesPerSecond: 10 * 1024,
-};
+const defaultDeadlines: Deadlines = { ...realTempo.source, minBytesPerSecond: 10 * 1024 };
 
 const maxRedirects = 5;
 const maxResumes = 3;
@@ -82,7 +69,7 @@ export class SourceFetcher implements AsyncDisposable {
    * @throws GatewayError with a `source_…` code; the signal's reason when it aborts.
    */
   async fetch(url: string, path: string, options: FetchOptions): Promise<FetchedSource> {
-    const deadline = AbortSignal.timeout(this.#deadlines.totalMs);
+    const deadline = AbortSignal.timeout(this.#deadlines.totalDeadlineMs);
     const signal = AbortSignal.any([options.signal, deadline]);
     await using file = await SourceFile.create(path, { limits: this.#limits, ...options });
     try {

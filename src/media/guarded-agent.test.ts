@@ -72,7 +72,7 @@ async function attempt(url: string, lookup?: Lookup): Promise<unknown> {
   await using fetcher = new SourceFetcher({
     allow: parseSourceAllow(allowedHost),
     maxBytes: 1_000,
-    deadlines: { connectMs: 500, headersMs: 500, totalMs: 2_000 },
+    deadlines: { connectDeadlineMs: 500, headersDeadlineMs: 500, totalDeadlineMs: 2_000 },
     ...(lookup ? { lookup } : {}),
   });
   const { signal } = new AbortController();

@@ -2,13 +2,12 @@ import dns, { type LookupAddress } from 'node:dns';
 import { isIP, type LookupFunction, type Socket } from 'node:net';
 import { Agent, buildConnector } from 'undici';
 import { GatewayError } from '../core/errors.ts';
+import type { Tempo } from '../core/tempo.ts';
 import { permitsAddress, permitsHost, type SourceAllow } from './source-policy.ts';
 
-export interface GuardedAgentOptions {
+export interface GuardedAgentOptions
+  extends Pick<Tempo['source'], 'connectDeadlineMs' | 'headersDeadlineMs' | 'idleDeadlineMs'> {
   readonly allow: SourceAllow;
-  readonly connectMs: number;
-  readonly headersMs: number;
-  readonly idleMs: number;
   /** The system's resolver, unless a test brings its own. */
   readonly lookup?: typeof dns.lookup;
 }
@@ -28,7 +27,7 @@ export function createGuardedAgent(options: GuardedAgentOptions): Agent {
     const permits = (address: string) => trusted || permitsAddress(allow, address, port);
     if (isIP(host) !== 0 && !permits(host)) return callback(refused(host), null);
     const connector = buildConnector({
-      timeout: options.connectMs,
+      timeout: options.connectDeadlineMs,
       lookup: guardedLookup(lookup, permits),
     });
     connector(target, (error, socket) => {
@@ -41,8 +40,8 @@ export function createGuardedAgent(options: GuardedAgentOptions): Agent {
   };
   return new Agent({
     connect,
-    headersTimeout: options.headersMs,
-    bodyTimeout: options.idleMs,
+    headersTimeout: options.headersDeadlineMs,
+    bodyTimeout: options.idleDeadlineMs,
     // A kept connection would spare a hop its judgement; sources seldom come from one host in a row.
     pipelining: 0,
   });

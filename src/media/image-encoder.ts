@@ -5,6 +5,7 @@ import type { EncodedFormat } from '../core/delivery.ts';
 import { GatewayError } from '../core/errors.ts';
 import { contentTypeOf, type ImageFormat, imageFormats } from '../core/media.ts';
 import type { Size } from '../core/size-plan.ts';
+import { realTempo, type Tempo } from '../core/tempo.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import { imageFault } from './probe.ts';
 
@@ -39,12 +40,8 @@ const mostExifBytes = 60_000;
 const thumbnailSide = 320;
 /** A larger picture takes seconds to read, and its task would wait for them. */
 const maxThumbnailPixels = 100_000_000;
-const thumbnailSeconds = 3;
 
 const previewSide = 2_048;
-const previewSeconds = 20;
-/** With the wait for its turn. */
-const previewMs = 60_000;
 
 /**
  * Encodes pictures outside the event loop: a bounded number at once, because each holds one of the few
@@ -52,8 +49,10 @@ const previewMs = 60_000;
  */
 export class ImageEncoder {
   readonly #queue: PQueue;
+  readonly #tempo: Tempo['media'];
 
-  constructor(concurrency: number) {
+  constructor(concurrency: number, tempo: Tempo['media'] = realTempo.media) {
+    this.#tempo = tempo;
     this.#queue = new PQueue({ concurrency });
   }
 
@@ -83,7 +82,9 @@ export class ImageEncoder {
 
   /** A small WebP of the picture, upright and in sRGB; `null` of one that is too large or damaged. */
   async thumbnail(path: string, signal: AbortSignal): Promise<Buffer | null> {
-    const work = this.#queue.add(() => thumbnail(path), { signal });
+    const work = this.#queue.add(() => thumbnail(path, this.#tempo.thumbnailDeadlineMs), {
+      signal,
+    });
     return await untilAborted(work, signal).catch(() => {
       signal.throwIfAborted();
       return null;
@@ -98,9 +99,12 @@ export class ImageEncoder {
    *   `unavailable` when there is no time for it; the signal's reason.
    */
   async preview(path: string, maxPixels: number, signal: AbortSignal): Promise<Picture> {
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(previewMs)]);
+    const deadline = AbortSignal.any([
+      signal,
+      AbortSignal.timeout(this.#tempo.previewTotalDeadlineMs),
+    ]);
     // Tasks come first.
-    const work = this.#queue.add(() => preview(path, maxPixels), {
+    const work = this.#queue.add(() => preview(path, maxPixels, this.#tempo.previewDeadlineMs), {
       signal: deadline,
       priority: -1,
     });
@@ -138,22 +142,31 @@ async function encode(path: string, target: string, encoding: Encoding): Promise
   await image.toFile(target);
 }
 
-async function thumbnail(path: string): Promise<Buffer> {
+async function thumbnail(path: string, deadlineMs: number): Promise<Buffer> {
   return await sharp(path, { limitInputPixels: maxThumbnailPixels, sequentialRead: true })
     .autoOrient()
     .resize(thumbnailSide, thumbnailSide, { fit: 'inside', withoutEnlargement: true })
     .webp({ quality: 75 })
-    .timeout({ seconds: thumbnailSeconds })
+    .timeout({ seconds: wholeSeconds(deadlineMs) })
     .toBuffer();
 }
 
-async function preview(path: string, maxPixels: number): Promise<Uint8Array<ArrayBuffer>> {
+async function preview(
+  path: string,
+  maxPixels: number,
+  deadlineMs: number,
+): Promise<Uint8Array<ArrayBuffer>> {
   return await sharp(path, { limitInputPixels: maxPixels, sequentialRead: true, failOn: 'error' })
     .autoOrient()
     .resize(previewSide, previewSide, { fit: 'inside', withoutEnlargement: true })
     .webp({ quality: 85 })
-    .timeout({ seconds: previewSeconds })
+    .timeout({ seconds: wholeSeconds(deadlineMs) })
     .toBuffer();
+}
+
+/** libvips counts in seconds. */
+function wholeSeconds(ms: number): number {
+  return Math.ceil(ms / 1_000);
 }
 
 function formatOf({ format }: Metadata): ImageFormat {

@@ -23,6 +23,7 @@ import {
   tooManyPixels,
   type WorkflowLimits,
 } from '../core/media-limits.ts';
+import { realTempo, type Tempo } from '../core/tempo.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import { sniff, sniffBuffer, sniffBytes } from './sniff.ts';
 import type { FromVideoThread, ToVideoThread } from './video-thread.ts';
@@ -34,11 +35,10 @@ export interface RangeReader {
   read(start: number, endExclusive: number, signal: AbortSignal): Promise<Uint8Array>;
 }
 
-export interface MediaProbeOptions {
+export interface MediaProbeOptions
+  extends Partial<Pick<Tempo['media'], 'imageDeadlineMs' | 'videoDeadlineMs'>> {
   /** For workflows that have none of their own. */
   readonly limits?: MediaLimits;
-  readonly imageMs?: number;
-  readonly videoMs?: number;
 }
 
 /** What sharp needs to read a header lies within this much of any sane image… */
@@ -76,19 +76,19 @@ export interface Probed {
 /** Finds out what a file is, from its bytes alone, and whether it is whole. */
 export class MediaProbe {
   readonly #limits: MediaLimits;
-  readonly #imageMs: number;
-  readonly #videoMs: number;
+  readonly #imageDeadlineMs: number;
+  readonly #videoDeadlineMs: number;
   /** A thread that shares its processor with many would not be done by its deadline. */
   readonly #videos = new PQueue({ concurrency: availableParallelism() });
 
   constructor({
     limits = generousLimits,
-    imageMs = 60_000,
-    videoMs = 5_000,
+    imageDeadlineMs = realTempo.media.imageDeadlineMs,
+    videoDeadlineMs = realTempo.media.videoDeadlineMs,
   }: MediaProbeOptions = {}) {
     this.#limits = limits;
-    this.#imageMs = imageMs;
-    this.#videoMs = videoMs;
+    this.#imageDeadlineMs = imageDeadlineMs;
+    this.#videoDeadlineMs = videoDeadlineMs;
   }
 
   /**
@@ -138,7 +138,7 @@ export class MediaProbe {
     signal: AbortSignal,
   ): Promise<Probed> {
     const input = typeof source === 'string' ? source : await headOf(source, format, signal);
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(this.#imageMs)]);
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(this.#imageDeadlineMs)]);
     // The first frame stands for an animation: ComfyUI's LoadImage takes no more of it.
     const image = sharp(input, {
       limitInputPixels: limits.maxImagePixels,
@@ -181,7 +181,8 @@ export class MediaProbe {
       stdout: true,
       stderr: true,
     });
-    const videoMs = this.#videoMs + (isWhole ? Math.round(reader.size / bytesPerMs) : 0);
+    const readingMs = isWhole ? Math.round(reader.size / bytesPerMs) : 0;
+    const videoMs = this.#videoDeadlineMs + readingMs;
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(videoMs)]);
     try {
       const track = await answerOf(thread, reader, deadline);

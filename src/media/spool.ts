@@ -3,6 +3,7 @@ import { EventEmitter, once } from 'node:events';
 import { mkdir, readdir, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { realTempo, type Tempo } from '../core/tempo.ts';
 
 /** A file that is being written. */
 export interface SpoolFile {
@@ -15,7 +16,6 @@ export interface SpoolFile {
 export type TakeLock = (path: string) => Disposable | null;
 
 const lockSuffix = '.lock';
-const lookAgainMs = 1_000;
 
 /**
  * Where sources are while they are needed: a folder of this gateway's own, beside those of others.
@@ -25,23 +25,30 @@ export class Spool implements AsyncDisposable {
   readonly #folder: string;
   readonly #lock: Disposable;
   readonly #limitBytes: number;
+  readonly #lookAgainMs: number;
   /** By whom they are for, the files and how far they have come, bytes. */
   readonly #bytes = new Map<string, Map<string, number>>();
   readonly #changes = new EventEmitter<{ changed: [] }>().setMaxListeners(0);
 
-  private constructor(folder: string, lock: Disposable, limitBytes: number) {
+  private constructor(folder: string, lock: Disposable, limitBytes: number, lookAgainMs: number) {
     this.#folder = folder;
     this.#lock = lock;
     this.#limitBytes = limitBytes;
+    this.#lookAgainMs = lookAgainMs;
   }
 
   /** `limitBytes`: when so much lies there, nothing more is begun. */
-  static async open(root: string, takeLock: TakeLock, limitBytes: number): Promise<Spool> {
+  static async open(
+    root: string,
+    takeLock: TakeLock,
+    limitBytes: number,
+    { lookAgainMs }: Pick<Tempo['spool'], 'lookAgainMs'> = realTempo.spool,
+  ): Promise<Spool> {
     await mkdir(root, { recursive: true });
     const { id, folder, lock } = claimFolder(root, takeLock);
     await mkdir(folder);
     await sweep(root, id, takeLock);
-    return new Spool(folder, lock, limitBytes);
+    return new Spool(folder, lock, limitBytes, lookAgainMs);
   }
 
   /** Where a file goes; it takes room until `clear` is called for the same owner. */
@@ -76,7 +83,7 @@ export class Spool implements AsyncDisposable {
     for (;;) {
       const { bavail, bsize } = await statfs(this.#folder);
       if (bavail * bsize > bytes) return;
-      await delay(lookAgainMs, undefined, { signal });
+      await delay(this.#lookAgainMs, undefined, { signal });
     }
   }
 

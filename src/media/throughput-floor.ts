@@ -2,7 +2,7 @@ import { sourceTimeout } from './source-errors.ts';
 
 export interface FloorOptions {
   /** A source slower than `minBytesPerSecond` over so long is given up. */
-  readonly floorMs: number;
+  readonly floorDeadlineMs: number;
   readonly minBytesPerSecond: number;
 }
 
@@ -18,10 +18,10 @@ export class ThroughputFloor {
 
   /** @throws GatewayError `source_timeout`. */
   check(bytes: number): void {
-    const { floorMs, minBytesPerSecond } = this.#options;
+    const { floorDeadlineMs, minBytesPerSecond } = this.#options;
     this.#bytes += bytes;
     const elapsedMs = performance.now() - this.#since;
-    if (elapsedMs < floorMs) return;
+    if (elapsedMs < floorDeadlineMs) return;
     if (this.#bytes < (minBytesPerSecond * elapsedMs) / 1000) throw sourceTimeout(null);
     this.#since = performance.now();
     this.#bytes = 0;

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { GatewayError } from '../core/errors.ts';
 import { contentTypeOf } from '../core/media.ts';
+import type { Tempo } from '../core/tempo.ts';
 import { unsupported } from './probe.ts';
 import { SourceFile, type SourceLimits } from './source-file.ts';
 import type { Spool } from './spool.ts';
@@ -14,15 +15,14 @@ export interface ReceivedFile extends AsyncDisposable {
   readonly contentType: string;
 }
 
-/** A client waits for that: when the spool has no room by then, it is told so. */
-const roomMs = 5_000;
-
 /** Brings what clients send onto our disk, in constant memory, and nothing that is no picture or clip. */
 export class UploadIntake {
   readonly #spool: Spool;
   readonly #limits: SourceLimits;
+  readonly #tempo: Pick<Tempo['spool'], 'clientPatienceMs'>;
 
-  constructor(spool: Spool, limits: SourceLimits) {
+  constructor(spool: Spool, limits: SourceLimits, tempo: Pick<Tempo['spool'], 'clientPatienceMs'>) {
+    this.#tempo = tempo;
     this.#spool = spool;
     this.#limits = limits;
   }
@@ -60,7 +60,7 @@ export class UploadIntake {
   }
 
   async #room(owner: string, signal: AbortSignal): Promise<void> {
-    const deadline = AbortSignal.timeout(roomMs);
+    const deadline = AbortSignal.timeout(this.#tempo.clientPatienceMs);
     try {
       await this.#spool.room(owner, AbortSignal.any([signal, deadline]));
     } catch (error) {

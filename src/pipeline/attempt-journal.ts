@@ -1,14 +1,10 @@
 import type { Claim, PastAttempt } from '../core/attempt.ts';
 import type { StageName, StageProgress } from '../core/stage.ts';
 import type { TaskError, TaskOutput } from '../core/task.ts';
+import type { Tempo } from '../core/tempo.ts';
 import { AttemptNews, type PromptRecord } from '../tasks/attempt-news.ts';
 import type { AttemptStore, RetryPlan } from '../tasks/attempt-store.ts';
 import type { Standing } from '../tasks/twins.ts';
-
-/** What happens within so short a time is written down together: for people it is the same. */
-const togetherMs = 20;
-/** Progress is for people: they need no more than this. */
-const progressEveryMs = 500;
 
 export type ReportProgress = (progress: StageProgress) => void;
 
@@ -19,6 +15,7 @@ export type ReportProgress = (progress: StageProgress) => void;
  */
 export class AttemptJournal {
   readonly #store: AttemptStore;
+  readonly #tempo: Tempo['journal'];
   #claim: Claim;
   #news = new AttemptNews();
   /** Writes happen one after the other. */
@@ -30,8 +27,9 @@ export class AttemptJournal {
   #promptId: string | null;
   #isPosted: boolean;
 
-  constructor(store: AttemptStore, claim: Claim) {
+  constructor(store: AttemptStore, claim: Claim, tempo: Tempo['journal']) {
     this.#store = store;
+    this.#tempo = tempo;
     this.#claim = claim;
     this.#promptId = claim.attempt.promptId;
     this.#isPosted = claim.attempt.promptId !== null;
@@ -62,17 +60,17 @@ export class AttemptJournal {
   ): Promise<T> {
     this.#stage = name;
     this.#news.begin(name);
-    this.#writeIn(togetherMs);
+    this.#writeSoon();
     const result = await work((progress) => this.#offer(name, progress));
     this.#news.finish(name, done(result));
-    this.#writeIn(togetherMs);
+    this.#writeSoon();
     return result;
   }
 
   /** A stage that is not needed. */
   skip(name: StageName, detail: string): void {
     this.#news.skip(name, detail);
-    this.#writeIn(togetherMs);
+    this.#writeSoon();
   }
 
   /**
@@ -103,12 +101,12 @@ export class AttemptJournal {
   posting(): void {
     this.#isPosted = true;
     this.#news.postedAt = performance.now();
-    this.#writeIn(togetherMs);
+    this.#writeSoon();
   }
 
   gpuTime(ms: number): void {
     this.#news.gpuMs = ms;
-    this.#writeIn(togetherMs);
+    this.#writeSoon();
   }
 
   async complete(outputs: readonly TaskOutput[]): Promise<void> {
@@ -160,8 +158,13 @@ export class AttemptJournal {
 
   #offer(name: StageName, progress: StageProgress): void {
     this.#news.proceed(name, progress);
+    const { togetherMs, progressEveryMs } = this.#tempo;
     const sinceMs = performance.now() - this.#lastWriteAt;
     this.#writeIn(Math.max(togetherMs, progressEveryMs - sinceMs));
+  }
+
+  #writeSoon(): void {
+    this.#writeIn(this.#tempo.togetherMs);
   }
 
   /** Writes what is new by then, beside the work: a write that fails is no reason to fail a task. */

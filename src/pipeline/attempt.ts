@@ -7,6 +7,7 @@ import { fingerprintOf } from '../core/fingerprint.ts';
 import { contentTypeOf, type MediaInfo } from '../core/media.ts';
 import { planSize } from '../core/size-plan.ts';
 import type { Source, TaskOutput } from '../core/task.ts';
+import type { Tempo } from '../core/tempo.ts';
 import type { Workflow } from '../core/workflow.ts';
 import type { ImageEncoder } from '../media/image-encoder.ts';
 import type { MediaProbe } from '../media/probe.ts';
@@ -50,6 +51,7 @@ export interface AttemptParts {
   readonly lease: Pick<LeaseClock, 'isSure'>;
   /** Whether a task takes the results of a twin. */
   readonly coalesces: boolean;
+  readonly tempo: Pick<Tempo, 'spool' | 'prompt' | 'transfer'>;
 }
 
 /** One attempt with all that it works with. */
@@ -211,13 +213,13 @@ async function acquire(
   { input: name, url }: Source,
   report: ReportProgress,
 ): Promise<AcquiredSource> {
-  const { journal, spool, downloads, signal } = attempt;
+  const { journal, spool, downloads, tempo, signal } = attempt;
   const input = workflow.inputs.find((each) => each.name === name);
   const kind = input?.kind ?? journal.claim.task.kind;
   const owner = journal.claim.attempt.id;
   const onWaiting = () => report({ progress: 0, detail: 'Waiting for room on the disk' });
   return await inTurn(downloads, signal, () =>
-    waitingForRoom({ spool, owner, name, onWaiting }, signal, async () => {
+    waitingForRoom({ spool, owner, name, onWaiting, tempo: tempo.spool }, signal, async () => {
       await spool.room(owner, signal);
       const file = spool.file(owner, name);
       const { limits = {} } = workflow;
@@ -274,7 +276,7 @@ async function process(
   ready: Prepared | LeftBehind,
   report: ReportProgress,
 ): Promise<ResultFile[]> {
-  const { journal, seat, stats, signal } = attempt;
+  const { journal, seat, stats, tempo, signal } = attempt;
   const { task, attempt: row } = journal.claim;
   const isAdopted = ready.sources === null;
   const { prompt, isFresh } = isAdopted
@@ -300,7 +302,7 @@ async function process(
     onGpuFree: once(freed),
   };
   try {
-    const files = await awaitPrompt(seat.backend, awaited, signal);
+    const files = await awaitPrompt(seat.backend, awaited, tempo.prompt, signal);
     return resultFiles(workflow, files, folderOf(journal));
   } catch (error) {
     const isGone = error instanceof GatewayError && error.code === 'prompt_lost';

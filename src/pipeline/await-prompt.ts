@@ -3,6 +3,7 @@ import { executionFailed } from '../comfyui/errors.ts';
 import type { OutputFile, PromptEnd } from '../comfyui/messages.ts';
 import type { Prompt } from '../core/bind.ts';
 import { GatewayError } from '../core/errors.ts';
+import type { Tempo } from '../core/tempo.ts';
 import { type HintedPrompt, PromptHints } from './prompt-hints.ts';
 import { PromptWatch, type WatchedPrompt } from './prompt-watch.ts';
 
@@ -19,10 +20,11 @@ export interface AwaitedPrompt extends WatchedPrompt, HintedPrompt {}
 export async function awaitPrompt(
   backend: Backend,
   awaited: AwaitedPrompt,
+  tempo: Tempo['prompt'],
   signal: AbortSignal,
 ): Promise<readonly OutputFile[]> {
-  using hints = new PromptHints(backend, awaited);
-  const watch = new PromptWatch(awaited);
+  using hints = new PromptHints(backend, awaited, tempo);
+  const watch = new PromptWatch(awaited, tempo);
   if (awaited.isFresh) await hints.next(watch.nextLookMs, signal);
   for (;;) {
     try {

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Backend } from '../comfyui/backend.ts';
 import type { Claim } from '../core/attempt.ts';
 import { lineOf, type QueuedTask, type Share, schedule } from '../core/schedule.ts';
+import type { Tempo } from '../core/tempo.ts';
 import type { Notices } from '../db/notices.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { PoolService } from '../pool/pool-service.ts';
@@ -10,8 +11,6 @@ import type { TaskLog } from '../telemetry/task-log.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
 import type { RunningAttempts } from './running-attempts.ts';
 
-/** Looks at the queue at least so often: a notice may have been lost. */
-const backstopMs = 1_000;
 /** Lines whose last service is remembered. */
 const mostLines = 1_000;
 
@@ -28,6 +27,7 @@ export interface DispatcherParts {
   readonly patienceMs: number;
   /** What is being uploaded at the end has so long, milliseconds. */
   readonly graceMs: number;
+  readonly tempo: Tempo['dispatcher'];
 }
 
 /** Gives tasks to backends that have room, whenever there may be some. */
@@ -88,6 +88,7 @@ export class Dispatcher {
   }
 
   async #nextWake(): Promise<void> {
+    const { backstopMs } = this.#parts.tempo;
     const timer = new AbortController();
     const backstop = delay(backstopMs, undefined, { signal: timer.signal }).catch(() => {});
     await Promise.race([this.#wake.promise, backstop]);

@@ -10,6 +10,7 @@ import { parseBackendAddress } from '../comfyui/address.ts';
 import { Backend } from '../comfyui/backend.ts';
 import type { ComfyMessage } from '../comfyui/messages.ts';
 import type { Prompt } from '../core/bind.ts';
+import { realTempo } from '../core/tempo.ts';
 import { Emulator } from '../emulator/emulator.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { PromptHints } from './prompt-hints.ts';
@@ -47,16 +48,20 @@ describe('PromptHints', () => {
       if (message.type === 'executing') events.push(`node ${message.data.node}`);
     };
     backend.on('message', listen);
-    using hints = new PromptHints(backend, {
-      promptId,
-      prompt,
-      workflow,
-      isFresh: true,
-      onProgress: () => {},
-      onGpuFree: () => {
-        if (!events.includes('free')) events.push('free');
+    using hints = new PromptHints(
+      backend,
+      {
+        promptId,
+        prompt,
+        workflow,
+        isFresh: true,
+        onProgress: () => {},
+        onGpuFree: () => {
+          if (!events.includes('free')) events.push('free');
+        },
       },
-    });
+      realTempo.prompt,
+    );
     await backend.client.submit(
       { id: promptId, prompt, outputs: ['3'], clientId: backend.clientId },
       signal,

@@ -3,17 +3,8 @@ import type { Backend } from '../comfyui/backend.ts';
 import type { ComfyMessage } from '../comfyui/messages.ts';
 import type { Prompt } from '../core/bind.ts';
 import type { StageProgress } from '../core/stage.ts';
+import type { Tempo } from '../core/tempo.ts';
 import { PromptProgress } from './prompt-progress.ts';
-
-/**
- * A prompt whose last node takes no longer, as the one that saves seldom does, does not keep the GPU from
- * the next until that has ended: to take a prompt costs a server some milliseconds, in which its GPU
- * would lie idle.
- */
-const shortEndingMs = 200;
-
-/** How long a message may be behind an answer over HTTP that tells the same. */
-const messageLagMs = 250;
 
 export interface HintedPrompt {
   readonly promptId: string;
@@ -31,6 +22,7 @@ export interface HintedPrompt {
 export class PromptHints implements Disposable {
   readonly #backend: Backend;
   readonly #hinted: HintedPrompt;
+  readonly #tempo: Tempo['prompt'];
   readonly #progress: PromptProgress;
   #mayBeOver = Promise.withResolvers<void>();
   #heardAt: number | null = null;
@@ -40,9 +32,10 @@ export class PromptHints implements Disposable {
   /** When its last node began. */
   #endingSince: number | null = null;
 
-  constructor(backend: Backend, hinted: HintedPrompt) {
+  constructor(backend: Backend, hinted: HintedPrompt, tempo: Tempo['prompt']) {
     this.#backend = backend;
     this.#hinted = hinted;
+    this.#tempo = tempo;
     this.#progress = new PromptProgress(hinted.prompt);
     this.#isEndAwaited = hinted.isFresh && backend.isListening;
     backend.on('message', this.#receive);
@@ -76,7 +69,8 @@ export class PromptHints implements Disposable {
    */
   async missedEnd(): Promise<boolean> {
     if (!this.#isEndAwaited) return false;
-    await Promise.race([this.#endTold.promise, delay(messageLagMs, undefined, { ref: false })]);
+    const late = delay(this.#tempo.messageLagMs, undefined, { ref: false });
+    await Promise.race([this.#endTold.promise, late]);
     return this.#isEndAwaited;
   }
 
@@ -118,7 +112,8 @@ export class PromptHints implements Disposable {
     const { workflow, onGpuFree } = this.#hinted;
     this.#endingSince ??= performance.now();
     const endingMs = this.#backend.runTimes.endingMs(workflow);
-    if (endingMs !== null && endingMs <= shortEndingMs) onGpuFree();
+    // A server takes some milliseconds for a prompt, in which its GPU would be idle.
+    if (endingMs !== null && endingMs <= this.#tempo.shortEndingMs) onGpuFree();
   }
 
   #succeeded(): void {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { backendFailed, backendUnreachable } from '../comfyui/errors.ts';
+import { realTempo } from '../core/tempo.ts';
 import { PromptWatch, type WatchedPrompt } from './prompt-watch.ts';
 
 const minute = 60_000;
@@ -15,7 +16,11 @@ function watching(prompt: Partial<WatchedPrompt> = {}) {
   let now = 1_000;
   const clock = () => now;
   const learnedMs = Promise.resolve(30_000);
-  const watch = new PromptWatch({ promptId: ours, learnedMs, leftMs: null, ...prompt }, clock);
+  const watch = new PromptWatch(
+    { promptId: ours, learnedMs, leftMs: null, ...prompt },
+    realTempo.prompt,
+    clock,
+  );
   const pass = (ms: number) => {
     now += ms;
     return now;

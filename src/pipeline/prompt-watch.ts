@@ -1,21 +1,10 @@
 import type { QueueState } from '../comfyui/client.ts';
 import { isRefused } from '../comfyui/errors.ts';
 import { GatewayError } from '../core/errors.ts';
+import type { Tempo } from '../core/tempo.ts';
 
-/** HTTP is asked this often even if the WebSocket is silent: it may be deaf. */
-const pollMs = 2_000;
-/** A server that does not answer for so long is lost, and with it the prompt. */
-const lostAfterMs = 30_000;
-/** One that refuses connections is not running, and what it had is gone. */
-const refusedAfterMs = 3_000;
-/** Two reads that agree, at least so far apart, tell that a prompt is gone. */
-const absentMs = 1_000;
-/** A server that has pending prompts and runs none for so long has lost the thread that runs them. */
-const wedgedAfterMs = 5_000;
-/** A prompt may be without a sign of life for this many times what its workflow takes in all… */
+/** A prompt may be without a sign of life for this many times what its workflow takes in all. */
 const stallFactor = 4;
-/** … but at least so long: a model may have to be loaded first. */
-const stallAtLeastMs = 60_000;
 
 export interface WatchedPrompt {
   readonly promptId: string;
@@ -28,6 +17,7 @@ export interface WatchedPrompt {
 /** What reads over HTTP that follow each other tell together. */
 export class PromptWatch {
   readonly #prompt: WatchedPrompt;
+  readonly #tempo: Tempo['prompt'];
   readonly #now: () => number;
   readonly #startedAt: number;
   #answeredAt: number;
@@ -37,8 +27,9 @@ export class PromptWatch {
   #idleSince: number | null = null;
 
   /** `now` is a clock that never goes back, in milliseconds. */
-  constructor(prompt: WatchedPrompt, now = () => performance.now()) {
+  constructor(prompt: WatchedPrompt, tempo: Tempo['prompt'], now = () => performance.now()) {
     this.#prompt = prompt;
+    this.#tempo = tempo;
     this.#now = now;
     this.#startedAt = now();
     this.#answeredAt = this.#startedAt;
@@ -46,6 +37,7 @@ export class PromptWatch {
 
   /** When to look again, without a hint. */
   get nextLookMs(): number {
+    const { pollMs, absentMs } = this.#tempo;
     const usual = this.#absentSince === null ? pollMs : absentMs;
     return Math.max(0, Math.min(usual, this.#leftMs));
   }
@@ -53,6 +45,7 @@ export class PromptWatch {
   /** @throws GatewayError `prompt_lost`, `backend_wedged`. */
   looked({ running, pending }: QueueState): void {
     const { promptId } = this.#prompt;
+    const { absentMs, wedgedAfterMs } = this.#tempo;
     const now = this.#now();
     this.#answeredAt = now;
     if (pending.has(promptId)) this.#pendingAt = now;
@@ -69,6 +62,7 @@ export class PromptWatch {
 
   /** @throws GatewayError `prompt_lost`; the error, when the server has been silent for too long. */
   unanswered(error: unknown): void {
+    const { refusedAfterMs, lostAfterMs } = this.#tempo;
     const silentMs = this.#now() - this.#answeredAt;
     if (isRefused(error) && silentMs > refusedAfterMs) {
       throw lost('The ComfyUI server went down while it had the task', error);
@@ -90,7 +84,7 @@ export class PromptWatch {
     if (learnedMs === null || heardAt === null) return;
     // Behind the prompts of others it has no reason to give any.
     const silentMs = this.#now() - Math.max(heardAt, this.#pendingAt);
-    if (silentMs > Math.max(stallAtLeastMs, learnedMs * stallFactor)) {
+    if (silentMs > Math.max(this.#tempo.stallAtLeastMs, learnedMs * stallFactor)) {
       throw new GatewayError('backend_stalled', 'The ComfyUI server makes no progress');
     }
   }

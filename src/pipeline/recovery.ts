@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Tempo } from '../core/tempo.ts';
 import type { LeaseClock } from '../pool/lease-clock.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { AttemptStore } from '../tasks/attempt-store.ts';
@@ -10,14 +11,6 @@ import type { Dispatcher } from './dispatcher.ts';
 import type { RunningAttempts } from './running-attempts.ts';
 import { withdrawPrompt } from './withdraw-prompt.ts';
 
-/** Three renewals may fail before a claim is lost. */
-const renewEveryMs = 3_000;
-const sweepEveryMs = 2_000;
-/** A backend that nobody has reached for so long takes its prompts with it. */
-const abandonedAfterMs = 60_000;
-/** The gateway that ended the task has had its time to clear up. */
-const leftoverAfterMs = 90_000;
-
 export interface RecoveryParts {
   readonly claims: ClaimStore;
   readonly attempts: AttemptStore;
@@ -27,6 +20,7 @@ export interface RecoveryParts {
   readonly dispatcher: Dispatcher;
   readonly lease: LeaseClock;
   readonly log: TaskLog;
+  readonly tempo: Pick<Tempo, 'lease' | 'recovery' | 'attempt'>;
 }
 
 /**
@@ -44,9 +38,10 @@ export class Recovery {
   }
 
   start(): void {
+    const { lease, recovery } = this.#parts.tempo;
     this.#loops ??= Promise.all([
-      this.#every(renewEveryMs, this.#stop.signal, () => this.renew()),
-      this.#every(sweepEveryMs, this.#stopSweeping.signal, () => this.sweep()),
+      this.#every(lease.renewEveryMs, this.#stop.signal, () => this.renew()),
+      this.#every(recovery.sweepEveryMs, this.#stopSweeping.signal, () => this.sweep()),
     ]);
   }
 
@@ -73,12 +68,15 @@ export class Recovery {
 
   /** One round of picking up. */
   async sweep(): Promise<void> {
-    const { claims, pool, running, dispatcher, log } = this.#parts;
+    const { claims, pool, running, dispatcher, log, tempo } = this.#parts;
     for (const claim of await claims.takeOver(pool.labels, running.taskIds)) {
       log.attemptAdopted(claim);
       dispatcher.adopt(claim);
     }
-    const requeued = await claims.requeueAbandoned(abandonedAfterMs, running.taskIds);
+    const requeued = await claims.requeueAbandoned(
+      tempo.recovery.abandonedAfterMs,
+      running.taskIds,
+    );
     const woken = await claims.wakeWaiting();
     if (requeued + woken > 0) dispatcher.wake();
     for (const task of await claims.expireQueued()) log.taskExpired(task);
@@ -86,12 +84,13 @@ export class Recovery {
   }
 
   async #withdrawLeftovers(): Promise<void> {
-    const { attempts, tasks, pool } = this.#parts;
+    const { attempts, tasks, pool, tempo } = this.#parts;
+    const { sweepEveryMs, leftoverAfterMs } = tempo.recovery;
     for (const { id, backend: label, promptId } of await tasks.leftovers(leftoverAfterMs)) {
       const backend = pool.get(label);
       if (!backend) continue;
       const deadline = AbortSignal.timeout(sweepEveryMs);
-      await withdrawPrompt(backend.client, promptId, backend.hasJobs, deadline).then(
+      await withdrawPrompt(backend, promptId, tempo.attempt, deadline).then(
         async () => {
           await backend.inputs.remove(attemptFolder(id));
           await attempts.close(id);

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Backend } from '../comfyui/backend.ts';
 import type { Claim } from '../core/attempt.ts';
 import { GatewayError } from '../core/errors.ts';
+import type { Tempo } from '../core/tempo.ts';
 import { isUploadUrl } from '../core/upload.ts';
 import type { Seat } from '../pool/seat.ts';
 import { SeatLostError } from '../pool/waiting-room.ts';
@@ -17,10 +18,6 @@ import { judgeBackend, type SettleParts, settleFailure, settleSuccess } from './
 import { TwinAwaitedError, TwinGoneError } from './twin.ts';
 import { withdrawPrompt } from './withdraw-prompt.ts';
 
-/** After that a prompt which cannot be withdrawn is left to the sweep. */
-const withdrawMs = 60_000;
-const removeMs = 30_000;
-
 /** The gateway stops: a prompt that runs is left to run, and adopted by the next gateway. */
 class ShutdownError extends Error {
   override readonly name = 'ShutdownError';
@@ -29,6 +26,7 @@ class ShutdownError extends Error {
 export interface RunningParts extends AttemptParts, SettleParts {
   readonly attempts: AttemptStore;
   readonly uploadService: Pick<UploadService, 'release'>;
+  readonly tempo: Tempo;
 }
 
 interface Running {
@@ -62,7 +60,7 @@ export class RunningAttempts {
     // It was lost to another gateway, and came back, before a renewal could tell.
     this.lose(claim.task.id);
     const abort = new AbortController();
-    const journal = new AttemptJournal(this.#parts.attempts, claim);
+    const journal = new AttemptJournal(this.#parts.attempts, claim, this.#parts.tempo.journal);
     const attempt = this.#attempt(journal, seat, abort.signal).then(() => this.#tidy(claim));
     const done = attempt.finally(() => {
       // By then another attempt of the same task may have begun here.
@@ -142,7 +140,10 @@ export class RunningAttempts {
     const { attempts, store, log } = this.#parts;
     try {
       if (!(await attempts.wasInVain(claim))) return;
-      const deadline = AbortSignal.any([AbortSignal.timeout(removeMs), this.#graceOver.signal]);
+      const deadline = AbortSignal.any([
+        AbortSignal.timeout(this.#parts.tempo.attempt.removeDeadlineMs),
+        this.#graceOver.signal,
+      ]);
       await Promise.all(
         keys.flatMap((key) => [store.delete(key, deadline), store.abandon(key, deadline)]),
       );
@@ -190,18 +191,21 @@ export class RunningAttempts {
     if (await journal.isCanceled()) await this.#withdraw(journal, backend);
   }
 
-  async #withdraw(journal: AttemptJournal, { client, inputs, hasJobs }: Backend): Promise<void> {
-    const { lease, log } = this.#parts;
+  async #withdraw(journal: AttemptJournal, backend: Backend): Promise<void> {
+    const { lease, log, tempo } = this.#parts;
     // Its successor may be at work there, with the same prompt.
     if (!lease.isSure) return;
     try {
       const promptId = journal.postedPromptId;
       if (promptId) {
-        const deadline = AbortSignal.any([AbortSignal.timeout(withdrawMs), this.#graceOver.signal]);
-        await withdrawPrompt(client, promptId, hasJobs, deadline);
-        await client.forget(promptId, deadline);
+        const deadline = AbortSignal.any([
+          AbortSignal.timeout(tempo.attempt.withdrawPatienceMs),
+          this.#graceOver.signal,
+        ]);
+        await withdrawPrompt(backend, promptId, tempo.attempt, deadline);
+        await backend.client.forget(promptId, deadline);
       }
-      await inputs.remove(attemptFolder(journal.claim.attempt.id));
+      await backend.inputs.remove(attemptFolder(journal.claim.attempt.id));
       await journal.close();
     } catch (error) {
       log.withdrawFailed(journal.claim, error);

@@ -10,14 +10,13 @@ import {
   ruleOf,
 } from '../core/next-step.ts';
 import type { TaskError } from '../core/task.ts';
+import type { Tempo } from '../core/tempo.ts';
 import type { Workflow } from '../core/workflow.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { PoolService } from '../pool/pool-service.ts';
 import type { TaskLog } from '../telemetry/task-log.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
 import type { AttemptJournal } from './attempt-journal.ts';
-
-const freeMemoryMs = 10_000;
 
 export interface SettleParts {
   readonly pool: Pool;
@@ -26,6 +25,7 @@ export interface SettleParts {
   readonly workflows: WorkflowRegistry;
   readonly retryPolicy: RetryPolicy;
   readonly log: TaskLog;
+  readonly tempo: Pick<Tempo, 'attempt'>;
 }
 
 /** Decides what becomes of the task, and writes it down. */
@@ -96,7 +96,7 @@ export async function settleSuccess(
 
 /** What the failure says of the backend takes effect at once, whatever becomes of the task. */
 export function judgeBackend(
-  { workflows }: Pick<SettleParts, 'workflows'>,
+  { workflows, tempo }: Pick<SettleParts, 'workflows' | 'tempo'>,
   { claim }: AttemptJournal,
   backend: Backend,
   failure: GatewayError,
@@ -108,7 +108,9 @@ export function judgeBackend(
       break;
     case 'crowded':
       // It is tried elsewhere all the same.
-      backend.client.freeMemory(AbortSignal.timeout(freeMemoryMs)).catch(() => {});
+      backend.client
+        .freeMemory(AbortSignal.timeout(tempo.attempt.freeMemoryDeadlineMs))
+        .catch(() => {});
       break;
     case 'suspect':
       backend.failed(`tasks failed here, the last with ${failure.code}`);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { after, beforeEach, test } from 'node:test';
 import { GatewayError } from '../core/errors.ts';
+import { realTempo } from '../core/tempo.ts';
 import { uploadUrl } from '../core/upload.ts';
 import { SourceFetcher } from '../media/fetch-source.ts';
 import type { ByteRange, OpenObject } from '../storage/object-store.ts';
@@ -57,6 +58,7 @@ function readerOf(
     ownSources: store,
     limits,
     validateUrl: () => {},
+    tempo: realTempo.source,
   });
   return { reader, ranges };
 }

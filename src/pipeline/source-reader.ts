@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { GatewayError } from '../core/errors.ts';
+import type { Tempo } from '../core/tempo.ts';
 import { uploadIdOf, uploadKey } from '../core/upload.ts';
 import type { FetchOptions, SourceFetcher } from '../media/fetch-source.ts';
 import { interrupted, sourceTimeout } from '../media/source-errors.ts';
@@ -15,9 +16,9 @@ export interface SourceReaderParts {
   readonly limits: SourceLimits;
   /** Refuses what the fetcher could never fetch. */
   readonly validateUrl: (url: string, field: string) => void;
+  readonly tempo: Pick<Tempo['source'], 'totalDeadlineMs'>;
 }
 
-const totalMs = 3_600_000;
 const maxResumes = 3;
 
 /**
@@ -56,8 +57,8 @@ export class SourceReader {
   async fetch(url: string, path: string, options: FetchOptions): Promise<FetchedSource> {
     const open = this.#stored(url);
     if (!open) return await this.#parts.fetcher.fetch(url, path, options);
-    const deadline = AbortSignal.timeout(totalMs);
-    const { limits } = this.#parts;
+    const { limits, tempo } = this.#parts;
+    const deadline = AbortSignal.timeout(tempo.totalDeadlineMs);
     await using file = await SourceFile.create(path, { limits, ...options });
     try {
       await copy(open, file, AbortSignal.any([options.signal, deadline]));

@@ -6,6 +6,7 @@ import { type ErrorCode, GatewayError } from '../core/errors.ts';
 import { contentTypeOf, formatOfName, type MediaFormat, type MediaInfo } from '../core/media.ts';
 import type { SizePlan } from '../core/size-plan.ts';
 import type { TaskOutput } from '../core/task.ts';
+import type { Tempo } from '../core/tempo.ts';
 import type { ByteSource, ObjectStore, OutputTarget } from '../storage/object-store.ts';
 import type { ReportProgress } from './attempt-journal.ts';
 import { type FormedOutput, type FormParts, formOutput } from './form-output.ts';
@@ -13,20 +14,6 @@ import { transferProgress } from './format.ts';
 import type { ResultFile } from './result-files.ts';
 import { resultKey, thumbnailKey } from './result-key.ts';
 import { SharedProgress } from './shared-progress.ts';
-
-/**
- * How long a transfer is repeated after its first failure. A store that is away comes back, and what
- * the GPU made is worth waiting for; a backend that stays away has lost it.
- */
-const storePatienceMs = 10 * 60_000;
-/** A full disk empties when somebody makes room. */
-const fullPatienceMs = 24 * 3_600_000;
-const backendPatienceMs = 60_000;
-const firstPauseMs = 1_000;
-const longestPauseMs = 60_000;
-/** A result is not kept waiting for its thumbnail. */
-const thumbnailMs = 3_000;
-const abandonMs = 10_000;
 
 export interface OutputTransfer {
   readonly claim: Claim;
@@ -48,6 +35,7 @@ export interface OutputParts extends FormParts {
   readonly store: ObjectStore;
   /** An address that a client gave for its main result. */
   readonly targetAt: (url: string) => OutputTarget;
+  readonly tempo: Pick<Tempo, 'transfer'>;
 }
 
 /**
@@ -86,16 +74,21 @@ async function storeOutput(
     keys.push(key);
     transfer.onStoring(key);
   };
+  const tempo = parts.tempo.transfer;
   let failingSince: number | null = null;
-  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 4, longestPauseMs)) {
+  for (
+    let pauseMs: number = tempo.firstPauseMs;
+    ;
+    pauseMs = Math.min(pauseMs * 4, tempo.longestPauseMs)
+  ) {
     try {
       return await inTurn(() => transferOnce(parts, { ...transfer, onStoring }, file, isMain));
     } catch (error) {
       signal.throwIfAborted();
       failingSince ??= performance.now();
       const triedMs = performance.now() - failingSince;
-      if (triedMs + pauseMs > patienceMs(error)) {
-        await abandon(parts.store, keys);
+      if (triedMs + pauseMs > patienceMs(error, tempo)) {
+        await abandon(parts.store, keys, tempo.abandonDeadlineMs);
         throw error;
       }
       // What is waited for may be this room.
@@ -107,8 +100,12 @@ async function storeOutput(
 }
 
 /** What was kept for another try, which will not be made. */
-async function abandon(store: ObjectStore, keys: readonly string[]): Promise<void> {
-  const deadline = AbortSignal.timeout(abandonMs);
+async function abandon(
+  store: ObjectStore,
+  keys: readonly string[],
+  deadlineMs: number,
+): Promise<void> {
+  const deadline = AbortSignal.timeout(deadlineMs);
   const abandoned = keys.map((key) => store.abandon(key, deadline).catch(() => {}));
   await Promise.all(abandoned);
 }
@@ -131,7 +128,14 @@ function whyAgain(error: unknown): string {
   return isFull ? 'Waiting for room for the result' : 'Upload failed, trying again';
 }
 
-function patienceMs(error: unknown): number {
+/**
+ * A store that is away comes back, and a full one empties when somebody makes room; a backend that stays
+ * away has lost the result.
+ */
+function patienceMs(
+  error: unknown,
+  { storePatienceMs, fullPatienceMs, backendPatienceMs }: Tempo['transfer'],
+): number {
   if (!(error instanceof GatewayError) || lasting.includes(error.code)) return 0;
   if (fullCodes.includes(error.code)) return fullPatienceMs;
   return storeCodes.includes(error.code) ? storePatienceMs : backendPatienceMs;
@@ -144,6 +148,7 @@ async function transferOnce(
   isMain: boolean,
 ): Promise<TaskOutput> {
   const { store } = parts;
+  const { thumbnailDeadlineMs } = parts.tempo.transfer;
   const made = await openSource(client, result.file, signal);
   const wanted = {
     owner: claim.attempt.id,
@@ -162,7 +167,9 @@ async function transferOnce(
     extension: extensionOf(result, format === named ? null : format),
   });
   // It is made while the result is stored.
-  const thumbnail = formed.thumbnail(AbortSignal.any([signal, AbortSignal.timeout(thumbnailMs)]));
+  const thumbnail = formed.thumbnail(
+    AbortSignal.any([signal, AbortSignal.timeout(thumbnailDeadlineMs)]),
+  );
   thumbnail.catch(() => {});
   const putUrl = isMain ? claim.task.delivery.putUrl : null;
   const target = putUrl ? parts.targetAt(putUrl) : store;
@@ -174,19 +181,30 @@ async function transferOnce(
     resumes: true,
     signal,
   });
-  const storedThumbnail = await storeThumbnail(store, key, thumbnail, onStoring, signal);
+  const storedThumbnail = await storeThumbnail(
+    { store, onStoring, deadlineMs: thumbnailDeadlineMs },
+    key,
+    thumbnail,
+    signal,
+  );
   const delivered = putUrl ? { deliveredTo: withoutQuery(putUrl) } : {};
   const { name } = result.output;
   const stored = { name, key, ...delivered, thumbnailKey: storedThumbnail, size, sha256 };
   return { ...stored, contentType, input, output };
 }
 
+interface ThumbnailParts {
+  readonly store: ObjectStore;
+  readonly onStoring: (key: string) => void;
+  /** For storing it. */
+  readonly deadlineMs: number;
+}
+
 /** A result without a thumbnail is better than none: `null` where it cannot be had, or not soon. */
 async function storeThumbnail(
-  store: ObjectStore,
+  { store, onStoring, deadlineMs }: ThumbnailParts,
   objectKey: string,
   thumbnail: ReturnType<FormedOutput['thumbnail']>,
-  onStoring: (key: string) => void,
   signal: AbortSignal,
 ): Promise<string | null> {
   try {
@@ -199,7 +217,7 @@ async function storeThumbnail(
       open: async (range) =>
         Readable.from([range ? bytes.subarray(range.start, range.end + 1) : bytes]),
     };
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(thumbnailMs)]);
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]);
     await store.put(key, source, { contentType: contentTypeOf('webp'), signal: deadline });
     return key;
   } catch {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GatewayError } from '../core/errors.ts';
+import { realTempo } from '../core/tempo.ts';
 import { type Spooling, waitingForRoom } from './wait-for-room.ts';
 
 const never = new AbortController().signal;
@@ -13,6 +14,7 @@ function spooling() {
     owner: 'attempt',
     name: 'image',
     onWaiting: () => steps.push('waiting'),
+    tempo: { ...realTempo.spool, firstPauseMs: 1 },
     spool: {
       bytesOf: () => 7,
       remove: async (owner, name) => void steps.push(`removed ${owner} ${name}`),

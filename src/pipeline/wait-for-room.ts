@@ -1,11 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { GatewayError } from '../core/errors.ts';
+import type { Tempo } from '../core/tempo.ts';
 import type { Spool } from '../media/spool.ts';
-
-/** So long a full disk is waited for in front of a GPU; then the task goes back into the queue. */
-const patienceMs = 10 * 60_000;
-const firstPauseMs = 1_000;
-const longestPauseMs = 30_000;
 
 export interface Spooling {
   readonly spool: Pick<Spool, 'remove' | 'bytesOf' | 'roomOnDisk'>;
@@ -13,6 +9,7 @@ export interface Spooling {
   readonly owner: string;
   readonly name: string;
   readonly onWaiting: () => void;
+  readonly tempo: Pick<Tempo['spool'], 'patienceMs' | 'firstPauseMs' | 'longestPauseMs'>;
 }
 
 /**
@@ -22,13 +19,17 @@ export interface Spooling {
  * @throws GatewayError `spool_full` when its patience is at an end; whatever `write` throws.
  */
 export async function waitingForRoom<T>(
-  { spool, owner, name, onWaiting }: Spooling,
+  { spool, owner, name, onWaiting, tempo }: Spooling,
   signal: AbortSignal,
   write: () => Promise<T>,
 ): Promise<T> {
-  const patience = AbortSignal.timeout(patienceMs);
+  const patience = AbortSignal.timeout(tempo.patienceMs);
   const either = AbortSignal.any([signal, patience]);
-  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+  for (
+    let pauseMs: number = tempo.firstPauseMs;
+    ;
+    pauseMs = Math.min(pauseMs * 2, tempo.longestPauseMs)
+  ) {
     try {
       return await write();
     } catch (error) {

@@ -10,6 +10,7 @@ import { sleepGraph } from '../../test/support/test-workflows.ts';
 import { parseBackendAddress } from '../comfyui/address.ts';
 import { ComfyClient } from '../comfyui/client.ts';
 import type { Prompt } from '../core/bind.ts';
+import { realTempo } from '../core/tempo.ts';
 import { Emulator } from '../emulator/emulator.ts';
 import { withdrawPrompt } from './withdraw-prompt.ts';
 
@@ -53,17 +54,17 @@ describe('withdrawPrompt', () => {
     it(`takes exactly the prompt that is meant off ${kind}`, async () => {
       await using busy = await busyBackend(backend);
       const { client, running, pending } = busy;
-      await withdrawPrompt(client, randomUUID(), hasJobs, signal);
+      await withdrawPrompt({ client, hasJobs }, randomUUID(), realTempo.attempt, signal);
       assert.deepEqual(await client.queue(signal), {
         running: new Set([running]),
         pending: new Set([pending]),
       });
-      await withdrawPrompt(client, pending, hasJobs, signal);
+      await withdrawPrompt({ client, hasJobs }, pending, realTempo.attempt, signal);
       assert.deepEqual(await client.queue(signal), {
         running: new Set([running]),
         pending: new Set(),
       });
-      await withdrawPrompt(client, running, hasJobs, signal);
+      await withdrawPrompt({ client, hasJobs }, running, realTempo.attempt, signal);
       assert.deepEqual(await client.queue(signal), { running: new Set(), pending: new Set() });
       assert.equal((await client.promptEnd(running, signal))?.kind, 'interrupted');
     });
@@ -72,7 +73,7 @@ describe('withdrawPrompt', () => {
   it('leaves the GPU to the prompt behind the one that ran', async () => {
     await using busy = await busyBackend({ hasJobs: true });
     const { client, running, pending } = busy;
-    await withdrawPrompt(client, running, true, signal);
+    await withdrawPrompt({ client, hasJobs: true }, running, realTempo.attempt, signal);
     while (!(await client.queue(signal)).running.has(pending)) await delay(5);
   });
 });

@@ -1,8 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ComfyClient } from '../comfyui/client.ts';
-
-const firstDelayMs = 50;
-const longestDelayMs = 2_000;
+import type { Backend } from '../comfyui/backend.ts';
+import type { Tempo } from '../core/tempo.ts';
 
 /**
  * Takes exactly this prompt off a backend, wherever it is, and returns when the backend confirms that
@@ -14,17 +12,21 @@ const longestDelayMs = 2_000;
  * @throws GatewayError `backend_unreachable` or `backend_failed`; the signal's reason.
  */
 export async function withdrawPrompt(
-  client: ComfyClient,
+  { client, hasJobs }: Pick<Backend, 'client' | 'hasJobs'>,
   promptId: string,
-  hasJobs: boolean,
+  { firstWithdrawPauseMs, longestWithdrawPauseMs }: Tempo['attempt'],
   signal: AbortSignal,
 ): Promise<void> {
-  for (let delayMs = firstDelayMs; ; delayMs = Math.min(delayMs * 2, longestDelayMs)) {
+  for (
+    let pauseMs: number = firstWithdrawPauseMs;
+    ;
+    pauseMs = Math.min(pauseMs * 2, longestWithdrawPauseMs)
+  ) {
     const isCanceled = hasJobs && (await client.cancelJob(promptId, signal));
     if (!isCanceled) await client.withdraw(promptId, signal);
     const queue = await client.queue(signal);
     if (!queue.running.has(promptId) && !queue.pending.has(promptId)) return;
     if (!isCanceled && queue.running.has(promptId)) await client.interrupt(promptId, signal);
-    await delay(delayMs, undefined, { signal });
+    await delay(pauseMs, undefined, { signal });
   }
 }

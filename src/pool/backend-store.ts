@@ -9,6 +9,8 @@ export interface BackendStoreOptions {
   readonly owner: string;
   /** How long a lease holds without being renewed, by the database's clock. */
   readonly leaseMs: number;
+  /** A backend that is in nobody's settings any more is forgotten after this time. */
+  readonly forgottenAfterMs: number;
 }
 
 /** A backend as the gateways share it. */
@@ -31,9 +33,6 @@ export interface Renewal {
   readonly backends: readonly BackendRecord[];
 }
 
-/** One that no gateway has in its settings any more is forgotten after that. */
-const forgottenAfter = sql`interval '1 minute'`;
-
 /**
  * Which backends there are, what operators want of them, and which gateway drives which. A lease is
  * taken, renewed and given up here; all instants are the database's.
@@ -43,12 +42,14 @@ export class BackendStore {
   readonly #owner: string;
   readonly #lease;
   readonly #present;
+  readonly #forgottenBefore;
 
-  constructor(orm: Orm, { owner, leaseMs }: BackendStoreOptions) {
+  constructor(orm: Orm, { owner, leaseMs, forgottenAfterMs }: BackendStoreOptions) {
     this.#orm = orm;
     this.#owner = owner;
     this.#lease = sql`now() + ${leaseMs} * interval '1 ms'`;
     this.#present = sql`now() + ${leaseMs / 2} * interval '1 ms'`;
+    this.#forgottenBefore = sql`now() - ${forgottenAfterMs} * interval '1 ms'`;
   }
 
   /**
@@ -156,7 +157,7 @@ export class BackendStore {
 
   /** Forgets backends that were to be removed and that none drives, or that stand in no settings now. */
   async forget(): Promise<void> {
-    const isGone = and(isNull(backends.url), lt(backends.knownAt, sql`now() - ${forgottenAfter}`));
+    const isGone = and(isNull(backends.url), lt(backends.knownAt, this.#forgottenBefore));
     await this.#orm.delete(backends).where(and(or(eq(backends.wanted, 'removed'), isGone), isFree));
     await this.#orm.delete(gateways).where(lt(gateways.leaseUntil, sql`now() - interval '1 day'`));
   }

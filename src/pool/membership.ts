@@ -3,19 +3,13 @@ import { type BackendAddress, type BackendEntry, parseBackendAddress } from '../
 import { DnsDiscovery } from '../comfyui/discovery.ts';
 import type { BackendReport } from '../core/backend.ts';
 import { shareOut } from '../core/share-out.ts';
+import type { Tempo } from '../core/tempo.ts';
 import type { Workflow } from '../core/workflow.ts';
 import type { Notices } from '../db/notices.ts';
 import type { PoolLog } from '../telemetry/pool-log.ts';
 import type { BackendRecord, BackendStore, Renewal } from './backend-store.ts';
 import type { LeaseClock } from './lease-clock.ts';
 import type { Pool } from './pool.ts';
-
-/** Three renewals may fail before a lease is lost. */
-const renewEveryMs = 3_000;
-/** Changes are reported together. */
-const reportAfterMs = 1_000;
-/** What changes by itself, such as the busy share. */
-const reportEveryMs = 5_000;
 
 export interface MembershipParts {
   readonly owner: string;
@@ -29,6 +23,7 @@ export interface MembershipParts {
   readonly inputDirs: ReadonlyMap<string, string>;
   readonly workflows: { all(): Iterable<Workflow> };
   readonly log: PoolLog;
+  readonly tempo: Pick<Tempo, 'lease' | 'membership' | 'discovery'>;
 }
 
 /**
@@ -50,7 +45,7 @@ export class Membership {
     this.#parts = parts;
     this.#fixed = parts.entries.flatMap((entry) => (entry.kind === 'fixed' ? entry.address : []));
     this.#discoveries = parts.entries.flatMap((entry) =>
-      entry.kind === 'dns' ? new DnsDiscovery(entry) : [],
+      entry.kind === 'dns' ? new DnsDiscovery(entry, parts.tempo.discovery) : [],
     );
   }
 
@@ -92,7 +87,10 @@ export class Membership {
     // What is given up is reported by whoever takes it.
     if (this.#stop.signal.aborted) return;
     this.#changed.add(label);
-    this.#reporting ??= setTimeout(() => void this.#report(), reportAfterMs);
+    this.#reporting ??= setTimeout(
+      () => void this.#report(),
+      this.#parts.tempo.membership.reportAfterMs,
+    );
   };
 
   /** One round: renew, let go of what is lost or too much, take what is free. */
@@ -149,6 +147,7 @@ export class Membership {
 
   async #keepSynced(): Promise<void> {
     const { signal } = this.#stop;
+    const { renewEveryMs } = this.#parts.tempo.lease;
     while (!signal.aborted) {
       const timer = new AbortController();
       const elapsed = delay(renewEveryMs, undefined, { signal: timer.signal }).catch(() => {});
@@ -162,6 +161,7 @@ export class Membership {
 
   async #keepReported(): Promise<void> {
     const { signal } = this.#stop;
+    const { reportEveryMs } = this.#parts.tempo.membership;
     while (!signal.aborted) {
       for (const label of this.#parts.pool.labels) this.changed(label);
       await delay(reportEveryMs, undefined, { signal }).catch(() => {});

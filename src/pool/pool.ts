@@ -1,25 +1,31 @@
 import type { BackendAddress } from '../comfyui/address.ts';
-import { Backend, type Occupant } from '../comfyui/backend.ts';
+import { Backend, type BackendTempo, type Occupant } from '../comfyui/backend.ts';
 import { mergeCatalogues, type NodeCatalogue } from '../core/node-catalogue.ts';
+import type { Tempo } from '../core/tempo.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { Seat } from './seat.ts';
 import { type Guest, WaitingRoom } from './waiting-room.ts';
 
+type PoolTempo = BackendTempo & Pick<Tempo, 'waitingRoom'>;
+
 /** The ComfyUI servers that this gateway drives. */
 export class Pool implements AsyncDisposable {
   readonly #logger: Logger;
+  readonly #tempo: PoolTempo;
   readonly #backends = new Map<string, Backend>();
   /** Let go of, and not yet vacant. */
   readonly #leaving = new Map<string, Backend>();
-  readonly #room = new WaitingRoom(() => this.#backends.values());
+  readonly #room: WaitingRoom;
   #onRoom: () => void = () => {};
   #onChanged: (label: string) => void = () => {};
   #onCatalogue: () => void = () => {};
   /** `null` when it has to be put together anew. */
   #catalogue: NodeCatalogue | null = null;
 
-  constructor(logger: Logger) {
+  constructor(logger: Logger, tempo: PoolTempo) {
     this.#logger = logger;
+    this.#tempo = tempo;
+    this.#room = new WaitingRoom(() => this.#backends.values(), tempo.waitingRoom);
   }
 
   /**
@@ -49,7 +55,7 @@ export class Pool implements AsyncDisposable {
       this.#catalogue = null;
       return present;
     }
-    const backend = new Backend(address, this.#logger);
+    const backend = new Backend(address, this.#logger, this.#tempo);
     this.#backends.set(backend.label, backend);
     backend.on('idle', () => {
       if (!this.#room.offer(backend)) this.#onRoom();

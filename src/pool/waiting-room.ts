@@ -1,5 +1,6 @@
 import type { Backend, BackendSlot, Occupant } from '../comfyui/backend.ts';
 import { endsSoonerLater } from '../core/ends-sooner.ts';
+import { realTempo, type Tempo } from '../core/tempo.ts';
 import type { Workflow } from '../core/workflow.ts';
 
 /** The backend in front of which a task waits takes nothing for now, and no other does either. */
@@ -24,15 +25,6 @@ interface Waiter {
   readonly reject: (reason: unknown) => void;
 }
 
-/** A backend that is away for less than this is waited for: its input need not be sent again. */
-const awayMs = 3_000;
-/**
- * An idle backend whose next task is being made ready waits so long before it loads other models, which
- * takes as long at least.
- */
-const beforeSwitchMs = 1_000;
-/** After a decision to wait for a faster backend it is looked at again. */
-const reconsiderMs = 250;
 /** Who takes that much longer than ever is not counted on. */
 const overdueFactor = 2;
 
@@ -42,6 +34,7 @@ const overdueFactor = 2;
  */
 export class WaitingRoom implements Disposable {
   readonly #backends: () => Iterable<Backend>;
+  readonly #tempo: Tempo['waitingRoom'];
   readonly #waiters: Waiter[] = [];
   readonly #timers = new Set<NodeJS.Timeout>();
   /** Idle backends that are going to be offered once more. */
@@ -49,8 +42,12 @@ export class WaitingRoom implements Disposable {
   /** Whether the queue holds tasks beyond those that have a seat. */
   isMoreToCome = false;
 
-  constructor(backends: () => Iterable<Backend>) {
+  constructor(
+    backends: () => Iterable<Backend>,
+    tempo: Tempo['waitingRoom'] = realTempo.waitingRoom,
+  ) {
     this.#backends = backends;
+    this.#tempo = tempo;
   }
 
   /** Gives the idle backend to who waits; `false` when nobody does. */
@@ -83,7 +80,7 @@ export class WaitingRoom implements Disposable {
 
   /** The backend takes nothing for now: who waits for it is sent away, unless it is back soon. */
   vacate(backend: Backend): void {
-    this.#later(awayMs, () => {
+    this.#later(this.#tempo.awayMs, () => {
       if (backend.isInService) return;
       for (const waiter of this.#waiters.filter(({ preferred }) => preferred === backend)) {
         this.#sendAway(waiter);
@@ -103,7 +100,7 @@ export class WaitingRoom implements Disposable {
   #take(guest: Guest, backend: Backend): BackendSlot | null {
     if (backend.state !== 'idle') return null;
     if (this.#isBetterLater(guest, backend)) {
-      this.#offerAgain(backend, reconsiderMs);
+      this.#offerAgain(backend, this.#tempo.reconsiderMs);
       return null;
     }
     return backend.take(guest);
@@ -113,6 +110,7 @@ export class WaitingRoom implements Disposable {
   #mayMove({ graph, avoid, fits }: Guest, backend: Backend): boolean {
     if (!backend.canRun(graph) || avoid.includes(backend.label)) return false;
     if (fits && !fits(backend)) return false;
+    const { beforeSwitchMs } = this.#tempo;
     const isForIt = backend.hasRoom || backend.warm === graph.name;
     if (isForIt || backend.idleMs >= beforeSwitchMs) return true;
     if (backend.state === 'idle') this.#offerAgain(backend, beforeSwitchMs - backend.idleMs);
@@ -127,15 +125,25 @@ export class WaitingRoom implements Disposable {
     if (this.isMoreToCome) return false;
     const runners = [...this.#backends()].flatMap((other) => {
       if (other === backend || other.state !== 'busy' || !other.canRun(guest.graph)) return [];
-      const taskMs = expectedMs(guest, other, other.holds);
+      const taskMs = this.#expectedMs(guest, other, other.holds);
       return taskMs === null ? [] : [{ taskMs, freeInMs: freeInMs(other, taskMs) }];
     });
     if (runners.length === 0) return false;
     // Where it never ran it is no faster than elsewhere, and its models are not loaded.
     const elsewhereMs = Math.min(...runners.map(({ taskMs }) => taskMs));
-    const hereMs = expectedMs(guest, backend, backend.warm) ?? elsewhereMs + beforeSwitchMs;
+    const hereMs =
+      this.#expectedMs(guest, backend, backend.warm) ?? elsewhereMs + this.#tempo.beforeSwitchMs;
     const others = this.#waiters.filter((waiter) => waiter.guest !== guest);
     return endsSoonerLater(hereMs, runners, others.length);
+  }
+
+  /**
+   * How long the backend takes for the task with these models loaded, milliseconds; `null`: not known.
+   * To load others takes at least as long as an idle backend waits before it does so.
+   */
+  #expectedMs({ workflow }: Guest, { runTimes }: Backend, loaded: string | null): number | null {
+    const ms = runTimes.expectedMs(workflow);
+    return ms === null || loaded === workflow ? ms : ms + this.#tempo.beforeSwitchMs;
   }
 
   #offerAgain(backend: Backend, afterMs: number): void {
@@ -186,16 +194,6 @@ export class WaitingRoom implements Disposable {
   [Symbol.dispose](): void {
     for (const timer of this.#timers) clearTimeout(timer);
   }
-}
-
-/** How long the backend takes for it with these models loaded, milliseconds; `null`: not known. */
-function expectedMs(
-  { workflow }: Guest,
-  { runTimes }: Backend,
-  loaded: string | null,
-): number | null {
-  const ms = runTimes.expectedMs(workflow);
-  return ms === null || loaded === workflow ? ms : ms + beforeSwitchMs;
 }
 
 function freeInMs({ runningMs }: Backend, taskMs: number): number {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { realTempo, type Tempo } from '../core/tempo.ts';
 import type { Bucket, BucketCall, Part, Receipt, StoredPart, Upload } from './bucket.ts';
 import { BucketError, checksumMismatch } from './bucket-error.ts';
 import { Digest } from './digest.ts';
@@ -17,6 +18,8 @@ import { readSource } from './read-source.ts';
 import { type RetryPolicy, retry } from './retry.ts';
 import { sendSource } from './send-source.ts';
 
+type StoreTempo = Tempo['store'];
+
 export interface BucketStoreOptions {
   /** Stands before every key: `outputs/`. */
   readonly prefix?: string;
@@ -25,7 +28,7 @@ export interface BucketStoreOptions {
   readonly tuning?: Partial<BucketTuning>;
 }
 
-export interface BucketTuning {
+export interface BucketTuning extends StoreTempo, RetryPolicy {
   /** Up to here an object goes up in one request. */
   readonly singlePutMaxBytes: number;
   /** Size of the parts of larger ones; OSS takes none under 100 KiB but the last, S3 none under 5 MiB. */
@@ -35,11 +38,8 @@ export interface BucketTuning {
   readonly copyPartBytes: number;
   /** Parts that are read or sent at a time; each takes `partBytes` of memory. */
   readonly partsInFlight: number;
-  /** What a request may take, whatever it carries. */
-  readonly baseDeadlineMs: number;
   /** How slow a transfer may be before it is given up. */
   readonly minBytesPerSecond: number;
-  readonly retry: RetryPolicy;
 }
 
 const defaultTuning: BucketTuning = {
@@ -48,12 +48,10 @@ const defaultTuning: BucketTuning = {
   singleCopyMaxBytes: null,
   copyPartBytes: 512 * 1024 * 1024,
   partsInFlight: 3,
-  baseDeadlineMs: 60_000,
   minBytesPerSecond: 256 * 1024,
-  retry: { attempts: 5, baseDelayMs: 250, maxDelayMs: 8_000 },
+  attempts: 5,
+  ...realTempo.store,
 };
-
-const cleanUpDeadlineMs = 15_000;
 
 /** OSS and S3 join at most so many parts to an object. */
 const maxParts = 10_000;
@@ -380,7 +378,7 @@ export class BucketStore implements ObjectStore, AsyncDisposable {
 
   /** After a failure: within a deadline of its own, and without another failure. */
   async #cleanUp<T>(operation: (cleaning: AbortSignal) => Promise<T>): Promise<T | null> {
-    return await operation(AbortSignal.timeout(cleanUpDeadlineMs)).catch(() => null);
+    return await operation(AbortSignal.timeout(this.#tuning.cleanUpDeadlineMs)).catch(() => null);
   }
 
   async #head(name: string, signal: AbortSignal): Promise<Found | null> {
@@ -401,12 +399,12 @@ export class BucketStore implements ObjectStore, AsyncDisposable {
     const isTransient = (error: unknown) =>
       error instanceof BucketError &&
       (error.isTransient || (renewsCredentials && error.isOutdated));
-    return await retry(this.#tuning.retry, isTransient, signal, operation);
+    return await retry(this.#tuning, isTransient, signal, operation);
   }
 
   #callWith(signal: AbortSignal, bodyBytes: number): BucketCall {
-    const { baseDeadlineMs, minBytesPerSecond } = this.#tuning;
-    const deadlineMs = Math.ceil(baseDeadlineMs + (bodyBytes / minBytesPerSecond) * 1000);
+    const { requestDeadlineMs, minBytesPerSecond } = this.#tuning;
+    const deadlineMs = Math.ceil(requestDeadlineMs + (bodyBytes / minBytesPerSecond) * 1000);
     return { signal, deadlineMs };
   }
 

@@ -17,6 +17,7 @@ import { addAbortSignal } from 'node:stream';
 import { BatchedWriter } from '../core/batched-writer.ts';
 import { GatewayError } from '../core/errors.ts';
 import { contentTypeOf, formatOfName } from '../core/media.ts';
+import { realTempo, type Tempo } from '../core/tempo.ts';
 import { diskFailed, errorCodeOf, rangeNotSatisfiable } from './errors.ts';
 import { checkObjectKey, encodeObjectKey, keyOfUrl } from './object-key.ts';
 import type {
@@ -38,15 +39,10 @@ export interface DiskStoreOptions {
    * port may be known only after the store was opened.
    */
   readonly baseUrl: () => string;
+  readonly tempo?: Pick<Tempo['store'], 'abandonedAfterMs'>;
 }
 
 const temporaryFolder = '.tmp';
-
-/**
- * A temporary file that nobody has written to for so long was left by a crash. Younger ones may
- * belong to another gateway that shares the folder.
- */
-const abandonedAfterMs = 60 * 60_000;
 
 /**
  * Objects as files of the same name. An object appears whole or not at all: it is written beside,
@@ -61,11 +57,15 @@ export class DiskStore implements ObjectStore {
     this.#baseUrl = baseUrl;
   }
 
-  static async open({ root, baseUrl }: DiskStoreOptions): Promise<DiskStore> {
+  static async open({
+    root,
+    baseUrl,
+    tempo = realTempo.store,
+  }: DiskStoreOptions): Promise<DiskStore> {
     const store = new DiskStore(resolve(root), baseUrl);
     await onDisk(async () => {
       await mkdir(store.#temporaryRoot, { recursive: true });
-      await store.#sweep();
+      await store.#sweep(tempo.abandonedAfterMs);
     });
     return store;
   }
@@ -222,7 +222,8 @@ export class DiskStore implements ObjectStore {
     for (let at = folder; at !== this.#root; at = dirname(at)) yield at;
   }
 
-  async #sweep(): Promise<void> {
+  /** Younger files may belong to another gateway that shares the folder. */
+  async #sweep(abandonedAfterMs: number): Promise<void> {
     for (const name of await readdir(this.#temporaryRoot)) {
       const path = join(this.#temporaryRoot, name);
       const stats = await unlessMissing(stat(path));

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
-import { type Dispatcher, request } from 'undici';
+import { Agent, type Dispatcher, request } from 'undici';
 import { GatewayError } from '../core/errors.ts';
+import type { Tempo } from '../core/tempo.ts';
 import { deadlinePassed } from './bucket-error.ts';
 import { errorCodeOf } from './errors.ts';
 
@@ -22,8 +23,16 @@ export interface Exchanged {
   readonly body: Readable | Buffer;
 }
 
-/** A streamed answer that brings no byte for so long is given up. */
-const idleBodyMs = 60_000;
+export type AgentTempo = Pick<Tempo['store'], 'connectDeadlineMs' | 'idleDeadlineMs'>;
+
+/** An agent for `exchange`, whose own deadline holds until the head of the answer is there. */
+export function createAgent({ connectDeadlineMs, idleDeadlineMs }: AgentTempo): Agent {
+  return new Agent({
+    connect: { timeout: connectDeadlineMs },
+    headersTimeout: 0,
+    bodyTimeout: idleDeadlineMs,
+  });
+}
 
 /**
  * Sends a request through undici, under one deadline.
@@ -44,8 +53,6 @@ export async function exchange(
       headers,
       body,
       signal: AbortSignal.any([signal, deadline.signal]),
-      headersTimeout: 0,
-      bodyTimeout: idleBodyMs,
     });
     const status = answer.statusCode;
     const answerHeaders = answer.headers as Exchanged['headers'];

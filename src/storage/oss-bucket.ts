@@ -1,4 +1,5 @@
-import { Agent } from 'undici';
+import type { Agent } from 'undici';
+import { realTempo } from '../core/tempo.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import type {
   Bucket,
@@ -13,6 +14,7 @@ import type {
   Upload,
 } from './bucket.ts';
 import { BucketError, toBucketError } from './bucket-error.ts';
+import { type AgentTempo, createAgent } from './exchange.ts';
 import { encodeObjectKey } from './object-key.ts';
 import type { ByteRange, ObjectStat, OpenObject } from './object-store.ts';
 import {
@@ -34,9 +36,9 @@ export interface OssStorageOptions extends OssBucketOptions {
   readonly acl?: string | null;
   /** `Standard`, `IA`, …; `null`: as the bucket. */
   readonly storageClass?: string | null;
+  readonly tuning?: Partial<AgentTempo>;
 }
 
-const connectDeadlineMs = 10_000;
 const partsPerPage = 1_000;
 
 /** A bucket of Aliyun OSS, through `ali-oss`. */
@@ -54,7 +56,7 @@ export class OssBucket implements Bucket {
   constructor(options: OssStorageOptions) {
     const { acl, storageClass, credentials } = options;
     this.publicUrl = (options.publicUrl ?? publicUrlOf(options)).replace(/\/+$/, '');
-    this.#agent = new Agent({ connect: { timeout: connectDeadlineMs } });
+    this.#agent = createAgent({ ...realTempo.store, ...options.tuning });
     this.#client = createOssClient(options, undiciTransport(this.#agent));
     this.#bucket = options.bucket;
     this.#credentials = credentials ?? null;

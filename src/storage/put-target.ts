@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { Dispatcher } from 'undici';
 import { GatewayError } from '../core/errors.ts';
+import { realTempo, type Tempo } from '../core/tempo.ts';
 import { type Exchanged, exchange, NetworkError } from './exchange.ts';
 import type { ByteSource, OutputTarget, PutOptions, StoredObject } from './object-store.ts';
 import { sendSource } from './send-source.ts';
 
-/** A target may take so long to answer, and as long again for every so many bytes. */
-const baseDeadlineMs = 60_000;
+/** How slow a transfer may be before it is given up. */
 const minBytesPerSecond = 256 * 1024;
 
 /** Statuses below 500 that say nothing against another try. */
@@ -19,9 +19,11 @@ const passing = [408, 429];
 export class PutTarget implements OutputTarget {
   readonly #url: string;
   readonly #dispatcher: Dispatcher;
+  readonly #tempo: Tempo['target'];
 
   /** `dispatcher` decides where connections may lead; redirects are not followed. */
-  constructor(url: string, dispatcher: Dispatcher) {
+  constructor(url: string, dispatcher: Dispatcher, tempo: Tempo['target'] = realTempo.target) {
+    this.#tempo = tempo;
     this.#url = url;
     this.#dispatcher = dispatcher;
   }
@@ -65,7 +67,7 @@ export class PutTarget implements OutputTarget {
           headers: { ...headers, 'content-length': String(source.size) },
           body,
           isStreamed: false,
-          deadlineMs: baseDeadlineMs + (source.size / minBytesPerSecond) * 1000,
+          deadlineMs: this.#tempo.requestDeadlineMs + (source.size / minBytesPerSecond) * 1000,
           signal: cut,
         }),
       );

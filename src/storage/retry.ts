@@ -1,11 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Tempo } from '../core/tempo.ts';
 
-export interface RetryPolicy {
+export interface RetryPolicy extends Pick<Tempo['store'], 'firstPauseMs' | 'longestPauseMs'> {
   /** Tries in all, the first one included. */
   readonly attempts: number;
-  /** The first wait; each further one is twice as long. */
-  readonly baseDelayMs: number;
-  readonly maxDelayMs: number;
 }
 
 /** Repeats what may succeed when it is repeated; throws the last failure, or the signal's reason. */
@@ -27,9 +25,12 @@ export async function retry<T>(
   }
 }
 
-/** Between half and all of the exponential step, so that those who failed together spread out. */
-function backoffMs({ baseDelayMs, maxDelayMs }: RetryPolicy, failures: number): number {
-  const stepMs = Math.min(maxDelayMs, baseDelayMs * 2 ** (failures - 1));
+/**
+ * Each pause is twice as long as the one before. Between half and all of it is waited, so that those who
+ * failed together spread out.
+ */
+function backoffMs({ firstPauseMs, longestPauseMs }: RetryPolicy, failures: number): number {
+  const stepMs = Math.min(longestPauseMs, firstPauseMs * 2 ** (failures - 1));
   return stepMs * (0.5 + Math.random() / 2);
 }
 

@@ -17,7 +17,8 @@ import {
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
 import { S3RequestPresigner } from '@aws-sdk/s3-request-presigner';
-import { Agent } from 'undici';
+import type { Agent } from 'undici';
+import { realTempo } from '../core/tempo.ts';
 import type {
   Bucket,
   BucketCall,
@@ -31,6 +32,7 @@ import type {
   Upload,
 } from './bucket.ts';
 import { toBucketError } from './bucket-error.ts';
+import { type AgentTempo, createAgent } from './exchange.ts';
 import { encodeObjectKey } from './object-key.ts';
 import type { ByteRange, ObjectStat, OpenObject } from './object-store.ts';
 import { addressOf, s3Transport } from './s3-transport.ts';
@@ -50,9 +52,8 @@ export interface S3StorageOptions {
   readonly publicUrl?: string | null;
   /** `STANDARD_IA`, …; `null`: as the bucket. */
   readonly storageClass?: string | null;
+  readonly tuning?: Partial<AgentTempo>;
 }
-
-const connectDeadlineMs = 10_000;
 
 /** Without one the client writes to the console that a request with a stream failed. */
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
@@ -74,7 +75,7 @@ export class S3Bucket implements Bucket {
     const keys = keysOf(options);
     this.renewsCredentials = keys === null;
     this.publicUrl = (options.publicUrl ?? publicUrlOf(options)).replace(/\/+$/, '');
-    this.#agent = new Agent({ connect: { timeout: connectDeadlineMs } });
+    this.#agent = createAgent({ ...realTempo.store, ...options.tuning });
     this.#client = new S3Client({
       region,
       forcePathStyle: options.forcePathStyle ?? false,

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import type { Dispatcher } from 'undici';
+import { realTempo } from '../core/tempo.ts';
 import { exchange } from './exchange.ts';
 import { encodeUriPart } from './object-key.ts';
 
@@ -39,7 +40,7 @@ export function s3Transport(dispatcher: Dispatcher): NonNullable<S3ClientConfig[
         headers,
         body: request.body ?? null,
         isStreamed: request.query?.['x-id'] === 'GetObject',
-        deadlineMs: requestTimeout ?? 60_000,
+        deadlineMs: requestTimeout ?? realTempo.store.requestDeadlineMs,
         signal: abortSignal ?? never,
       });
       const body = answer.body instanceof Readable ? answer.body : Readable.from([answer.body]);

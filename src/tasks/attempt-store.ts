@@ -2,6 +2,7 @@ import { and, asc, eq, isNotNull, type SQL, sql } from 'drizzle-orm';
 import type { PgUpdateSetSource } from 'drizzle-orm/pg-core';
 import type { Claim, PastAttempt } from '../core/attempt.ts';
 import type { TaskError, TaskOutput } from '../core/task.ts';
+import { realTempo, type Tempo } from '../core/tempo.ts';
 import type { Orm } from '../db/connect.ts';
 import { notification, notify } from '../db/notices.ts';
 import { attempts, taskStages, tasks } from '../db/schema.ts';
@@ -34,10 +35,12 @@ export interface RetryPlan {
 export class AttemptStore {
   readonly #orm: Orm;
   readonly #owner: string;
+  readonly #tempo: Tempo['twins'];
 
-  constructor(orm: Orm, owner: string) {
+  constructor(orm: Orm, owner: string, tempo: Tempo['twins'] = realTempo.twins) {
     this.#orm = orm;
     this.#owner = owner;
+    this.#tempo = tempo;
   }
 
   /**
@@ -101,7 +104,11 @@ export class AttemptStore {
         if (claim.fingerprint === fingerprint) await resetStages(tx, claim.task.id);
         return twin ? { kind: 'takes', twin } : { kind: 'leads' };
       }
-      await this.#change(tx, claim, { ...behindLeader, ...undone, fingerprint });
+      await this.#change(tx, claim, {
+        ...behindLeader(this.#tempo.wokenAfterMs),
+        ...undone,
+        fingerprint,
+      });
       await forget(tx, claim);
       await tx
         .update(taskStages)

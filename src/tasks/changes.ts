@@ -13,13 +13,14 @@ export const backInQueue = {
   fingerprint: null,
   queueDeadline: sql`now() + ${tasks.queueTimeoutMs} * interval '1 ms'`,
 };
-/** A follower is woken when its leader has ended. Were that lost, it would be woken after so long. */
-const wokenAfterMs = 5_000;
-/** Its deadline stays: it has not been served. */
-export const behindLeader = {
-  ...pending,
-  runAfter: sql`now() + ${wokenAfterMs} * interval '1 ms'`,
-};
+
+/**
+ * A follower is woken when its leader has ended; were that lost, it would be woken after this time. Its
+ * deadline stays: it has not been served.
+ */
+export function behindLeader(wokenAfterMs: number) {
+  return { ...pending, runAfter: sql`now() + ${wokenAfterMs} * interval '1 ms'` };
+}
 
 export async function resetStages(tx: Orm, taskId: string): Promise<void> {
   await tx

@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm';
 import { type Task, type TaskState, taskStates } from '../core/task.ts';
+import { realTempo, type Tempo } from '../core/tempo.ts';
 import type { Orm } from '../db/connect.ts';
 import { rowsOf } from '../db/rows.ts';
 import { taskCounts } from '../db/schema.ts';
@@ -16,8 +17,6 @@ export const countedAtMost = 1_000;
 
 /** So many runs tell how long a workflow takes. */
 const learnedFrom = 20;
-const durationsHoldMs = 5_000;
-const countsHoldMs = 500;
 
 /** What the queue holds and how long it may take, at a cost that does not grow with it. */
 export class QueueStats {
@@ -25,10 +24,13 @@ export class QueueStats {
   readonly #counts: Held<Map<string, StateCounts>>;
   readonly #durations: Held<Map<string, number>>;
 
-  constructor(orm: Orm) {
+  constructor(
+    orm: Orm,
+    tempo: Pick<Tempo['tasks'], 'countsHoldMs' | 'durationsHoldMs'> = realTempo.tasks,
+  ) {
     this.#orm = orm;
-    this.#counts = new Held(countsHoldMs, () => this.#readCounts());
-    this.#durations = new Held(durationsHoldMs, () => this.#readDurations());
+    this.#counts = new Held(tempo.countsHoldMs, () => this.#readCounts());
+    this.#durations = new Held(tempo.durationsHoldMs, () => this.#readDurations());
   }
 
   /** By workflow. */

@@ -1,3 +1,4 @@
+import type { Tempo } from '../core/tempo.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { ResultLog } from '../telemetry/result-log.ts';
 import type { ResultStore } from './result-store.ts';
@@ -8,13 +9,12 @@ export interface OrphanParts {
     keys(signal: AbortSignal): AsyncIterable<string>;
   };
   readonly log: ResultLog;
+  readonly tempo: Pick<Tempo['results'], 'youngMs'>;
 }
 
 /** Of a task's object: what its attempts store under. */
 const ofTask = /^([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})\//;
 const lookedUpAtOnce = 500;
-/** What has just been stored may be of a task that another gateway is about to end. */
-const youngMs = 60 * 60_000;
 
 /**
  * Removes the objects of tasks that have ended without them: their gateway died between storing and
@@ -42,14 +42,14 @@ export async function removeOrphans(parts: OrphanParts, signal: AbortSignal): Pr
 }
 
 async function removeUnused(
-  { results, store }: OrphanParts,
+  { results, store, tempo }: OrphanParts,
   objects: readonly { readonly key: string; readonly taskId: string }[],
   signal: AbortSignal,
 ): Promise<number> {
   let count = 0;
   for (const key of await results.unused(objects)) {
     const stat = await store.stat(key, signal);
-    if (!stat || Date.now() - stat.modifiedAt.getTime() < youngMs) continue;
+    if (!stat || Date.now() - stat.modifiedAt.getTime() < tempo.youngMs) continue;
     await store.delete(key, signal);
     count += 1;
   }

@@ -1,3 +1,4 @@
+import type { Tempo } from '../core/tempo.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { ResultLog } from '../telemetry/result-log.ts';
 import type { ExpiredResult, ResultStore } from './result-store.ts';
@@ -6,11 +7,11 @@ export interface RemovalParts {
   readonly results: ResultStore;
   readonly store: Pick<ObjectStore, 'delete'>;
   readonly log: ResultLog;
+  readonly tempo: Pick<Tempo['results'], 'deleteDeadlineMs'>;
 }
 
 /** Tasks whose objects are removed at the same time. */
 const atOnce = 8;
-const deleteMs = 30_000;
 
 /**
  * Removes the expired results of these tasks from the store: the objects first, then the record says
@@ -18,7 +19,7 @@ const deleteMs = 30_000;
  * Returns of how many tasks they are gone; those of the others are left to the next sweep.
  */
 export async function removeExpired(
-  { results, store, log }: RemovalParts,
+  { results, store, log, tempo }: RemovalParts,
   taskIds: readonly string[],
 ): Promise<number> {
   const expired = await results.expired(taskIds);
@@ -27,7 +28,7 @@ export async function removeExpired(
   const removeInTurn = async (): Promise<void> => {
     for (const { taskId, keys } of left) {
       try {
-        await removeObjects(store, keys);
+        await removeObjects(store, keys, AbortSignal.timeout(tempo.deleteDeadlineMs));
         removed.push(taskId);
       } catch (error) {
         log.removalFailed(taskId, error);
@@ -43,7 +44,7 @@ export async function removeExpired(
 async function removeObjects(
   store: RemovalParts['store'],
   keys: ExpiredResult['keys'],
+  deadline: AbortSignal,
 ): Promise<void> {
-  const deadline = AbortSignal.timeout(deleteMs);
   await Promise.all(keys.map((key) => store.delete(key, deadline)));
 }

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { GatewayError } from '../core/errors.ts';
 import type { MediaKind } from '../core/media.ts';
+import type { Tempo } from '../core/tempo.ts';
 import { reaching } from '../db/errors.ts';
 import type { ByteRange, ObjectStat, ObjectStore } from '../storage/object-store.ts';
 import type { ResultLog } from '../telemetry/result-log.ts';
@@ -15,6 +16,7 @@ export interface ResultServiceParts {
   readonly results: ResultStore;
   readonly store: Pick<ObjectStore, 'open' | 'stat' | 'delete'>;
   readonly log: ResultLog;
+  readonly tempo: Pick<Tempo['results'], 'deleteDeadlineMs'>;
 }
 
 /** A stored result, or a part of it. */

@@ -1,6 +1,7 @@
 import { and, asc, eq, inArray, isNotNull, isNull, type SQL, sql } from 'drizzle-orm';
 import type { MediaKind } from '../core/media.ts';
 import type { TaskOutput } from '../core/task.ts';
+import { realTempo, type Tempo } from '../core/tempo.ts';
 import type { Orm } from '../db/connect.ts';
 import { rowsOf } from '../db/rows.ts';
 import { tasks } from '../db/schema.ts';
@@ -39,8 +40,6 @@ const keptForEver: ResultStoreOptions = { retentionMs: null, maxBytes: null };
 const expiredAtOnce = 1_000;
 /** Room is made for a while: to find the oldest, all that is stored has to be summed up. */
 const lowWater = 0.95;
-/** A task counts from the beginning of the transaction that ended it. */
-const commitMs = 60_000;
 
 const isStored = and(eq(tasks.state, 'completed'), isNull(tasks.removedAt)) as SQL;
 
@@ -51,12 +50,18 @@ const isStored = and(eq(tasks.state, 'completed'), isNull(tasks.removedAt)) as S
 export class ResultStore {
   readonly #orm: Orm;
   readonly #options: ResultStoreOptions;
+  readonly #tempo: Tempo['results'];
   /** What was stored when it was last summed up, by the database's clock; `null` before that. */
   #summed: { readonly bytes: number; readonly at: string } | null = null;
 
-  constructor(orm: Orm, options: ResultStoreOptions = keptForEver) {
+  constructor(
+    orm: Orm,
+    options: ResultStoreOptions = keptForEver,
+    tempo: Tempo['results'] = realTempo.results,
+  ) {
     this.#orm = orm;
     this.#options = options;
+    this.#tempo = tempo;
   }
 
   /** `false`: there is no such task. Before it has completed nothing is written. */
@@ -241,7 +246,8 @@ export class ResultStore {
   }
 
   async #storedSince(at: string): Promise<number> {
-    const since = sql`${at}::timestamptz - ${commitMs} * interval '1 ms'`;
+    // A task counts from the beginning of the transaction that ended it.
+    const since = sql`${at}::timestamptz - ${this.#tempo.commitMs} * interval '1 ms'`;
     const [row] = await this.#orm
       .select({ bytes: sql<number>`coalesce(sum(${tasks.storedBytes}), 0)::float8` })
       .from(tasks)

@@ -1,29 +1,29 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Tempo } from '../core/tempo.ts';
 import type { ResultService } from './result-service.ts';
-
-const sweepEveryMs = 60_000;
-/** To look at every object takes a while, and there is something to find after a crash only. */
-const orphansEveryMs = 12 * 3_600_000;
 
 /** Looks now and then for results whose time is over, and for objects that are nobody's. */
 export class RetentionSweep implements AsyncDisposable {
   readonly #results: Pick<ResultService, 'sweep'>;
   readonly #removeOrphans: (signal: AbortSignal) => Promise<void>;
+  readonly #tempo: Tempo['results'];
   readonly #stop = new AbortController();
   #loops: Promise<unknown> | null = null;
 
   constructor(
     results: Pick<ResultService, 'sweep'>,
     removeOrphans: (signal: AbortSignal) => Promise<void>,
+    tempo: Tempo['results'],
   ) {
+    this.#tempo = tempo;
     this.#results = results;
     this.#removeOrphans = removeOrphans;
   }
 
   start(): void {
     this.#loops ??= Promise.all([
-      this.#every(sweepEveryMs, (signal) => this.#results.sweep(signal)),
-      this.#every(orphansEveryMs, this.#removeOrphans),
+      this.#every(this.#tempo.sweepEveryMs, (signal) => this.#results.sweep(signal)),
+      this.#every(this.#tempo.orphansEveryMs, this.#removeOrphans),
     ]);
   }
 

@@ -7,6 +7,7 @@ import { withArticle } from '../core/media.ts';
 import { isStorable } from '../core/storable-text.ts';
 import type { NewTask, Source, TaskOutput, TaskRequest } from '../core/task.ts';
 import { hasEnded } from '../core/task.ts';
+import type { Tempo } from '../core/tempo.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import { isUploadUrl } from '../core/upload.ts';
 import type { Timeouts, Workflow } from '../core/workflow.ts';
@@ -68,6 +69,7 @@ export interface TaskServiceParts {
   /** Whether tasks wait where no backend can run them, unless they say otherwise. */
   readonly queueWhenUnavailable: boolean;
   readonly log: TaskLog;
+  readonly tempo: Pick<Tempo['tasks'], 'lookAgainMs'>;
 }
 
 interface KnownWorkflows {
@@ -88,9 +90,6 @@ interface KnownWorkflows {
 interface NamedSource extends Source {
   readonly field: string;
 }
-
-/** A notice may be lost. */
-const lookAgainMs = 2_000;
 
 const nobody: StateCounts = { pending: 0, processing: 0, completed: 0, failed: 0, canceled: 0 };
 
@@ -186,7 +185,10 @@ export class TaskService {
       const task = await this.find(id, owner);
       if (hasEnded(task.state)) return task;
       await untilAborted(
-        Promise.race([heard.promise, delay(lookAgainMs, undefined, { ref: false })]),
+        Promise.race([
+          heard.promise,
+          delay(this.#parts.tempo.lookAgainMs, undefined, { ref: false }),
+        ]),
         signal,
       );
     }

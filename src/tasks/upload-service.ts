@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { GatewayError } from '../core/errors.ts';
 import { isStorable } from '../core/storable-text.ts';
+import type { Tempo } from '../core/tempo.ts';
 import { uploadIdOf, uploadKey } from '../core/upload.ts';
 import { reaching } from '../db/errors.ts';
 import type { ByteSource, ObjectStore, PresignedPut } from '../storage/object-store.ts';
@@ -23,6 +24,7 @@ export interface UploadServiceParts {
   /** Bytes that a source may have. */
   readonly maxBytes: number;
   readonly log: UploadLog;
+  readonly tempo: Tempo['uploads'];
 }
 
 /** One that is to be kept under that id. */
@@ -38,15 +40,7 @@ export interface UploadOffer {
   readonly openUntil: Date;
 }
 
-/** How long a file may be sent after a client asked where to. */
-const openMs = 3_600_000;
-/** One that no task uses is gone after that. */
-const unusedMs = 24 * 3_600_000;
 const maxNameLength = 255;
-/** For a question to the store while a client waits. */
-const lookUpMs = 10_000;
-/** For what is done after a request or a task has come to its end. */
-const cleanUpMs = 30_000;
 
 /**
  * Files that clients send us. They are in the object store before a task is taken on, because whoever
@@ -81,10 +75,10 @@ export class UploadService {
     tenant: string,
     { name, contentType }: { readonly name: string | null; readonly contentType: string },
   ): Promise<UploadOffer> {
-    const { uploads, store } = this.#parts;
-    const upload = { id: randomUUID(), tenant, name: storable(name), openMs };
+    const { uploads, store, tempo } = this.#parts;
+    const upload = { id: randomUUID(), tenant, name: storable(name), openMs: tempo.openForMs };
     const { id, openUntil } = await reaching(uploads.insert(upload));
-    const target = await store.presignPut(uploadKey(id), contentType, openMs / 1_000);
+    const target = await store.presignPut(uploadKey(id), contentType, tempo.openForMs / 1_000);
     return { id, target, openUntil: openUntil as Date };
   }
 
@@ -109,13 +103,16 @@ export class UploadService {
    * @throws GatewayError `source_not_found`, `source_empty`, `source_too_large`.
    */
   async check(url: string, tenant: string, field: string): Promise<string | null> {
-    const { uploads, store, maxBytes } = this.#parts;
+    const { uploads, store, maxBytes, tempo } = this.#parts;
     const id = uploadIdOf(url);
     const upload = id && (await reaching(uploads.find(id, tenant)));
     if (!upload) throw notFound('There is no such upload', field);
     if (upload.size !== null) return upload.name;
     // Where it was sent straight to the store, nobody has told us yet.
-    const stat = await store.stat(uploadKey(upload.id), AbortSignal.timeout(lookUpMs));
+    const stat = await store.stat(
+      uploadKey(upload.id),
+      AbortSignal.timeout(tempo.lookUpDeadlineMs),
+    );
     if (!stat) throw notFound('The file of the upload has not been sent yet', field);
     if (stat.size === 0) {
       throw new GatewayError('source_empty', 'The source is an empty file', { field });
@@ -134,12 +131,12 @@ export class UploadService {
 
   /** Removes what only this task needed, if it has ended. What fails is swept later. */
   async release(taskId: string): Promise<void> {
-    await this.#removeUnneeded(unusedMs, { taskId });
+    await this.#removeUnneeded(this.#parts.tempo.unusedForMs, { taskId });
   }
 
   /** Removes what was never used, and what is left of tasks that have ended. */
   async sweep(): Promise<void> {
-    await this.#removeUnneeded(unusedMs, null);
+    await this.#removeUnneeded(this.#parts.tempo.unusedForMs, null);
   }
 
   async #removeUnneeded(
@@ -156,9 +153,9 @@ export class UploadService {
 
   /** The object first: while there is a record of it, another sweep will find it. */
   async #remove({ id, isOpen }: { readonly id: string; readonly isOpen: boolean }): Promise<void> {
-    const { uploads, store, log } = this.#parts;
+    const { uploads, store, log, tempo } = this.#parts;
     try {
-      await store.delete(uploadKey(id), AbortSignal.timeout(cleanUpMs));
+      await store.delete(uploadKey(id), AbortSignal.timeout(tempo.cleanUpDeadlineMs));
       // The client may still use the address that it was given: then there is more to remove.
       if (isOpen) await uploads.recordSize(id, null);
       else await uploads.delete(id);
@@ -168,11 +165,11 @@ export class UploadService {
   }
 
   async #store(id: string, file: ReceivedFile, signal: AbortSignal): Promise<void> {
-    const { uploads, store } = this.#parts;
+    const { uploads, store, tempo } = this.#parts;
     const { contentType } = file;
     await store.put(uploadKey(id), fileSource(file), { contentType, signal });
     if (await reaching(uploads.recordSize(id, file.bytes))) return;
-    await store.delete(uploadKey(id), AbortSignal.timeout(cleanUpMs));
+    await store.delete(uploadKey(id), AbortSignal.timeout(tempo.cleanUpDeadlineMs));
     throw notOpen();
   }
 }

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { watch } from 'chokidar';
 import { type GatewayError, toGatewayError } from '../core/errors.ts';
 import type { NodeCatalogue } from '../core/node-catalogue.ts';
+import type { Tempo } from '../core/tempo.ts';
 import type { Workflow } from '../core/workflow.ts';
 import { translateDatabaseError } from '../db/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -12,15 +13,13 @@ import { type ParsedFile, parseFile, toWorkflow, type WorkflowFile } from './par
 import type { VersionKey } from './version-store.ts';
 import type { WorkflowVersions } from './versions.ts';
 
-/** Changes that the file system does not tell of, as on a network, are found by looking. */
-const lookEveryMs = 5_000;
-
 export interface RegistryParts {
   readonly folder: WorkflowFolder;
   readonly versions: WorkflowVersions;
   /** The nodes of the pool's backends, by which an editor's file is converted; `null`: not told yet. */
   readonly catalogue: () => NodeCatalogue | null;
   readonly logger: Logger;
+  readonly tempo: Tempo['workflows'];
 }
 
 /** The files of one name, as they were read last. */
@@ -154,12 +153,12 @@ export class WorkflowRegistry implements AsyncDisposable {
   }
 
   #follow(): void {
-    const { folder, logger } = this.#parts;
+    const { folder, logger, tempo } = this.#parts;
     const watcher = watch(folder.path, {
       depth: 0,
       ignoreInitial: true,
       // An editor that is still writing would otherwise be read half-way.
-      awaitWriteFinish: { stabilityThreshold: 150, pollInterval: 50 },
+      awaitWriteFinish: { stabilityThreshold: tempo.settledAfterMs, pollInterval: 50 },
     });
     watcher.on('all', () => void this.refresh());
     // What came before it began to watch it does not tell.
@@ -172,7 +171,7 @@ export class WorkflowRegistry implements AsyncDisposable {
 
   async #keepLooking(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await delay(lookEveryMs, undefined, { signal }).catch(() => {});
+      await delay(this.#parts.tempo.lookEveryMs, undefined, { signal }).catch(() => {});
       if (!signal.aborted) await this.refresh();
     }
   }

@@ -38,7 +38,7 @@ export function describeBucketStore(
     for (const [name, fault, times] of passing) {
       test(`one request: gets over ${name}, with a fresh stream for every try`, async (t) => {
         const noise = listenForNoise(t);
-        await using tested = await start({ baseDeadlineMs: 500, minBytesPerSecond: 1e9 });
+        await using tested = await start({ requestDeadlineMs: 500, minBytesPerSecond: 1e9 });
         const { server, store } = tested;
         const source = new GeneratedSource(600 * kibibyte);
         server.fail(fault, { times });
@@ -63,7 +63,7 @@ export function describeBucketStore(
         const noise = listenForNoise(t);
         await using tested = await start({
           ...inParts,
-          baseDeadlineMs: 500,
+          requestDeadlineMs: 500,
           minBytesPerSecond: 1e9,
         });
         const { server, store } = tested;
@@ -144,7 +144,7 @@ export function describeBucketStore(
     for (const [name, fault, times] of passing.filter(([, fault]) => fault.kind !== 'slow')) {
       test(`copies: gets over ${name}`, async (t) => {
         const noise = listenForNoise(t);
-        await using tested = await start({ baseDeadlineMs: 500, minBytesPerSecond: 1e9 });
+        await using tested = await start({ requestDeadlineMs: 500, minBytesPerSecond: 1e9 });
         const { server, store } = tested;
         const source = new GeneratedSource(600 * kibibyte);
         await store.put('x.png', source, putOptions());

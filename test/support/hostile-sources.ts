@@ -8,11 +8,11 @@ import { sampleMp4, samplePng } from './media-samples.ts';
 
 /** Short, so that nobody waits long for an attack that lasts until one of them. */
 export const shortDeadlines: Deadlines = {
-  connectMs: 1_000,
-  headersMs: 500,
-  idleMs: 500,
-  totalMs: 5_000,
-  floorMs: 1_000,
+  connectDeadlineMs: 1_000,
+  headersDeadlineMs: 500,
+  idleDeadlineMs: 500,
+  totalDeadlineMs: 5_000,
+  floorDeadlineMs: 1_000,
   minBytesPerSecond: 10 * 1024,
 };
 

@@ -1,4 +1,5 @@
 import type { MediaKind } from '../../src/core/media.ts';
+import { realTempo } from '../../src/core/tempo.ts';
 import { type Deadlines, SourceFetcher } from '../../src/media/fetch-source.ts';
 import { MediaProbe } from '../../src/media/probe.ts';
 import { parseSourceAllow } from '../../src/media/source-policy.ts';
@@ -26,6 +27,7 @@ export function openReader({ allow, deadlines }: ReaderOptions): SourceReader & 
     ownSources: nothing,
     limits,
     validateUrl: (url, field) => void validateSourceUrl(url, policy, field),
+    tempo: realTempo.source,
   });
   return Object.assign(reader, { [Symbol.asyncDispose]: () => fetcher[Symbol.asyncDispose]() });
 }

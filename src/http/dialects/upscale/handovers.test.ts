@@ -12,7 +12,7 @@ const rest = 10_000;
 
 describe('handovers', () => {
   let server: Server;
-  const handovers = new Handovers();
+  const handovers = new Handovers(5_000);
   /** What was done, and which answers were sent. */
   const done: string[] = [];
   const sent: string[] = [];

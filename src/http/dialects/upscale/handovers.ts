@@ -3,12 +3,6 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/**
- * A client that neither goes on nor away for so long after the last byte was sent is taken to have them
- * all. Node closes a silent connection then, and what comes after that we do not hear.
- */
-const quietMs = 5_000;
-
 /** An answer with a body, before any of it is written. */
 export interface Sending {
   readonly outgoing: ServerResponse;
@@ -28,13 +22,22 @@ export interface Sending {
  */
 export class Handovers {
   readonly #underWay = new Map<string, Set<Handover>>();
+  readonly #quietMs: number;
+
+  /**
+   * A client that neither goes on nor away for `quietMs` after the last byte was sent is taken to have
+   * them all. Node closes a silent connection after 5 s; what comes later is not heard.
+   */
+  constructor(quietMs: number) {
+    this.#quietMs = quietMs;
+  }
 
   /**
    * Where the client wants its connection closed, the answer has to say `Connection: keep-alive` all the
    * same: otherwise Node would close both ways at once, and nothing more be heard of the client.
    */
   watch(id: string, sending: Sending): void {
-    const handover = new Handover(sending);
+    const handover = new Handover(sending, this.#quietMs);
     const ofSameId = this.#underWay.get(id) ?? new Set();
     this.#underWay.set(id, ofSameId.add(handover));
     void handover.ended.then(() => {
@@ -55,7 +58,7 @@ export class Handovers {
     const ended = Promise.all(sent.map((handover) => handover.ended));
     const patience = new AbortController();
     const options = { signal: patience.signal, ref: false };
-    await Promise.race([ended, delay(quietMs, undefined, options)]);
+    await Promise.race([ended, delay(this.#quietMs, undefined, options)]);
     patience.abort();
   }
 }
@@ -64,6 +67,7 @@ class Handover {
   /** Resolves when nothing more comes of it. */
   readonly ended: Promise<void>;
   readonly #sending: Sending;
+  readonly #quietMs: number;
   readonly #socket: Socket | null;
   /** Bytes that had gone through the connection before. */
   readonly #before: number;
@@ -71,7 +75,8 @@ class Handover {
   readonly #goesOn: boolean;
   readonly #heard = Promise.withResolvers<void>();
 
-  constructor(sending: Sending) {
+  constructor(sending: Sending, quietMs: number) {
+    this.#quietMs = quietMs;
     const { socket, shouldKeepAlive } = sending.outgoing;
     this.#sending = sending;
     this.#socket = socket;
@@ -116,7 +121,7 @@ class Handover {
       await Promise.race([
         once(socket, 'end', { signal }),
         this.#heard.promise,
-        delay(quietMs, undefined, { signal, ref: false }),
+        delay(this.#quietMs, undefined, { signal, ref: false }),
       ]);
       return true;
     } finally {

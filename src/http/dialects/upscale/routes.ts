@@ -21,14 +21,14 @@ import * as schema from './schema.ts';
 
 export type UpscaleParts = Pick<
   DialectParts,
-  'tasks' | 'results' | 'uploads' | 'registry' | 'workflows' | 'version'
+  'tasks' | 'results' | 'uploads' | 'registry' | 'workflows' | 'version' | 'tempo'
 >;
 
 /** The API of the Image Upscale Service. */
 export function upscaleRoutes(parts: UpscaleParts): OpenAPIHono {
-  const { tasks, workflows, version } = parts;
+  const { tasks, workflows, version, tempo } = parts;
   const app = createRoutes();
-  const handovers = new Handovers();
+  const handovers = new Handovers(tempo.handoverQuietMs);
 
   // The file may be of any size: it must not come to a route that holds what it validates.
   app.post('/api/v1/upscale', async (context) => {

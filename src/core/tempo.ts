@@ -1,0 +1,340 @@
+/**
+ * Every wait of the gateway, by the part that waits. All values are milliseconds.
+ *
+ * A name that ends in `DeadlineMs` bounds the work of others: of a server, a disk, a processor. All
+ * others are the gateway's own choice: leases, periods, pauses, patiences.
+ */
+export const realTempo = {
+  /** Claims of tasks and leases of backends. */
+  lease: {
+    /** A claim or lease that nobody renews ends after this time, by the database's clock. */
+    holdsMs: 12_000,
+    /** Three renewals may fail before a lease ends. */
+    renewEveryMs: 3_000,
+  },
+  membership: {
+    /** Changes of backends within this time are reported together. */
+    reportAfterMs: 1_000,
+    /** Figures that change by themselves, such as the busy share, are reported this often. */
+    reportEveryMs: 5_000,
+    /** A backend that is in nobody's settings any more is forgotten after this time. */
+    forgottenAfterMs: 60_000,
+  },
+  discovery: {
+    lookEveryMs: 10_000,
+    answerDeadlineMs: 5_000,
+  },
+  dispatcher: {
+    /** The queue is looked at this often, because a notice may get lost. */
+    backstopMs: 1_000,
+  },
+  recovery: {
+    sweepEveryMs: 2_000,
+    /** A backend that nobody reaches for this time takes its prompts with it. */
+    abandonedAfterMs: 60_000,
+    /** The gateway that ended a task has this time to remove its prompt. */
+    leftoverAfterMs: 90_000,
+  },
+  /** The pause before a failed task is tried again. */
+  retry: {
+    firstPauseMs: 1_000,
+    longestPauseMs: 30_000,
+  },
+  twins: {
+    /** A follower whose wake-up got lost wakes after this time. */
+    wokenAfterMs: 5_000,
+  },
+  waitingRoom: {
+    /** A backend that is away for less than this keeps its waiting task. */
+    awayMs: 3_000,
+    /** An idle backend waits this long for its own next task before it loads other models. */
+    beforeSwitchMs: 1_000,
+    /** A decision to wait for a faster backend holds this long. */
+    reconsiderMs: 250,
+  },
+  attempt: {
+    /** A prompt that cannot be withdrawn for this time is left to the sweep. */
+    withdrawPatienceMs: 60_000,
+    /** Objects that a failed attempt stored are removed within this time. */
+    removeDeadlineMs: 30_000,
+    freeMemoryDeadlineMs: 10_000,
+    /** Between two requests to withdraw a prompt. */
+    firstWithdrawPauseMs: 50,
+    longestWithdrawPauseMs: 2_000,
+  },
+  journal: {
+    /** News within this time are written together. */
+    togetherMs: 20,
+    /** Progress is written this often, because people read it. */
+    progressEveryMs: 500,
+  },
+  prompt: {
+    /** HTTP is asked this often, because the WebSocket may be deaf. */
+    pollMs: 2_000,
+    /** A server that does not answer for this time is lost, and the prompt with it. */
+    lostAfterMs: 30_000,
+    /** A server that refuses connections for this time does not run. */
+    refusedAfterMs: 3_000,
+    /** Two reads this far apart that lack a prompt tell that it is gone. */
+    absentMs: 1_000,
+    /** A server that runs none of its pending prompts for this time has lost its prompt thread. */
+    wedgedAfterMs: 5_000,
+    /** A prompt may be silent for this time, because a model may have to be loaded first. */
+    stallAtLeastMs: 60_000,
+    /** A last node that takes less than this does not keep the GPU from the next prompt. */
+    shortEndingMs: 200,
+    /** A WebSocket message may be this much later than an HTTP answer that tells the same. */
+    messageLagMs: 250,
+  },
+  /** Results on their way into the store. */
+  transfer: {
+    /** A store that fails is tried again for this time. */
+    storePatienceMs: 10 * 60_000,
+    /** A full store is waited for this long, because somebody may make room. */
+    fullPatienceMs: 24 * 3_600_000,
+    /** A backend that fails is asked again for this time. */
+    backendPatienceMs: 60_000,
+    firstPauseMs: 1_000,
+    longestPauseMs: 60_000,
+    /** A result waits this long for its thumbnail. */
+    thumbnailDeadlineMs: 3_000,
+    abandonDeadlineMs: 10_000,
+  },
+  spool: {
+    /** The free space of the disk is looked at this often. */
+    lookAgainMs: 1_000,
+    /** A task waits this long for room in front of its GPU; then it goes back into the queue. */
+    patienceMs: 10 * 60_000,
+    firstPauseMs: 1_000,
+    longestPauseMs: 30_000,
+    /** A client that sends a file waits this long for room. */
+    clientPatienceMs: 5_000,
+  },
+  source: {
+    connectDeadlineMs: 5_000,
+    headersDeadlineMs: 10_000,
+    /** Between two pieces of a body. */
+    idleDeadlineMs: 30_000,
+    /** For the whole source. */
+    totalDeadlineMs: 3_600_000,
+    /** The speed of a source is judged over this time. */
+    floorDeadlineMs: 30_000,
+  },
+  media: {
+    /** For reading every pixel of a picture. */
+    imageDeadlineMs: 60_000,
+    /** For reading a clip's header. */
+    videoDeadlineMs: 5_000,
+    /** For encoding a thumbnail, in libvips. */
+    thumbnailDeadlineMs: 3_000,
+    /** For encoding a preview, in libvips. */
+    previewDeadlineMs: 20_000,
+    /** For a preview with its wait for a free thread. */
+    previewTotalDeadlineMs: 60_000,
+  },
+  backend: {
+    catalogueEveryMs: 120_000,
+    describeEveryMs: 10_000,
+    /** A server that did not tell what it is is asked again after this time. */
+    identifyAgainMs: 1_000,
+  },
+  breaker: {
+    /** A backend that is set aside rests this long; each further time twice as long. */
+    firstRestMs: 5_000,
+    longestRestMs: 5 * 60_000,
+  },
+  socket: {
+    /** A server that leaves a ping unanswered until the next one is gone. */
+    pingEveryMs: 10_000,
+    handshakeDeadlineMs: 5_000,
+    firstPauseMs: 250,
+    longestPauseMs: 10_000,
+  },
+  comfyui: {
+    connectDeadlineMs: 5_000,
+    /** ComfyUI answers from one event loop that a large upload or a busy node can hold up. */
+    answerDeadlineMs: 15_000,
+    /** Between two pieces of a file. */
+    idleDeadlineMs: 60_000,
+    /** A server with many custom nodes takes long to list their classes. */
+    catalogueDeadlineMs: 60_000,
+    /**
+     * The gateway closes idle connections, because a prompt is lost that is posted while the server
+     * closes one: after 75 s (an hour since aiohttp 3.11), and nginx after 75 s, too.
+     */
+    keepAliveDeadlineMs: 60_000,
+  },
+  inputs: {
+    /** A shared folder that does not answer within this time is not used. */
+    checkDeadlineMs: 15_000,
+    removeDeadlineMs: 10_000,
+    /** A copy may take this long, and longer by its size. */
+    copyDeadlineMs: 60_000,
+    /** Files of attempts that are older than this were left by a crash. */
+    abandonedAfterMs: 24 * 3_600_000,
+  },
+  tasks: {
+    /** A request that waits for the end of a task looks this often, because a notice may get lost. */
+    lookAgainMs: 2_000,
+    /** Counts of tasks are read at most this often. */
+    countsHoldMs: 500,
+    /** Learned durations are read at most this often. */
+    durationsHoldMs: 5_000,
+  },
+  results: {
+    sweepEveryMs: 60_000,
+    /** To look at every object takes long, and only crashes leave something to find. */
+    orphansEveryMs: 12 * 3_600_000,
+    /** An object younger than this may belong to a task that is being completed. */
+    youngMs: 3_600_000,
+    /** No transaction that ends a task takes longer than this. */
+    commitMs: 60_000,
+    deleteDeadlineMs: 30_000,
+  },
+  uploads: {
+    sweepEveryMs: 3 * 60_000,
+    /** A client may send the bytes for this time. */
+    openForMs: 3_600_000,
+    /** An upload that no task uses goes after this time. */
+    unusedForMs: 24 * 3_600_000,
+    lookUpDeadlineMs: 10_000,
+    cleanUpDeadlineMs: 30_000,
+  },
+  store: {
+    connectDeadlineMs: 10_000,
+    /** For a request, and longer by the size of its body. */
+    requestDeadlineMs: 60_000,
+    /** Between two pieces of a streamed answer. */
+    idleDeadlineMs: 60_000,
+    cleanUpDeadlineMs: 15_000,
+    firstPauseMs: 250,
+    longestPauseMs: 8_000,
+    /** A temporary file that nobody has written to for this time was left by a crash. */
+    abandonedAfterMs: 3_600_000,
+  },
+  /** Addresses that clients give for their results. */
+  target: {
+    connectDeadlineMs: 10_000,
+    idleDeadlineMs: 60_000,
+    /** For a transfer, and longer by its size. */
+    requestDeadlineMs: 60_000,
+  },
+  workflows: {
+    /** The folder is read this often, because network file systems tell of no changes. */
+    lookEveryMs: 5_000,
+    /** A file is read when it has not changed for this time: an editor may still write it. */
+    settledAfterMs: 150,
+  },
+  http: {
+    headersDeadlineMs: 30_000,
+    /** For a request that brings a file. */
+    requestDeadlineMs: 6 * 3_600_000,
+    /** For the body of any other request. */
+    bodyDeadlineMs: 300_000,
+    /** The speed of a file that comes in is judged over this time. */
+    paceDeadlineMs: 30_000,
+    /** A gateway that stops gives the answers under way this time. */
+    closeDeadlineMs: 5_000,
+    /** A download without a byte for this time is not under way any more. */
+    handoverQuietMs: 5_000,
+  },
+} as const satisfies Readonly<Record<string, Slice>>;
+
+type Slice = Readonly<Record<string, number>>;
+type Lengths<T extends Slice> = { readonly [Name in keyof T]: number };
+
+/** The waits of all parts; each part takes its slice. */
+export type Tempo = {
+  readonly [Part in keyof typeof realTempo]: Lengths<(typeof realTempo)[Part]>;
+};
+
+/**
+ * The same tempo, `factor` times as fast. Deadlines stay, because others do not get any faster.
+ *
+ * @throws Error as `checkTempo`.
+ */
+export function quickened(tempo: Tempo, factor: number): Tempo {
+  const quicker = Object.entries(tempo).map(([part, slice]) => [
+    part,
+    Object.fromEntries(
+      Object.entries(slice).map(([name, ms]) => [name, quickenedWait(name, ms, factor)]),
+    ),
+  ]);
+  const whole = Object.fromEntries(quicker) as Tempo;
+  checkTempo(whole);
+  return whole;
+}
+
+function quickenedWait(name: string, ms: number, factor: number): number {
+  return name.endsWith('DeadlineMs') ? ms : Math.ceil(ms / factor);
+}
+
+/**
+ * Asserts the relations between waits of different parts.
+ *
+ * @throws Error that names the relation.
+ */
+export function checkTempo(tempo: Tempo): void {
+  for (const [relation, holds] of relations(tempo)) {
+    if (!holds) throw new Error(`The tempo is contradictory: ${relation}`);
+  }
+}
+
+function relations({
+  lease,
+  recovery,
+  retry,
+  prompt,
+  waitingRoom,
+  attempt,
+  transfer,
+  spool,
+  breaker,
+  socket,
+  store,
+  results,
+}: Tempo): [relation: string, holds: boolean][] {
+  return [
+    ['a lease outlives three renewals', lease.holdsMs > 3 * lease.renewEveryMs],
+    [
+      'a backend is given up later than a dead gateway',
+      recovery.abandonedAfterMs > lease.holdsMs + recovery.sweepEveryMs,
+    ],
+    [
+      'a lost server is given up before its task is taken for abandoned',
+      recovery.abandonedAfterMs > prompt.lostAfterMs,
+    ],
+    [
+      'a prompt is a leftover only once its gateway has given up withdrawing it',
+      recovery.leftoverAfterMs > attempt.withdrawPatienceMs,
+    ],
+    ['a prompt is polled several times before it is lost', prompt.lostAfterMs > 3 * prompt.pollMs],
+    ['a stall is longer than a lost server', prompt.stallAtLeastMs > prompt.lostAfterMs],
+    ['a refusal is told apart from silence', prompt.refusedAfterMs < prompt.lostAfterMs],
+    [
+      'a backend that reconnects in time keeps its task',
+      waitingRoom.awayMs > 2 * socket.firstPauseMs,
+    ],
+    [
+      'a full store is waited for longer than a failing one',
+      transfer.fullPatienceMs > transfer.storePatienceMs,
+    ],
+    [
+      'a failing store is waited for longer than a backend',
+      transfer.storePatienceMs > transfer.backendPatienceMs,
+    ],
+    [
+      'pauses grow',
+      [
+        [attempt.firstWithdrawPauseMs, attempt.longestWithdrawPauseMs],
+        [retry.firstPauseMs, retry.longestPauseMs],
+        [transfer.firstPauseMs, transfer.longestPauseMs],
+        [spool.firstPauseMs, spool.longestPauseMs],
+        [breaker.firstRestMs, breaker.longestRestMs],
+        [socket.firstPauseMs, socket.longestPauseMs],
+        [store.firstPauseMs, store.longestPauseMs],
+      ].every(([first = 0, longest = 0]) => 0 < first && first < longest),
+    ],
+    ['an object outlives its completion', results.youngMs > results.commitMs],
+  ];
+}
