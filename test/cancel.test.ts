@@ -5,12 +5,13 @@ import { request } from 'undici';
 import { Emulator } from '../src/emulator/emulator.ts';
 import { eventually } from './support/eventually.ts';
 import { samplePng } from './support/media-samples.ts';
+import { patienceMs } from './support/patience.ts';
 import { SourceServer } from './support/source-server.ts';
-import { engines } from './support/test-database.ts';
+import { enginesAboveStores } from './support/test-database.ts';
 import { TestGateway } from './support/test-gateway.ts';
 import { createTestWorkflows } from './support/test-workflows.ts';
 
-for (const engine of engines) {
+for (const engine of enginesAboveStores) {
   describe(`canceling on ${engine}`, () => {
     const cleanup = new AsyncDisposableStack();
     let emulators: Emulator[];
@@ -127,7 +128,7 @@ for (const engine of engines) {
 
 /** How many prompts the backends have in their queues, once it is as many as wanted. */
 async function queuesHold(emulators: Emulator[], wanted: number): Promise<void> {
-  const deadline = Date.now() + 15_000;
+  const deadline = Date.now() + patienceMs;
   for (;;) {
     const counts = await Promise.all(
       emulators.map(async ({ url }) => {
@@ -144,7 +145,7 @@ async function queuesHold(emulators: Emulator[], wanted: number): Promise<void> 
 }
 
 async function spoolIsEmpty(gateway: TestGateway): Promise<void> {
-  const deadline = Date.now() + 5_000;
+  const deadline = Date.now() + patienceMs;
   for (;;) {
     const files = await gateway.spooled();
     if (files.length === 0) return;

@@ -12,6 +12,8 @@ import { promisify } from 'node:util';
 import { request } from 'undici';
 import packageJson from '../package.json' with { type: 'json' };
 import { Emulator } from '../src/emulator/emulator.ts';
+import { bareEnv } from './support/bare-env.ts';
+import { patienceMs } from './support/patience.ts';
 import { sleepGraph } from './support/test-workflows.ts';
 
 const program = fileURLToPath(new URL('../bin/tmlsr.js', import.meta.url));
@@ -22,7 +24,6 @@ const asOldNode = [
     "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.1.0' } })",
   )}`,
 ];
-const endMs = 60_000;
 
 interface Ended {
   readonly code: number | null;
@@ -151,8 +152,8 @@ describe('tmlsr', () => {
     const { env = {}, node = process.execPath, nodeArgs = [], at = program } = how;
     const options = {
       cwd: folder,
-      env: { PATH: process.env.PATH, ...env },
-      timeout: endMs,
+      env: { ...bareEnv, ...env },
+      timeout: patienceMs,
       killSignal: 'SIGKILL',
       maxBuffer: 64 * 1024 * 1024,
     } as const;
@@ -446,7 +447,7 @@ describe('tmlsr', () => {
     const child = spawn(process.execPath, [...asOldNode, program, 'serve'], {
       cwd: folder,
       env: {
-        PATH: process.env.PATH,
+        ...bareEnv,
         PORT: '0',
         DATA_DIR: join(folder, 'data'),
         COMFYUI_BACKENDS: emulator.url,
@@ -455,7 +456,7 @@ describe('tmlsr', () => {
       detached: true,
     });
     // With the service that it started: a process group of their own.
-    const tooLate = setTimeout(() => process.kill(-(child.pid as number), 'SIGKILL'), endMs);
+    const tooLate = setTimeout(() => process.kill(-(child.pid as number), 'SIGKILL'), patienceMs);
     const events: string[] = [];
     let stderr = '';
     child.stderr.on('data', (text) => {
@@ -478,7 +479,7 @@ async function olderNodeOfPath(): Promise<string | null> {
   for (const path of (process.env.PATH ?? '').split(delimiter)) {
     const node = join(path, `node${suffix}`);
     const { stdout } = await promisify(execFile)(node, ['-p', 'process.versions.node'], {
-      timeout: endMs,
+      timeout: patienceMs,
     }).catch(() => ({ stdout: '' }));
     if (Number.parseInt(stdout, 10) < 24) return node;
   }

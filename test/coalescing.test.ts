@@ -14,7 +14,11 @@ import { eventually } from './support/eventually.ts';
 import { GatewayClient, type OutputBody, type TaskBody } from './support/gateway-client.ts';
 import { samplePng } from './support/media-samples.ts';
 import { SourceServer } from './support/source-server.ts';
-import { createTestDatabase, engines, type TestDatabase } from './support/test-database.ts';
+import {
+  createTestDatabase,
+  enginesAboveStores,
+  type TestDatabase,
+} from './support/test-database.ts';
 import { TestGateway } from './support/test-gateway.ts';
 import { createTestWorkflows, sleepGraph, type TestWorkflows } from './support/test-workflows.ts';
 
@@ -24,7 +28,7 @@ const isReady = ({ stages }: TaskBody) => stages[0]?.status === 'success';
 const isFollowing = ({ status, stages }: TaskBody) =>
   status === 'pending' && stages[1]?.detail === 'Waiting for the result of an identical task';
 
-for (const engine of engines) {
+for (const engine of enginesAboveStores) {
   describe(`identical tasks on ${engine}`, () => {
     const cleanup = new AsyncDisposableStack();
     let sources: SourceServer;
@@ -325,7 +329,7 @@ describe('identical tasks', () => {
         backends: scene.emulators.map(({ url }) => url),
         dataDir: scene.dataDir,
         database: {
-          options: { engine: 'postgres', url: scene.databaseUrl ?? '' },
+          options: { engine: 'postgres', url: scene.databaseUrl },
           [Symbol.asyncDispose]: async () => {},
         },
         env: scene.env,
@@ -349,7 +353,7 @@ describe('identical tasks', () => {
   for (const milestone of ['claimed', 'prompt-posted', 'stored'] as const) {
     it(`end well with one run when their gateway dies at the second "${milestone}"`, async () => {
       await using scene = await createCrashScene({
-        engine: 'pglite',
+        engine: 'postgres',
         seconds: 1,
         env: { CACHE: 'on' },
       });

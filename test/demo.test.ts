@@ -8,6 +8,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import sharp from 'sharp';
+import { bareEnv } from './support/bare-env.ts';
 
 const program = fileURLToPath(new URL('../src/cli/demo.ts', import.meta.url));
 
@@ -15,7 +16,7 @@ describe('the demo', () => {
   it('upscales a photograph, visibly sharper than a bicubic resize, and a clip', async () => {
     const dataDir = await mkdtemp(join(tmpdir(), 'tmlsr-demo-data-'));
     try {
-      const env = { PATH: process.env.PATH, DATA_DIR: dataDir, PORT: '0', DATABASE_URL: '' };
+      const env = { ...bareEnv, DATA_DIR: dataDir, PORT: '0', DATABASE_URL: '' };
       const { stdout } = await promisify(execFile)(process.execPath, [program, '--once'], { env });
       const paths = [...stdout.matchAll(/^path +(.+)$/gm)].map(([, path]) => path ?? '');
       assert.equal(paths.length, 2, stdout);

@@ -4,6 +4,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { Emulator } from '../src/emulator/emulator.ts';
 import { dialects } from '../src/http/dialects/index.ts';
 import { sampleMp4, samplePng } from './support/media-samples.ts';
+import { patienceMs } from './support/patience.ts';
 import { TestGateway } from './support/test-gateway.ts';
 import { createTestWorkflows } from './support/test-workflows.ts';
 
@@ -117,7 +118,7 @@ describe('the examples of the API reference', () => {
     const json = requestBody?.content['application/json']?.schema;
     return await fetch(`${base}${address}?${query}`, {
       method: method.toUpperCase(),
-      signal: AbortSignal.timeout(60_000),
+      signal: AbortSignal.timeout(patienceMs),
       headers: {
         authorization: `Bearer ${key}`,
         ...(json ? { 'content-type': 'application/json' } : {}),

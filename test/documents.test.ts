@@ -5,6 +5,7 @@ import { request } from 'undici';
 import { parse } from 'yaml';
 import { dialects } from '../src/http/dialects/index.ts';
 import { openBrowser } from './support/browser.ts';
+import { patienceMs } from './support/patience.ts';
 import { TestGateway } from './support/test-gateway.ts';
 
 interface Document {
@@ -51,7 +52,7 @@ describe('the API reference', () => {
       if (!/^(blob|data):/.test(url) && !url.startsWith(gateway.url)) complaints.push(url);
     });
     await page.goto(`${gateway.url}${path}`);
-    await page.waitForSelector(isReady, { timeout: 30_000 });
+    await page.waitForSelector(isReady, { timeout: patienceMs });
     assert.deepEqual(complaints, []);
     return await page.innerText('body');
   }

@@ -1,4 +1,5 @@
 /** The emulator's ways to be one of several unlike servers, and to fail in ways a pool must bear. */
+
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -7,6 +8,7 @@ import { Emulator, type EmulatorOptions } from '../src/emulator/emulator.ts';
 import { Catalog } from '../src/emulator/object-info.ts';
 import { ask, Client, post, untilIdle } from './conformance/client.ts';
 import { picture, upload } from './conformance/fixtures.ts';
+import { patienceMs } from './support/patience.ts';
 
 type Graph = Record<string, { class_type: string; inputs: Record<string, unknown> }>;
 
@@ -53,7 +55,7 @@ describe('an emulator among others', () => {
   }
 
   async function until(isSo: () => boolean): Promise<void> {
-    const deadline = Date.now() + 30_000;
+    const deadline = Date.now() + patienceMs;
     while (!isSo()) {
       assert.ok(Date.now() < deadline, 'it did not come to pass');
       await delay(5);
@@ -222,7 +224,7 @@ describe('an emulator among others', () => {
       await submit(emulator, sleeper());
       await until(() => emulator.runs[0]?.status === 'lost');
       await assert.rejects(fetch(`${emulator.url}/queue`));
-      const deadline = Date.now() + 30_000;
+      const deadline = Date.now() + patienceMs;
       const answers = () => fetch(`${emulator.url}/queue`).then((response) => response.ok);
       while (!(await answers().catch(() => false))) {
         assert.ok(Date.now() < deadline, 'it did not come back');

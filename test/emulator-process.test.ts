@@ -8,6 +8,7 @@ import { fetch } from 'undici';
 import { ask, post, untilIdle } from './conformance/client.ts';
 import { picture, upload } from './conformance/fixtures.ts';
 import { EmulatorProcess } from './support/emulator-process.ts';
+import { patienceMs } from './support/patience.ts';
 
 let nonce = 0;
 
@@ -47,7 +48,7 @@ describe('the emulator as a process', () => {
     await submit(emulator, { seconds: 0 });
     await untilIdle(url);
     const lost = await submit(emulator, { seconds: 3600 });
-    const deadline = Date.now() + 30_000;
+    const deadline = Date.now() + patienceMs;
     while ((await emulator.runs()).at(-1)?.promptId !== lost) {
       assert.ok(Date.now() < deadline, 'the prompt did not begin');
       await delay(10);

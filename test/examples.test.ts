@@ -10,12 +10,12 @@ import sharp from 'sharp';
 import { Emulator } from '../src/emulator/emulator.ts';
 import { dialects } from '../src/http/dialects/index.ts';
 import { samplePng } from './support/media-samples.ts';
+import { patienceMs } from './support/patience.ts';
 import { SourceServer } from './support/source-server.ts';
 import { TestGateway } from './support/test-gateway.ts';
 
 const run = promisify(execFile);
 const examples = fileURLToPath(new URL('../examples', import.meta.url));
-const timeoutMs = 120_000;
 
 /** What runs them, and how to find out whether the machine has it. */
 const languages = {
@@ -70,7 +70,7 @@ describe('the examples', async () => {
         const source = withAddress.has(name) ? url : file;
         await run(language.command, [join(examples, name, script), source, result], {
           env: { ...process.env, BASE_URL: gateway.url + prefix },
-          timeout: timeoutMs,
+          timeout: patienceMs,
         });
         const { width = 0 } = await sharp(await readFile(result)).metadata();
         assert.ok(width >= 24);

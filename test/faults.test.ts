@@ -6,12 +6,13 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Emulator } from '../src/emulator/emulator.ts';
 import { samplePng } from './support/media-samples.ts';
+import { patienceMs } from './support/patience.ts';
 import { SourceServer } from './support/source-server.ts';
-import { createTestDatabase, engines } from './support/test-database.ts';
+import { createTestDatabase, enginesAboveStores } from './support/test-database.ts';
 import { TestGateway, type TestGatewayOptions } from './support/test-gateway.ts';
 import { createTestWorkflows } from './support/test-workflows.ts';
 
-for (const engine of engines) {
+for (const engine of enginesAboveStores) {
   describe(`faults, on ${engine}`, () => {
     let cleanup: AsyncDisposableStack;
     let emulator: Emulator;
@@ -41,7 +42,7 @@ for (const engine of engines) {
       stages[1]?.status === 'running';
 
     async function promptRuns(): Promise<void> {
-      const deadline = Date.now() + 10_000;
+      const deadline = Date.now() + patienceMs;
       while (emulator.runs.length === 0) {
         assert.ok(Date.now() < deadline, 'no prompt began');
         await delay(10);

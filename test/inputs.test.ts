@@ -17,7 +17,7 @@ import {
 } from './support/pool-scene.ts';
 import type { ReverseProxy } from './support/reverse-proxy.ts';
 import { SourceServer } from './support/source-server.ts';
-import { createTestDatabase } from './support/test-database.ts';
+import { createTestDatabase, urlOf } from './support/test-database.ts';
 import { sleepGraph } from './support/test-workflows.ts';
 
 const kilobytes = 1024;
@@ -233,9 +233,11 @@ describe('a folder that a gateway shares with a backend', () => {
       parts.defer(() => rm(other, { recursive: true, force: true }));
       const dataDir = await mkdtemp(join(tmpdir(), 'tmlsr-data-'));
       parts.defer(() => rm(dataDir, { recursive: true, force: true }));
+      const database = parts.use(await createTestDatabase('postgres'));
       const { log, client } = parts.use(
         await GatewayProcess.start({
           ...supplies.env,
+          DATABASE_URL: urlOf(database),
           DATA_DIR: dataDir,
           COMFYUI_BACKENDS: emulator.url,
           COMFYUI_INPUT_DIRS: `${emulator.url}=${folderOf(other)}`,

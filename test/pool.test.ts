@@ -14,7 +14,7 @@ import {
   untilStaged,
   untilTrue,
 } from './support/pool-scene.ts';
-import { createTestDatabase } from './support/test-database.ts';
+import { createTestDatabase, urlOf } from './support/test-database.ts';
 import { TestGateway } from './support/test-gateway.ts';
 
 let supplies: Supplies;
@@ -377,7 +377,7 @@ describe('the members of a pool', { concurrency: true }, () => {
     const emulator = await scene.emulator();
     const proxy = await scene.proxy(emulator.url);
     const database = scene.use(await createTestDatabase('postgres'));
-    const databaseUrl = database.options.engine === 'postgres' ? database.options.url : '';
+    const databaseUrl = urlOf(database);
     const fixed = proxy.url.replace('http://', 'http://me:hush@');
     const gateway = scene.use(
       await GatewayProcess.start({

@@ -12,7 +12,11 @@ import { multipartForm } from './support/form.ts';
 import type { TaskBody } from './support/gateway-client.ts';
 import { samplePng } from './support/media-samples.ts';
 import { SourceServer } from './support/source-server.ts';
-import { createTestDatabase, engines, type TestDatabase } from './support/test-database.ts';
+import {
+  createTestDatabase,
+  enginesAboveStores,
+  type TestDatabase,
+} from './support/test-database.ts';
 import { TestGateway, type TestGatewayOptions } from './support/test-gateway.ts';
 import { createTestWorkflows, sleepGraph } from './support/test-workflows.ts';
 
@@ -32,7 +36,7 @@ const secondTooWide = {
   '5': { class_type: 'SaveImage', inputs: { images: ['4', 0], filename_prefix: 'wide' } },
 };
 
-for (const engine of engines) {
+for (const engine of enginesAboveStores) {
   describe(`what tasks leave in the store, on ${engine}`, () => {
     let cleanup: AsyncDisposableStack;
     let database: TestDatabase;

@@ -13,6 +13,7 @@ import { tasks as tasksTable } from '../src/db/schema.ts';
 import { AttemptStore, ClaimLostError } from '../src/tasks/attempt-store.ts';
 import { ClaimStore } from '../src/tasks/claim-store.ts';
 import { TaskStore } from '../src/tasks/task-store.ts';
+import { patienceMs } from './support/patience.ts';
 import { createTestDatabase, engines, type TestDatabase } from './support/test-database.ts';
 
 const owner = { dialect: 'tmlsr', tenant: null };
@@ -231,7 +232,7 @@ for (const engine of engines) {
       assert.equal(await isTaken(), true);
       await set({ keepUntil: new Date(Date.now() - 1_000) });
       assert.equal(await isTaken(), false);
-      await set({ keepUntil: new Date(Date.now() + 60_000) });
+      await set({ keepUntil: new Date(Date.now() + patienceMs) });
       assert.equal(await isTaken(), true);
       await set({ removedAt: new Date() });
       assert.equal(await isTaken(), false);
@@ -306,7 +307,7 @@ for (const engine of engines) {
         }),
         ...gateways.map(work),
       ];
-      const deadline = Date.now() + 60_000;
+      const deadline = Date.now() + patienceMs;
       for (;;) {
         const result = await database.orm.execute(
           sql`select count(*)::int as count from tasks where state in ('pending', 'processing')`,

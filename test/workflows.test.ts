@@ -9,7 +9,7 @@ import { eventually } from './support/eventually.ts';
 import { GatewayClient } from './support/gateway-client.ts';
 import { samplePng } from './support/media-samples.ts';
 import { SourceServer } from './support/source-server.ts';
-import { createTestDatabase, engines } from './support/test-database.ts';
+import { createTestDatabase, enginesAboveStores } from './support/test-database.ts';
 import { TestGateway } from './support/test-gateway.ts';
 import { createTestWorkflows, sleepGraph, type TestWorkflows } from './support/test-workflows.ts';
 
@@ -125,7 +125,7 @@ const editorSleep = {
   version: 0.4,
 };
 
-for (const engine of engines) {
+for (const engine of enginesAboveStores) {
   describe(`workflows on ${engine}`, () => {
     const cleanup = new AsyncDisposableStack();
     let emulator: Emulator;

@@ -7,7 +7,7 @@ import type { GatewayClient } from '../../test/support/gateway-client.ts';
 import { GatewayProcess } from '../../test/support/gateway-process.ts';
 import { samplePng } from '../../test/support/media-samples.ts';
 import { SourceServer } from '../../test/support/source-server.ts';
-import { createTestDatabase } from '../../test/support/test-database.ts';
+import { createTestDatabase, urlOf } from '../../test/support/test-database.ts';
 import { createTestWorkflows } from '../../test/support/test-workflows.ts';
 
 export interface SceneOptions {
@@ -42,7 +42,7 @@ export async function setScene({
   for (const [name, graph] of Object.entries(workflows)) await folder.write(name, graph);
   const dataDir = await mkdtemp(join(tmpdir(), 'tmlsr-bench-'));
   parts.defer(() => rm(dataDir, { recursive: true, force: true }));
-  const databaseUrl = database.options.engine === 'postgres' ? database.options.url : '';
+  const databaseUrl = urlOf(database);
   const { client } = parts.use(
     await GatewayProcess.start({
       DATABASE_URL: databaseUrl,

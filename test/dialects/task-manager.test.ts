@@ -12,8 +12,9 @@ import { eventually } from '../support/eventually.ts';
 import type { GatewayClient } from '../support/gateway-client.ts';
 import { assertGolden } from '../support/golden.ts';
 import { sampleMp4, samplePng } from '../support/media-samples.ts';
+import { patienceMs } from '../support/patience.ts';
 import { SourceServer } from '../support/source-server.ts';
-import { engines } from '../support/test-database.ts';
+import { enginesAboveStores } from '../support/test-database.ts';
 import { TestGateway } from '../support/test-gateway.ts';
 import { createTestWorkflows, sleepGraph } from '../support/test-workflows.ts';
 
@@ -174,7 +175,7 @@ const varying = {
 /** Where what is wrong stands in `detail`. */
 const varyingTimes = { ...varying, fields: [...varying.fields.slice(0, 3), 'progress'] };
 
-for (const engine of engines) {
+for (const engine of enginesAboveStores) {
   describe(`the task manager on ${engine}`, () => {
     const cleanup = new AsyncDisposableStack();
     let emulator: Emulator;
@@ -545,7 +546,7 @@ describe("the task manager's dashboard", () => {
   });
 
   it('shows the pool in a browser, loads nothing and refreshes itself', {
-    timeout: 180_000,
+    timeout: patienceMs,
   }, async () => {
     await using browser = await openBrowser();
     await using context = await browser.newContext({
@@ -569,7 +570,7 @@ describe("the task manager's dashboard", () => {
       const docs = new URL((await page.getAttribute('a', 'href')) ?? '', gateway.url + at);
       assert.equal((await request(docs, { method: 'HEAD' })).statusCode, 200);
       // To its end: a page that is closed while it loads may never let go of the browser.
-      await page.waitForEvent('load', { timeout: 30_000 });
+      await page.waitForEvent('load', { timeout: patienceMs });
       assert.deepEqual([...new Set(requests)], [gateway.url + at]);
     }
   });

@@ -10,6 +10,7 @@ import { describeDialect, formOf } from '../suites/dialect.suite.ts';
 import { eventually } from '../support/eventually.ts';
 import { assertGolden, type Varying } from '../support/golden.ts';
 import { freeBox, sampleJpeg, sampleMp4, samplePng } from '../support/media-samples.ts';
+import { patienceMs } from '../support/patience.ts';
 import { completes, Scene, Supplies } from '../support/pool-scene.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { TestGateway } from '../support/test-gateway.ts';
@@ -92,7 +93,7 @@ async function send(
   const response = await fetch(`${base}${path}`, {
     method,
     body: form ?? (json === undefined ? null : JSON.stringify(json)),
-    signal: AbortSignal.timeout(60_000),
+    signal: AbortSignal.timeout(patienceMs),
     headers: {
       // Both ends are this process: while it is busy with a large file, an idle connection dies of age.
       connection: 'close',

@@ -11,6 +11,7 @@ import { eventually } from '../support/eventually.ts';
 import { multipartForm } from '../support/form.ts';
 import { assertGolden, type Varying } from '../support/golden.ts';
 import { sampleJpeg, sampleMp4, samplePng } from '../support/media-samples.ts';
+import { patienceMs } from '../support/patience.ts';
 import { TestGateway } from '../support/test-gateway.ts';
 import { createTestWorkflows } from '../support/test-workflows.ts';
 
@@ -108,7 +109,7 @@ describe('the Image Upscale Service', () => {
     headers: Readonly<Record<string, string>> = {},
     body: FormData | null = null,
   ): Promise<Answer> {
-    const signal = AbortSignal.timeout(60_000);
+    const signal = AbortSignal.timeout(patienceMs);
     const response = await fetch(`${gateway.url}/api/v1${path}`, { method, headers, body, signal });
     const bytes = Buffer.from(await response.arrayBuffer());
     const isJson = response.headers.get('content-type')?.includes('json') && bytes.length > 0;

@@ -4,6 +4,7 @@ import sharp from 'sharp';
 import { Emulator } from '../../src/emulator/emulator.ts';
 import { eventually } from '../support/eventually.ts';
 import { samplePng } from '../support/media-samples.ts';
+import { patienceMs } from '../support/patience.ts';
 import { SourceServer } from '../support/source-server.ts';
 import { TestGateway } from '../support/test-gateway.ts';
 
@@ -226,7 +227,7 @@ function callerAt(base: string, key: string | null): Caller {
     async send(method, path, { json, form } = {}) {
       const response = await fetch(`${base}${path}`, {
         method,
-        signal: AbortSignal.timeout(30_000),
+        signal: AbortSignal.timeout(patienceMs),
         headers: {
           ...(key === null ? {} : { authorization: `Bearer ${key}` }),
           ...(json === undefined ? {} : { 'content-type': 'application/json' }),

@@ -10,12 +10,10 @@ import type { TaskBody } from './gateway-client.ts';
 import { hasEnded } from './gateway-client.ts';
 import { GatewayProcess } from './gateway-process.ts';
 import { samplePng } from './media-samples.ts';
+import { patienceMs } from './patience.ts';
 import { SourceServer } from './source-server.ts';
-import { createTestDatabase, type Engine } from './test-database.ts';
+import { type Engine, gatewayDatabase } from './test-database.ts';
 import { createTestWorkflows, type TestWorkflows } from './test-workflows.ts';
-
-/** Every milestone is reached within it. */
-const crashMs = 60_000;
 
 export interface CrashSceneOptions {
   readonly engine: Engine;
@@ -35,8 +33,8 @@ export interface CrashSceneOptions {
 export interface CrashScene extends AsyncDisposable {
   readonly emulators: readonly Emulator[];
   readonly dataDir: string;
-  /** `null` on PGlite. */
-  readonly databaseUrl: string | null;
+  /** Empty on PGlite. */
+  readonly databaseUrl: string;
   readonly env: Readonly<Record<string, string>>;
   readonly workflows: TestWorkflows;
   readonly task: { readonly url: string; readonly workflow: 'sleep' };
@@ -56,10 +54,9 @@ export async function createCrashScene({
   for (let i = 0; i < count; i += 1) emulators.push(parts.use(await Emulator.start()));
   const sources = parts.use(await SourceServer.start());
   const workflows = parts.use(await createTestWorkflows(seconds));
-  const { options } = parts.use(await createTestDatabase(engine));
-  const databaseUrl = options.engine === 'postgres' ? options.url : null;
   const dataDir = await mkdtemp(join(tmpdir(), 'tmlsr-data-'));
   parts.defer(() => rm(dataDir, { recursive: true, force: true }));
+  const databaseUrl = await gatewayDatabase({ engine }, dataDir, parts);
   const url = sources.file('a.png', await samplePng({ width: 16, height: 16, seed: 1 }));
   const owned = parts.move();
   return {
@@ -71,7 +68,7 @@ export async function createCrashScene({
       WORKFLOWS_DIR: workflows.folder,
       SOURCE_ALLOW: sources.host,
       COMFYUI_BACKENDS: [...emulators.map((emulator) => emulator.url), ...backends].join(','),
-      ...(databaseUrl ? { DATABASE_URL: databaseUrl } : {}),
+      DATABASE_URL: databaseUrl,
       ...env,
     },
     workflows,
@@ -105,7 +102,7 @@ export async function crashAt(
     await submit(doomed).catch((error) => {
       if (doomed.isRunning && !isConnectionLoss(error)) throw error;
     });
-    const isOver = await Promise.race([doomed.exited, delay(crashMs, 'never', { ref: false })]);
+    const isOver = await Promise.race([doomed.exited, delay(patienceMs, 'never', { ref: false })]);
     assert.notEqual(isOver, 'never', `It did not come to ${milestone} ${nth} times`);
   }
   await using heir = await GatewayProcess.start(scene.env);

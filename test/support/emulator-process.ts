@@ -5,10 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { request } from 'undici';
+import { patienceMs } from './patience.ts';
 
 const program = fileURLToPath(new URL('../../src/emulator/main.ts', import.meta.url));
-const startMs = 60_000;
-const askMs = 10_000;
 
 export interface EmulatorProcessOptions {
   /** Without one, any port that is free; from then on it stays the same. */
@@ -65,7 +64,7 @@ export class EmulatorProcess implements AsyncDisposable {
 
   /** What ran since it was started or restarted: a killed process forgets. */
   async runs(): Promise<EmulatedRun[]> {
-    const signal = AbortSignal.timeout(askMs);
+    const signal = AbortSignal.timeout(patienceMs);
     const { body } = await request(`${this.url}/emulator/runs`, { signal });
     return (await body.json()) as EmulatedRun[];
   }
@@ -109,7 +108,7 @@ async function launch(args: readonly string[]): Promise<Listening> {
     execArgv: [],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
-  const started = once(child, 'message', { signal: AbortSignal.timeout(startMs) });
+  const started = once(child, 'message', { signal: AbortSignal.timeout(patienceMs) });
   const exited = once(child, 'exit').then(([code]) => {
     throw new Error(`The emulator ended with code ${code} before it listened`);
   });

@@ -1,7 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { patienceMs } from './patience.ts';
 
 /** Repeats an assertion until it holds, and returns what it returns. */
-export async function eventually<T>(holds: () => T | Promise<T>, withinMs = 60_000): Promise<T> {
+export async function eventually<T>(
+  holds: () => T | Promise<T>,
+  withinMs = patienceMs,
+): Promise<T> {
   const deadline = performance.now() + withinMs;
   for (;;) {
     try {
@@ -9,6 +13,6 @@ export async function eventually<T>(holds: () => T | Promise<T>, withinMs = 60_0
     } catch (error) {
       if (performance.now() > deadline) throw error;
     }
-    await delay(100);
+    await delay(25);
   }
 }

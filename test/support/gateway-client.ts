@@ -2,9 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { request } from 'undici';
 import type { TaskState } from '../../src/core/task.ts';
-
-/** No answer takes longer, unless the gateway is gone or frozen. */
-const answerMs = 15_000;
+import { patienceMs } from './patience.ts';
 
 export interface OutputBody {
   readonly url: string;
@@ -64,7 +62,7 @@ export class GatewayClient {
   ): Promise<Answer> {
     const response = await request(`${this.url}${path}`, {
       method,
-      signal: AbortSignal.timeout(answerMs),
+      signal: AbortSignal.timeout(patienceMs),
       headers: this.#headers,
       // What is a string already need not be JSON.
       ...(body === undefined
@@ -94,7 +92,7 @@ export class GatewayClient {
   async until(
     id: string,
     isWanted: (task: TaskBody) => boolean = hasEnded,
-    timeoutMs = 90_000,
+    timeoutMs = patienceMs,
   ): Promise<TaskBody> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {

@@ -3,13 +3,14 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Milestone } from '../../src/telemetry/milestones.ts';
+import { bareEnv } from './bare-env.ts';
 import { GatewayClient } from './gateway-client.ts';
+import { patienceMs } from './patience.ts';
 
-const program = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const program = fileURLToPath(new URL('./gateway-main.ts', import.meta.url));
 const crashAt = new URL('./crash-at.ts', import.meta.url).href;
 /** As `npm start` does it. */
 const asStarted = ['--max-semi-space-size=4'];
-const startMs = 60_000;
 
 /** A line of its log. */
 export interface LogEvent {
@@ -42,7 +43,7 @@ export class GatewayProcess implements AsyncDisposable {
   ): Promise<GatewayProcess> {
     const child = spawn(process.execPath, [...asStarted, ...nodeArgs, program], {
       // An empty value counts as unset and keeps a developer's .env out.
-      env: { PATH: process.env.PATH, DATABASE_URL: '', PORT: '0', ...env },
+      env: { ...bareEnv, DATABASE_URL: '', PORT: '0', ...env },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const log: LogEvent[] = [];
@@ -54,7 +55,7 @@ export class GatewayProcess implements AsyncDisposable {
       if (event.msg === 'gateway.started') started.resolve(new GatewayClient(event.url));
     });
     const reject = (reason: string) => started.reject(new Error(`The gateway ${reason}`));
-    const tooLate = setTimeout(() => reject('did not listen in time'), startMs);
+    const tooLate = setTimeout(() => reject('did not listen in time'), patienceMs);
     gateway.exited.then(() => reject('ended before it listened'));
     try {
       gateway.#client = await started.promise;

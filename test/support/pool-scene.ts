@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Emulator, type EmulatorOptions } from '../../src/emulator/emulator.ts';
 import type { TaskBody } from './gateway-client.ts';
 import { samplePng } from './media-samples.ts';
+import { patienceMs } from './patience.ts';
 import { ReverseProxy } from './reverse-proxy.ts';
 import { SourceServer } from './source-server.ts';
 import { TestGateway, type TestGatewayOptions } from './test-gateway.ts';
@@ -104,7 +105,7 @@ export async function untilBackend(
   address: string,
   isWanted: (backend: BackendBody) => boolean,
 ): Promise<BackendBody> {
-  const deadline = Date.now() + 40_000;
+  const deadline = Date.now() + patienceMs;
   for (;;) {
     const all = await backendsOf(gateway);
     const backend = all.find((each) => each.address === address);
@@ -127,7 +128,7 @@ export async function untilStaged(gateway: TestGateway, address: string): Promis
 }
 
 export async function untilTrue(isTrue: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 40_000;
+  const deadline = Date.now() + patienceMs;
   while (!(await isTrue())) {
     assert.ok(Date.now() < deadline, 'it did not come to pass');
     await delay(25);

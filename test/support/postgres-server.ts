@@ -8,8 +8,8 @@ import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import postgres from 'postgres';
+import { patienceMs } from './patience.ts';
 
-const startMs = 60_000;
 const nobody = 65_534;
 
 /**
@@ -57,7 +57,7 @@ export class PostgresServer implements AsyncDisposable {
 
   /** Starts it, also after a crash, on the data that are there. */
   async resume(): Promise<void> {
-    const settings = ['fsync=off', 'max_connections=200', 'unix_socket_directories='];
+    const settings = ['fsync=off', 'max_connections=500', 'unix_socket_directories='];
     this.#process = spawn(
       join(this.#native, 'bin', 'postgres'),
       [
@@ -83,7 +83,7 @@ export class PostgresServer implements AsyncDisposable {
   }
 
   async #ready(): Promise<void> {
-    const deadline = Date.now() + startMs;
+    const deadline = Date.now() + patienceMs;
     for (;;) {
       const client = postgres(this.url, { max: 1, connect_timeout: 2, onnotice: () => {} });
       try {

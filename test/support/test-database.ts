@@ -1,37 +1,99 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import postgres from 'postgres';
-import type { DatabaseOptions } from '../../src/db/connect.ts';
+import { dataFolders } from '../../src/config/config.ts';
+import { connectDatabase, type DatabaseOptions } from '../../src/db/connect.ts';
 import { PostgresServer } from './postgres-server.ts';
+import { isReal } from './tempo.ts';
 
 export const engines = ['pglite', 'postgres'] as const;
 export type Engine = (typeof engines)[number];
+
+/** For tests above the stores, whose own suites always run on both. */
+export const enginesAboveStores: readonly Engine[] = isReal ? engines : ['postgres'];
 
 export interface TestDatabase extends AsyncDisposable {
   readonly options: DatabaseOptions;
 }
 
-/** An empty database of the engine, gone when it is disposed of. */
+/**
+ * Where a run of all tests keeps what each of its files copies: a new database takes seconds of a
+ * processor, a copy a fraction. A test file that is run by hand makes everything by itself.
+ */
+const settings = {
+  serverUrl: 'TEST_DATABASE_URL',
+  postgresTemplate: 'TEST_POSTGRES_TEMPLATE',
+  pgliteTemplate: 'TEST_PGLITE_TEMPLATE',
+} as const;
+
+/** Makes the server, unless the environment names one, and the templates, for this process and its children. */
+export async function prepareTestDatabases(): Promise<AsyncDisposable> {
+  await using parts = new AsyncDisposableStack();
+  process.env[settings.serverUrl] ||= parts.use(await PostgresServer.start()).url;
+  const made = await Promise.all(engines.map(createTemplate));
+  for (const template of made) parts.use(template);
+  return parts.move();
+}
+
+async function createTemplate(engine: Engine): Promise<TestDatabase> {
+  const template = await createTestDatabase(engine);
+  const { options } = template;
+  // Connecting brings the schema up to date.
+  await using _database = await connectDatabase(options);
+  if (options.engine === 'pglite') process.env[settings.pgliteTemplate] = options.dataDir;
+  else process.env[settings.postgresTemplate] = new URL(options.url).pathname.slice(1);
+  return template;
+}
+
+/** A database of the engine without rows, gone when it is disposed of. */
 export async function createTestDatabase(engine: Engine): Promise<TestDatabase> {
   return engine === 'pglite' ? await inFolder() : await inServer();
 }
 
+/**
+ * The `DATABASE_URL` of a gateway with this data folder: empty where the database lies in there. A new
+ * database is without rows, and goes with `parts`.
+ */
+export async function gatewayDatabase(
+  { engine, database }: { readonly engine: Engine; readonly database?: TestDatabase },
+  dataDir: string,
+  parts: AsyncDisposableStack,
+): Promise<string> {
+  if (engine === 'postgres') return urlOf(database ?? parts.use(await inServer()));
+  await embedDatabase(dataDir);
+  return '';
+}
+
+/** Empty for one in a folder. */
+export function urlOf({ options }: TestDatabase): string {
+  return options.engine === 'postgres' ? options.url : '';
+}
+
+/** Puts a database without rows into a gateway's data folder, unless it has one. */
+async function embedDatabase(dataDir: string): Promise<void> {
+  const { database } = dataFolders(dataDir);
+  const template = process.env[settings.pgliteTemplate];
+  if (template && !existsSync(database)) await cp(template, database, { recursive: true });
+}
+
 async function inFolder(): Promise<TestDatabase> {
   const folder = await mkdtemp(join(tmpdir(), 'tmlsr-pglite-'));
+  await embedDatabase(folder);
   return {
-    options: { engine: 'pglite', dataDir: join(folder, 'db') },
+    options: { engine: 'pglite', dataDir: dataFolders(folder).database },
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
   };
 }
 
 async function inServer(): Promise<TestDatabase> {
   await using cleanup = new AsyncDisposableStack();
-  // A single test file run by hand has no server from the global setup.
-  const base = process.env.TEST_DATABASE_URL ?? cleanup.use(await PostgresServer.start()).url;
+  const base = process.env[settings.serverUrl] ?? cleanup.use(await PostgresServer.start()).url;
   const name = `tmlsr_test_${randomBytes(6).toString('hex')}`;
-  await run(base, `create database ${name}`);
+  const template = process.env[settings.postgresTemplate];
+  await run(base, `create database ${name}${template ? ` template ${template}` : ''}`);
   cleanup.defer(() => run(base, `drop database ${name} with (force)`));
   const url = new URL(base);
   url.pathname = `/${name}`;

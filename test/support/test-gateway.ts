@@ -5,7 +5,8 @@ import { readConfig } from '../../src/config/config.ts';
 import { Gateway } from '../../src/gateway.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { GatewayClient } from './gateway-client.ts';
-import { createTestDatabase, type Engine, type TestDatabase } from './test-database.ts';
+import { testTempo } from './tempo.ts';
+import { type Engine, gatewayDatabase, type TestDatabase } from './test-database.ts';
 
 export interface TestGatewayOptions {
   readonly engine: Engine;
@@ -39,19 +40,20 @@ export class TestGateway extends GatewayClient implements AsyncDisposable {
     await using parts = new AsyncDisposableStack();
     const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'tmlsr-data-')));
     if (!options.dataDir) parts.defer(() => rm(dataDir, { recursive: true, force: true }));
-    const database = options.database ?? parts.use(await createTestDatabase(options.engine));
+    const databaseUrl = await gatewayDatabase(options, dataDir, parts);
     const config = readConfig({
       PORT: '0',
       DATA_DIR: dataDir,
       COMFYUI_BACKENDS: options.backends.join(',') || 'none',
       LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'silent',
-      ...(database.options.engine === 'postgres' ? { DATABASE_URL: database.options.url } : {}),
+      DATABASE_URL: databaseUrl,
       ...options.env,
     });
     const gateway = parts.use(
       await Gateway.start(
         { ...config, backends: config.backends ?? [] },
         createLogger(config.logLevel),
+        { tempo: testTempo },
       ),
     );
     return new TestGateway(gateway, dataDir, parts.move());

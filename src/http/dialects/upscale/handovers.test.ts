@@ -3,7 +3,9 @@ import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from '../../../../test/support/eventually.ts';
+import { testTempo } from '../../../../test/support/tempo.ts';
 import { Handovers } from './handovers.ts';
 
 /** More than a socket reads at once, and less than the system takes from a server at once. */
@@ -12,7 +14,7 @@ const rest = 10_000;
 
 describe('handovers', () => {
   let server: Server;
-  const handovers = new Handovers(5_000);
+  const handovers = new Handovers(testTempo.http.handoverQuietMs);
   /** What was done, and which answers were sent. */
   const done: string[] = [];
   const sent: string[] = [];
@@ -32,6 +34,8 @@ describe('handovers', () => {
         outgoing: response,
         bytes: size,
         done: async () => {
+          // As long as a store takes to remove a result.
+          await delay(100);
           done.push(id);
         },
       });

@@ -55,15 +55,18 @@ export class Handovers {
     const sent = [...(this.#underWay.get(id) ?? [])].filter(({ isSent }) => isSent);
     if (sent.length === 0) return;
     for (const handover of sent) handover.hear(socket);
-    const ended = Promise.all(sent.map((handover) => handover.ended));
+    const judged = Promise.all(sent.map((handover) => handover.judged));
     const patience = new AbortController();
     const options = { signal: patience.signal, ref: false };
-    await Promise.race([ended, delay(this.#quietMs, undefined, options)]);
+    await Promise.race([judged, delay(this.#quietMs, undefined, options)]);
     patience.abort();
+    await Promise.all(sent.filter(({ isJudged }) => isJudged).map(({ ended }) => ended));
   }
 }
 
 class Handover {
+  /** Resolves when it is known whether the client has the answer. */
+  readonly judged: Promise<boolean>;
   /** Resolves when nothing more comes of it. */
   readonly ended: Promise<void>;
   readonly #sending: Sending;
@@ -74,6 +77,7 @@ class Handover {
   /** Whether the client wants to go on; the answer's own header says so in any case. */
   readonly #goesOn: boolean;
   readonly #heard = Promise.withResolvers<void>();
+  isJudged = false;
 
   constructor(sending: Sending, quietMs: number) {
     this.#quietMs = quietMs;
@@ -82,7 +86,8 @@ class Handover {
     this.#socket = socket;
     this.#before = socket?.bytesWritten ?? 0;
     this.#goesOn = shouldKeepAlive;
-    this.ended = this.#run().catch(() => {});
+    this.judged = this.#judge();
+    this.ended = this.#end().catch(() => {});
   }
 
   /**
@@ -100,9 +105,16 @@ class Handover {
     if (socket === this.#socket) this.#heard.resolve();
   }
 
-  async #run(): Promise<void> {
+  async #end(): Promise<void> {
+    if (await this.judged) await this.#sending.done();
+  }
+
+  /** What breaks off has not arrived. */
+  async #judge(): Promise<boolean> {
     const socket = this.#socket;
-    if (socket && (await this.#arrives(socket))) await this.#sending.done();
+    const hasArrived = socket !== null && (await this.#arrives(socket).catch(() => false));
+    this.isJudged = true;
+    return hasArrived;
   }
 
   /** It throws where it does not. */

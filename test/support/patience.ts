@@ -1,0 +1,5 @@
+/**
+ * How long a test waits for what is sure to come, milliseconds. It is long, because on a busy machine a
+ * process may take a minute to start; a test that passes does not wait for it.
+ */
+export const patienceMs = 180_000;
