@@ -15,6 +15,7 @@ import {
 import type { Claim } from '../core/attempt.ts';
 import type { QueuedTask, Share } from '../core/schedule.ts';
 import type { Task, TaskError } from '../core/task.ts';
+import { asJsonb } from '../db/columns.ts';
 import type { Orm } from '../db/connect.ts';
 import { notify } from '../db/notices.ts';
 import { rowsOf } from '../db/rows.ts';
@@ -82,7 +83,7 @@ export class ClaimStore {
    * probes of an index, whatever the backlog.
    */
   async heads(workflows: readonly string[]): Promise<QueuedTask[]> {
-    const names = sql`(select jsonb_array_elements_text(${JSON.stringify(workflows)}::jsonb))`;
+    const names = sql`(select jsonb_array_elements_text(${asJsonb(workflows)}))`;
     const result = await this.#orm.execute(sql`
       with recursive lines (workflow, workflow_hash, tenant) as (
         select line.workflow, line.workflow_hash, line.tenant
@@ -153,9 +154,10 @@ export class ClaimStore {
         .where(and(eq(tasks.id, taskId), eq(tasks.state, 'pending'), isNull(tasks.runAfter)))
         .for('update', { skipLocked: true }),
     );
+    const label = sql.param(backend, attempts.backend);
     const begun = orm.$with('begun', {}).as(
       sql`insert into attempts (id, task_id, number, workflow, backend)
-          select ${id}::uuid, head.id, head.attempt + 1, head.workflow, ${backend} from head`,
+          select ${id}::uuid, head.id, head.attempt + 1, head.workflow, ${label} from head`,
     );
     const [row] = await orm
       .with(head, begun)
