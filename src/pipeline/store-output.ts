@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ComfyClient } from '../comfyui/client.ts';
 import type { Claim } from '../core/attempt.ts';
-import { type ErrorCode, GatewayError } from '../core/errors.ts';
+import { GatewayError } from '../core/errors.ts';
 import { contentTypeOf, formatOfName, type MediaFormat, type MediaInfo } from '../core/media.ts';
 import type { SizePlan } from '../core/size-plan.ts';
 import type { TaskOutput } from '../core/task.ts';
@@ -13,17 +13,8 @@ import { transferProgress } from './format.ts';
 import type { ResultFile } from './result-files.ts';
 import { resultKey, thumbnailKey } from './result-key.ts';
 import { SharedProgress } from './shared-progress.ts';
+import { isWantOfRoom, TransferPatience } from './transfer-patience.ts';
 
-/**
- * How long a transfer is repeated after its first failure. A store that is away comes back, and what
- * the GPU made is worth waiting for; a backend that stays away has lost it.
- */
-const storePatienceMs = 10 * 60_000;
-/** A full disk empties when somebody makes room. */
-const fullPatienceMs = 24 * 3_600_000;
-const backendPatienceMs = 60_000;
-const firstPauseMs = 1_000;
-const longestPauseMs = 60_000;
 /** A result is not kept waiting for its thumbnail. */
 const thumbnailMs = 3_000;
 const abandonMs = 10_000;
@@ -42,6 +33,12 @@ export interface OutputTransfer {
   readonly onStoring: (key: string) => void;
   readonly report: ReportProgress;
   readonly signal: AbortSignal;
+}
+
+/** One try of it. */
+interface OneTransfer extends OutputTransfer {
+  /** Hears how many bytes of the result it has moved. */
+  readonly onMoved: (bytes: number) => void;
 }
 
 export interface OutputParts extends FormParts {
@@ -86,21 +83,24 @@ async function storeOutput(
     keys.push(key);
     transfer.onStoring(key);
   };
-  let failingSince: number | null = null;
-  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 4, longestPauseMs)) {
+  const patience = new TransferPatience();
+  const onMoved = (bytes: number) => patience.moved(bytes);
+  const once = { ...transfer, onStoring, onMoved };
+  for (;;) {
     try {
-      return await inTurn(() => transferOnce(parts, { ...transfer, onStoring }, file, isMain));
+      return await inTurn(() => transferOnce(parts, once, file, isMain));
     } catch (error) {
       signal.throwIfAborted();
-      failingSince ??= performance.now();
-      const triedMs = performance.now() - failingSince;
-      if (triedMs + pauseMs > patienceMs(error)) {
+      const pauseMs = patience.pauseMs(error);
+      if (pauseMs === null) {
         await abandon(parts.store, keys);
         throw error;
       }
       // What is waited for may be this room.
       await parts.spool.clear(transfer.claim.attempt.id);
-      report({ progress: 0, detail: whyAgain(error) });
+      const isFull = isWantOfRoom(error);
+      const detail = isFull ? 'Waiting for room for the result' : 'Upload failed, trying again';
+      report({ progress: 0, detail });
       await delay(pauseMs * (0.5 + Math.random() / 2), undefined, { signal });
     }
   }
@@ -113,33 +113,9 @@ async function abandon(store: ObjectStore, keys: readonly string[]): Promise<voi
   await Promise.all(abandoned);
 }
 
-/** What a transfer can come to that another one cannot mend. */
-const lasting: readonly ErrorCode[] = [
-  'output_missing',
-  'media_too_large',
-  'invalid_request',
-  'execution_failed',
-  'target_refused',
-];
-/** Ours, or the store's. */
-const fullCodes: readonly ErrorCode[] = ['spool_full', 'storage_full'];
-/** What an operator of the store, or of the client's own, mends in a while. */
-const storeCodes: readonly ErrorCode[] = ['storage_failed', 'target_failed'];
-
-function whyAgain(error: unknown): string {
-  const isFull = error instanceof GatewayError && fullCodes.includes(error.code);
-  return isFull ? 'Waiting for room for the result' : 'Upload failed, trying again';
-}
-
-function patienceMs(error: unknown): number {
-  if (!(error instanceof GatewayError) || lasting.includes(error.code)) return 0;
-  if (fullCodes.includes(error.code)) return fullPatienceMs;
-  return storeCodes.includes(error.code) ? storePatienceMs : backendPatienceMs;
-}
-
 async function transferOnce(
   parts: OutputParts,
-  { claim, client, input, size: plan, onStoring, report, signal }: OutputTransfer,
+  { claim, client, input, size: plan, onStoring, onMoved, report, signal }: OneTransfer,
   result: ResultFile,
   isMain: boolean,
 ): Promise<TaskOutput> {
@@ -169,7 +145,10 @@ async function transferOnce(
   onStoring(key);
   const { size, sha256 } = await target.put(key, source, {
     contentType,
-    onProgress: (stored) => report(transferProgress(stored, source.size)),
+    onProgress: (stored) => {
+      onMoved(stored);
+      report(transferProgress(stored, source.size));
+    },
     // A gateway that takes the attempt over goes on with the parts that are there.
     resumes: true,
     signal,
