@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readConfig } from '../../src/config/config.ts';
 import { Gateway } from '../../src/gateway.ts';
-import { createLogger } from '../../src/telemetry/logger.ts';
+import { createLogger, type Logger } from '../../src/telemetry/logger.ts';
 import { GatewayClient } from './gateway-client.ts';
 import { createTestDatabase, type Engine, type TestDatabase } from './test-database.ts';
 
@@ -15,6 +15,8 @@ export interface TestGatewayOptions {
   /** Kept when the gateway is started again. */
   readonly database?: TestDatabase;
   readonly dataDir?: string;
+  /** Hears what it logs, in place of the standard output. */
+  readonly logger?: Logger;
 }
 
 /** A whole gateway on a free port, in this process. */
@@ -51,7 +53,7 @@ export class TestGateway extends GatewayClient implements AsyncDisposable {
     const gateway = parts.use(
       await Gateway.start(
         { ...config, backends: config.backends ?? [] },
-        createLogger(config.logLevel),
+        options.logger ?? createLogger(config.logLevel),
       ),
     );
     return new TestGateway(gateway, dataDir, parts.move());
