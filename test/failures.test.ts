@@ -307,6 +307,26 @@ describe('a task that fails', { concurrency: true }, () => {
     assert.deepEqual(pool.flatMap(outcomes), ['lost', 'lost']);
   });
 
+  it('ends with a plain code when its failure cannot be written down', async () => {
+    await using scene = new Scene(supplies);
+    const emulator = await scene.emulator();
+    const scratch = scene.use(await createTestDatabase('postgres'));
+    const gateway = await scene.gateway([emulator], { database: scratch });
+    await using database = await connectDatabase(scratch.options);
+    await database.orm.execute(sql`
+      alter table tasks add check (error->>'code' is distinct from 'execution_failed')`);
+    emulator.faults.failNode('EmulatorSleep', 'boom', 9);
+    const task = await gateway.until(await gateway.submit({ url, workflow: 'sleep' }));
+    assert.deepEqual([task.status, task.error_code], ['failed', 'internal']);
+    assert.equal(task.error, 'The gateway could not record how the task failed');
+    assert.deepEqual(
+      task.stages.map(({ status }) => status),
+      ['success', 'failed', 'skipped'],
+    );
+    assert.deepEqual(outcomes(emulator), ['error']);
+    await untilBackend(gateway, emulator.url, isIdle);
+  });
+
   it('is tried no more often than MAX_ATTEMPTS says', async () => {
     await using scene = new Scene(supplies);
     const emulator = await scene.emulator();

@@ -18,6 +18,7 @@ import {
   judgeBackend,
   type SettleParts,
   settleFailure,
+  settlePlainly,
   settleSuccess,
 } from './settle-failure.ts';
 import { TwinAwaitedError, TwinGoneError } from './twin.ts';
@@ -128,10 +129,8 @@ export class RunningAttempts {
       // It says nothing of the backend in front of which the task happened to have its place.
       if (end === 'taken') return;
     } catch (thrown) {
-      await this.#settle(ended, signal.aborted ? signal.reason : thrown).catch(
-        // The lease runs out, and whoever sweeps next finds the task as it is.
-        (error) => (error instanceof ClaimLostError ? log.claimLost() : log.unsettled(error)),
-      );
+      const reason = signal.aborted ? signal.reason : thrown;
+      await this.#settle(ended, reason).catch((error) => this.#unsettled(ended, reason, error));
       await this.#removeStored(ended, stored);
       return;
     }
@@ -186,6 +185,23 @@ export class RunningAttempts {
     // runs there, the slot stays taken.
     await this.#withdraw(ended);
     await settleFailure(this.#parts, ended, failure);
+  }
+
+  /**
+   * Ends a task whose failure cannot be written down: every gateway that adopts the attempt would fail
+   * at it again. At a shutdown and without the database, the lease runs out and the task stays as it is.
+   */
+  async #unsettled(ended: EndedAttempt, thrown: unknown, error: unknown): Promise<void> {
+    const { log } = ended;
+    if (error instanceof ClaimLostError) return log.claimLost();
+    log.unsettled(error);
+    if (thrown instanceof ShutdownError || toStoreError(error).code === 'unavailable') return;
+    try {
+      await settlePlainly(ended);
+    } catch (again) {
+      if (again instanceof ClaimLostError) log.claimLost();
+      else log.unsettled(again);
+    }
   }
 
   /** What a client canceled comes off its backend. What another gateway has taken over is left alone. */

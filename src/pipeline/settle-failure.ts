@@ -56,6 +56,18 @@ export async function settleFailure(
   await journal.retry(error, { afterMs, counts, avoid: elsewhere ? avoided : [] });
 }
 
+/** Fails the task with nothing of what happened: that could not be written down. */
+export async function settlePlainly({ journal, log }: EndedAttempt): Promise<void> {
+  const error: TaskError = {
+    code: 'internal',
+    message: 'The gateway could not record how the task failed',
+    stage: journal.stage,
+    attempt: journal.claim.attempt.number,
+  };
+  await journal.fail(error);
+  log.taskFailed(error);
+}
+
 /**
  * One that is away or drained now may be back in a minute. A task may stand in the queue for it, unless
  * others are there that would take it, and fetch its sources, in vain.
