@@ -167,13 +167,14 @@ export class Gateway implements AsyncDisposable {
     const lease = new LeaseClock(leaseMs);
     const pool = parts.use(new Pool(logger));
     const catalogue = () => pool.catalogue;
-    const versions = new VersionStore(database.orm);
     const folder = new WorkflowFolder(config.workflowsDir);
     const workflows = parts.use(
-      await WorkflowRegistry.open(
-        { folder, versions: new WorkflowVersions(versions), catalogue, logger },
-        await versions.queuedNames(),
-      ),
+      await WorkflowRegistry.open({
+        folder,
+        versions: new WorkflowVersions(new VersionStore(database.orm)),
+        catalogue,
+        logger,
+      }),
     );
     const membership = new Membership({
       owner,
@@ -210,6 +211,7 @@ export class Gateway implements AsyncDisposable {
     });
     const dispatcher = new Dispatcher({
       claims,
+      stats,
       pool,
       wholePool: poolService,
       workflows,

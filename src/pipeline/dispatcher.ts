@@ -6,6 +6,7 @@ import type { Notices } from '../db/notices.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { PoolService } from '../pool/pool-service.ts';
 import type { ClaimStore } from '../tasks/claim-store.ts';
+import type { QueueStats } from '../tasks/queue-stats.ts';
 import type { TaskLog } from '../telemetry/task-log.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
 import type { RunningAttempts } from './running-attempts.ts';
@@ -17,6 +18,7 @@ const mostLines = 1_000;
 
 export interface DispatcherParts {
   readonly claims: ClaimStore;
+  readonly stats: Pick<QueueStats, 'counts'>;
   readonly pool: Pool;
   /** With the backends of other gateways. */
   readonly wholePool: Pick<PoolService, 'canRunElsewhere'>;
@@ -100,7 +102,7 @@ export class Dispatcher {
     const backends = pool.withRoom();
     if (backends.length === 0 || !running.mayBegin) return;
     const look = async () => {
-      const found = await claims.heads(workflows.queuedNames);
+      const found = await claims.heads(await this.#queuedNames());
       await workflows.load(found);
       return found;
     };
@@ -110,6 +112,15 @@ export class Dispatcher {
       if (await this.#fill(backend, heads)) heads = await look();
     }
     pool.expect(heads.length > 0);
+  }
+
+  /** The workflows for which tasks may wait, also those whose file is gone or was never here. */
+  async #queuedNames(): Promise<string[]> {
+    const { stats, workflows } = this.#parts;
+    const waiting = [...(await stats.counts())].flatMap(([name, { pending }]) =>
+      pending > 0 ? name : [],
+    );
+    return [...new Set([...workflows.names, ...waiting])];
   }
 
   /** Gives the backend the task that is its next one; tells whether one was claimed. */
