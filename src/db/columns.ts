@@ -3,8 +3,8 @@ import { customType } from 'drizzle-orm/pg-core';
 import { storableJson, storableText } from '../core/storable-text.ts';
 
 /**
- * The edge of the database: whatever a server, a node or a store has said, these columns make it
- * storable. Text that Postgres refuses would otherwise fail the write that tells of it, again and again.
+ * The columns are the edge of the database: they make every text storable, so that no writer can forget
+ * it. A server's text that Postgres refuses would fail the write which tells of it, again and again.
  */
 
 export const text = customType<{ data: string }>({

@@ -47,7 +47,7 @@ export interface WorkflowView {
   readonly of: number;
   /** By backend, why it does not run there. */
   readonly whyNot: Readonly<Record<string, readonly string[]>>;
-  /** What is wrong with its files as they are now; that they are gone, too. */
+  /** Why its files as they are now are of no use, or that they are gone. */
   readonly problem: string | null;
 }
 
@@ -93,7 +93,7 @@ const lookAgainMs = 2_000;
 
 const nobody: StateCounts = { pending: 0, processing: 0, completed: 0, failed: 0, canceled: 0 };
 
-/** No new task can be of it. */
+/** A workflow without a file takes no new tasks. */
 const nowhere: Fitness = { able: 0, inService: 0, unable: new Map(), total: 0 };
 const gone = 'Its file is gone; its tasks run the versions that they began with';
 
@@ -239,7 +239,7 @@ export class TaskService {
     return totals(await reaching(this.#parts.stats.counts()));
   }
 
-  /** Every workflow with its queue and where it runs: those of the folder, and those that tasks are of. */
+  /** The workflows of the folder and of all tasks, each with its queue and where it runs. */
   async workflows(): Promise<WorkflowView[]> {
     const { stats, workflows, pool } = this.#parts;
     const [counts, durations] = await reaching(Promise.all([stats.counts(), stats.durations()]));
