@@ -186,19 +186,15 @@ export class Gateway implements AsyncDisposable {
     const lease = new LeaseClock(leaseMs);
     const pool = parts.use(new Pool(logger, tempo));
     const catalogue = () => pool.catalogue;
-    const versions = new VersionStore(database.orm);
     const folder = new WorkflowFolder(config.workflowsDir);
     const workflows = parts.use(
-      await WorkflowRegistry.open(
-        {
-          folder,
-          versions: new WorkflowVersions(versions),
-          catalogue,
-          logger,
-          tempo: tempo.workflows,
-        },
-        await versions.queuedNames(),
-      ),
+      await WorkflowRegistry.open({
+        folder,
+        versions: new WorkflowVersions(new VersionStore(database.orm)),
+        catalogue,
+        logger,
+        tempo: tempo.workflows,
+      }),
     );
     const membership = new Membership({
       owner,

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { eq, sql } from 'drizzle-orm';
+import { pino } from 'pino';
 import { request } from 'undici';
+import { connectDatabase } from '../src/db/connect.ts';
+import { attempts, tasks } from '../src/db/schema.ts';
 import type { Emulator } from '../src/emulator/emulator.ts';
 import type { TaskBody } from './support/gateway-client.ts';
+import type { LogEvent } from './support/gateway-process.ts';
 import { OssServer } from './support/oss-server.ts';
 import {
   completes,
@@ -10,8 +15,10 @@ import {
   Scene,
   Supplies,
   untilBackend,
+  untilStaged,
   untilTrue,
 } from './support/pool-scene.ts';
+import { createTestDatabase } from './support/test-database.ts';
 import type { TestGateway } from './support/test-gateway.ts';
 import { sleepGraph } from './support/test-workflows.ts';
 
@@ -124,6 +131,58 @@ describe('a backend that fails', { concurrency: true }, () => {
     assert.equal(task.retries, 1);
     assert.deepEqual(outcomes(left), ['success']);
     await untilBackend(gateway, gone.url, ({ state }) => state === 'offline');
+  });
+
+  it('is the one that is named and avoided when a task moved to it', async () => {
+    await using scene = new Scene(supplies);
+    const [before, after] = [await scene.emulator(), await scene.emulator()];
+    const scratch = scene.use(await createTestDatabase('postgres'));
+    const events: LogEvent[] = [];
+    const gateway = await scene.gateway([before, after], {
+      database: scratch,
+      logger: pino({ base: null }, { write: (line) => void events.push(JSON.parse(line)) }),
+    });
+    // Made ready in front of the one that works, while the other takes nothing.
+    const { id: away } = await untilBackend(gateway, after.url, isIdle);
+    await gateway.call('PATCH', `/backends/${away}`, { wanted: 'draining' });
+    await untilBackend(gateway, after.url, ({ state }) => state === 'draining');
+    before.faults.stall(true);
+    const running = await gateway.submit({ url, workflow: 'sleep' });
+    await untilTrue(() => before.runs.length === 1);
+    const id = await gateway.submit({ url, workflow: 'sleep' });
+    assert.equal(await untilStaged(gateway, before.url), id);
+    after.faults.failNode('EmulatorSleep', 'boom', 1);
+    await gateway.call('PATCH', `/backends/${away}`, { wanted: 'active' });
+    await gateway.until(id, ({ retries }) => retries === 1);
+    before.faults.stall(false);
+    for (const each of [running, id]) await completes(gateway, each);
+    assert.deepEqual([outcomes(before), outcomes(after)], [['success', 'success'], ['error']]);
+
+    const told = events.flatMap(({ msg, task, attempt, backend, from, to }) =>
+      String(task).replaceAll('-', '') === id && attempt ? [{ msg, backend, from, to }] : [],
+    );
+    const nowhere = { from: undefined, to: undefined };
+    assert.deepEqual(told, [
+      { msg: 'attempt.started', backend: before.url, ...nowhere },
+      { msg: 'attempt.moved', backend: after.url, from: before.url, to: after.url },
+      { msg: 'attempt.failed', backend: after.url, ...nowhere },
+      { msg: 'attempt.started', backend: before.url, ...nowhere },
+      { msg: 'task.completed', backend: before.url, ...nowhere },
+    ]);
+    await using database = await connectDatabase(scratch.options);
+    const rows = await database.orm
+      .select({ backend: attempts.backend, error: attempts.error, avoid: tasks.avoid })
+      .from(attempts)
+      .innerJoin(tasks, eq(tasks.id, attempts.taskId))
+      .where(eq(sql`replace(${tasks.id}::text, '-', '')`, id))
+      .orderBy(attempts.number);
+    assert.deepEqual(
+      rows.map(({ backend, error, avoid }) => [backend, error?.code, avoid]),
+      [
+        [after.url, 'execution_failed', [after.url]],
+        [before.url, undefined, [after.url]],
+      ],
+    );
   });
 
   it('is heard again after its socket went deaf in the middle of a prompt', async () => {
@@ -246,6 +305,26 @@ describe('a task that fails', { concurrency: true }, () => {
     assert.match(task.error ?? '', /Two ComfyUI servers went down/);
     for (const { url: address } of pool) await untilBackend(gateway, address, isIdle);
     assert.deepEqual(pool.flatMap(outcomes), ['lost', 'lost']);
+  });
+
+  it('ends with a plain code when its failure cannot be written down', async () => {
+    await using scene = new Scene(supplies);
+    const emulator = await scene.emulator();
+    const scratch = scene.use(await createTestDatabase('postgres'));
+    const gateway = await scene.gateway([emulator], { database: scratch });
+    await using database = await connectDatabase(scratch.options);
+    await database.orm.execute(sql`
+      alter table tasks add check (error->>'code' is distinct from 'execution_failed')`);
+    emulator.faults.failNode('EmulatorSleep', 'boom', 9);
+    const task = await gateway.until(await gateway.submit({ url, workflow: 'sleep' }));
+    assert.deepEqual([task.status, task.error_code], ['failed', 'internal']);
+    assert.equal(task.error, 'The gateway could not record how the task failed');
+    assert.deepEqual(
+      task.stages.map(({ status }) => status),
+      ['success', 'failed', 'skipped'],
+    );
+    assert.deepEqual(outcomes(emulator), ['error']);
+    await untilBackend(gateway, emulator.url, isIdle);
   });
 
   it('is tried no more often than MAX_ATTEMPTS says', async () => {

@@ -3,11 +3,13 @@ import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from 'drizzle-orm';
+import type { BackendReport } from '../src/core/backend.ts';
 import { deliveryAsUsual } from '../src/core/delivery.ts';
 import { sizeAsTheWorkflowGives } from '../src/core/size-plan.ts';
 import type { NewTask, TaskError, TaskOutput } from '../src/core/task.ts';
 import { connectDatabase, type Database } from '../src/db/connect.ts';
 import { Notices } from '../src/db/notices.ts';
+import { BackendStore } from '../src/pool/backend-store.ts';
 import { AttemptNews, type PromptRecord } from '../src/tasks/attempt-news.ts';
 import { AttemptStore, ClaimLostError } from '../src/tasks/attempt-store.ts';
 import { ClaimStore } from '../src/tasks/claim-store.ts';
@@ -88,8 +90,8 @@ for (const engine of engines) {
     });
 
     /** Takes the first of the heads, in the order of their ranks. */
-    async function claimNext(store: ClaimStore, workflows = ['esrgan_image_4x']) {
-      const [head] = (await store.heads(workflows)).sort((a, b) => a.rank - b.rank);
+    async function claimNext(store: ClaimStore) {
+      const [head] = (await store.heads()).sort((a, b) => a.rank - b.rank);
       return head ? await store.claim(head.id, backend) : null;
     }
 
@@ -133,14 +135,13 @@ for (const engine of engines) {
       assert.equal(await tasks.cancel(id, { ...owner, dialect: 'upscale' }), null);
     });
 
-    it('claims by priority, then in the order of arrival, among the workflows asked for', async () => {
+    it('claims by priority, then in the order of arrival, whatever their workflows', async () => {
       const first = await tasks.insert(newTask());
       const urgent = await tasks.insert(newTask({ workflow: 'other', priority: 9 }));
       const second = await tasks.insert(newTask());
-      await tasks.insert(newTask({ workflow: 'not asked for', priority: 10 }));
       const order = [];
       for (;;) {
-        const claim = await claimNext(claims, ['esrgan_image_4x', 'other', 'unknown']);
+        const claim = await claimNext(claims);
         if (!claim) break;
         order.push(claim.task.id);
       }
@@ -280,6 +281,59 @@ for (const engine of engines) {
       );
     });
 
+    it('keeps what a server says, whatever characters it holds', async () => {
+      const said = 'C:\\u0000 a\0b \u{1f600} \ud83d';
+      const kept = 'C:\\u0000 a\ufffdb \u{1f600} \ufffd';
+      const error = { ...failure, message: said };
+      const { id } = await tasks.insert(newTask());
+      const first = await claimOne();
+      await attempts.record(
+        first,
+        news((it) => {
+          it.begin('process');
+          it.proceed('process', { progress: 1, detail: said });
+        }),
+      );
+      assert.equal((await tasks.find(id, owner))?.stages[1]?.detail, kept);
+      await attempts.retry(first, error, { ...again, avoid: [backend] });
+      assert.equal((await tasks.find(id, owner))?.error?.message, kept);
+      const second = await claimOne();
+      await attempts.record(
+        second,
+        news((it) => it.begin('process')),
+      );
+      await attempts.fail(second, error);
+      const task = await tasks.find(id, owner);
+      assert.deepEqual([task?.error?.message, task?.stages[1]?.detail], [kept, kept]);
+      const past = await attempts.failed(id);
+      assert.deepEqual(
+        past.map((each) => each.error.message),
+        [kept, kept],
+      );
+
+      const gatewayId = randomUUID();
+      const backends = new BackendStore(database.orm, {
+        owner: gatewayId,
+        leaseMs: 15_000,
+        forgottenAfterMs: 60_000,
+      });
+      await backends.renew([backend]);
+      await backends.take([backend]);
+      const report: BackendReport = {
+        ...{ state: 'idle', reason: said, since: '', lastActiveAt: null, version: said },
+        devices: [{ name: said, memoryTotal: 1, memoryFree: 1 }],
+        ...{ task: null, nextTask: null, warm: null, busyShare: 0, isKnown: true },
+        cannotRun: { [said]: [said] },
+      };
+      await backends.report(new Map([[backend, report]]));
+      const [record] = await backends.list();
+      assert.deepEqual(record?.report, {
+        ...report,
+        ...{ reason: kept, version: kept, cannotRun: { [kept]: [kept] } },
+        devices: [{ name: kept, memoryTotal: 1, memoryFree: 1 }],
+      });
+    });
+
     it('cancels a task that runs, and its owner learns of it', async () => {
       const notices = new Notices();
       await notices.listen(database);
@@ -400,14 +454,13 @@ for (const engine of engines) {
       const b = await tasks.insert(newTask({ tenant: 'b' }));
       const urgent = await tasks.insert(newTask({ tenant: 'b', priority: 9 }));
       const other = await tasks.insert(newTask({ workflow: 'other' }));
-      const ids = async () =>
-        new Set((await claims.heads(['esrgan_image_4x', 'other'])).map(({ id }) => id));
+      const ids = async () => new Set((await claims.heads()).map(({ id }) => id));
       assert.deepEqual(await ids(), new Set([a.id, urgent.id, other.id]));
       const claim = await claims.claim(urgent.id, backend);
       assert.ok(claim);
       await attempts.retry(claim, failure, { ...again, avoid: [backend] });
       assert.deepEqual(await ids(), new Set([a.id, b.id, urgent.id, other.id]));
-      const retried = (await claims.heads(['esrgan_image_4x'])).find(({ id }) => id === urgent.id);
+      const retried = (await claims.heads()).find(({ id }) => id === urgent.id);
       assert.deepEqual(retried?.avoid, [backend]);
       assert.deepEqual(await attempts.failed(urgent.id), [{ backend, error: failure }]);
       const found = await tasks.find(urgent.id, owner);

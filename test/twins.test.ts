@@ -271,7 +271,7 @@ for (const engine of engines) {
       const work = async (at: ReturnType<typeof gateway>) => {
         for (let turn = 0; !isOver; turn += 1) {
           await delay(1);
-          const [head] = await at.claims.heads(['esrgan_image_4x']);
+          const [head] = await at.claims.heads();
           const claimed = head && (await at.claims.claim(head.id, 'http://127.0.0.1:8188'));
           if (!claimed) continue;
           try {

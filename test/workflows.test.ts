@@ -449,7 +449,7 @@ describe('workflows behind keys', () => {
     assert.equal((await ops.call('DELETE', '/workflows/mine')).status, 200);
   });
 
-  it('finishes tasks with the version they began with after a restart without the file', async () => {
+  it('finishes, and counts, tasks of a workflow whose file is gone after a restart', async () => {
     await using emulator = await Emulator.start();
     await using sources = await SourceServer.start();
     await using workflows = await createTestWorkflows(0.02);
@@ -458,15 +458,36 @@ describe('workflows behind keys', () => {
     await using database = await createTestDatabase('postgres');
     const start = (backends: string[]) =>
       TestGateway.start({ engine: 'postgres', backends, env, database });
-    let id: string;
+    const ids: string[] = [];
+    emulator.faults.stall(true);
     {
-      await using gateway = await start([]);
-      id = await gateway.submit({ url, workflow: 'sleep' });
+      await using gateway = await start([emulator.url]);
+      for (let i = 0; i < 3; i += 1) ids.push(await gateway.submit({ url, workflow: 'sleep' }));
+      await eventually(() => assert.equal(emulator.runs.length, 1));
     }
     await rm(join(workflows.folder, 'sleep.json'));
+    // The prompt that ran is lost: its task, too, goes back into the queue.
+    await emulator.faults.restart();
+    emulator.faults.stall(false);
+    {
+      await using gateway = await start([]);
+      assert.equal((await gateway.call('GET', '/workflows/sleep')).status, 404);
+      const { body: stats } = await gateway.call('GET', '/monitor/stats');
+      const told = stats.workflows.find(({ name }: { name: string }) => name === 'sleep');
+      assert.deepEqual([told?.pending, told?.processing, told?.runs_on], [2, 1, 0]);
+      assert.match(told?.problem, /file is gone/);
+      const metrics = await request(`${gateway.url}/task-manager/dashboard/metrics`);
+      assert.match(await metrics.body.text(), /^queue_depth\{queue_name="sleep"\} 2$/m);
+      const dashboard = await request(`${gateway.url}/task-manager/dashboard`);
+      assert.match(
+        await dashboard.body.text(),
+        /<td class="path">sleep<\/td><td class="number">2</,
+      );
+    }
     await using gateway = await start([emulator.url]);
-    assert.equal((await gateway.call('GET', '/workflows/sleep')).status, 404);
-    const task = await gateway.until(id);
-    assert.equal(task.status, 'completed', task.error ?? '');
+    for (const id of ids) {
+      const task = await gateway.until(id);
+      assert.equal(task.status, 'completed', task.error ?? '');
+    }
   });
 });

@@ -94,7 +94,7 @@ class Queue implements AsyncDisposable {
     const tenant = tenants[turn % tenants.length] as string;
     const added = await this.#timed('submit', () => this.#tasks.insert(task(workflow, tenant)));
     const claim = await this.#timed(dispatch, async () => {
-      const heads = await this.#timed('heads', () => claims.heads(workflows));
+      const heads = await this.#timed('heads', () => claims.heads());
       const head = heads.find((each) => each.workflow === workflow && each.tenant === tenant);
       const { id } = head as QueuedTask;
       return await this.#timed('claim', () => claims.claim(id, 'http://backend'));

@@ -4,6 +4,7 @@ import { Agent, type Dispatcher, request } from 'undici';
 import type { z } from 'zod';
 import type { Device } from '../core/backend.ts';
 import type { Prompt } from '../core/bind.ts';
+import { cutText } from '../core/cut-text.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { NodeCatalogue } from '../core/node-catalogue.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
@@ -193,7 +194,7 @@ export class ComfyClient implements AsyncDisposable {
     const { statusCode, text } = await this.#call('GET', '/object_info', signal, limits);
     const catalogue = nodeCatalogue(read(statusCode, text, objectInfo, 'list its nodes'));
     // No server is without nodes; something else has answered.
-    if (catalogue.size === 0) throw backendFailed('list its nodes', { text: text.slice(0, 1_000) });
+    if (catalogue.size === 0) throw backendFailed('list its nodes', { text: cutText(text, 1_000) });
     return catalogue;
   }
 
@@ -223,7 +224,7 @@ export class ComfyClient implements AsyncDisposable {
       headersTimeout: this.#tempo.idleDeadlineMs + this.#tempo.answerDeadlineMs,
     });
     if (statusCode === 413) {
-      throw inputRefused(file.size, null, text.slice(0, 300));
+      throw inputRefused(file.size, null, cutText(text, 300));
     }
     const { name, subfolder } = read(statusCode, text, uploadedFile, 'take the input');
     return subfolder ? `${subfolder}/${name}` : name;
@@ -367,7 +368,7 @@ function read<T extends z.ZodType>(
   what: string,
 ): z.output<T> {
   const { data } = statusCode === 200 ? shape.safeParse(parsed(text)) : {};
-  if (data === undefined) throw backendFailed(what, { statusCode, text: text.slice(0, 1_000) });
+  if (data === undefined) throw backendFailed(what, { statusCode, text: cutText(text, 1_000) });
   return data;
 }
 

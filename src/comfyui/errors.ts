@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Prompt } from '../core/bind.ts';
+import { cutText } from '../core/cut-text.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { ExecutionError, promptRefused } from './messages.ts';
 
@@ -89,7 +90,7 @@ export function executionFailed(error: ExecutionError, prompt: Prompt | null = n
     );
   }
   const message =
-    withoutPaths(lineOf(error.exception_message ?? '')).slice(0, 300) ||
+    cutText(withoutPaths(lineOf(error.exception_message ?? '')), 300) ||
     error.exception_type ||
     'no message';
   const code = isMissingFile(error, prompt) ? 'workflow_unsupported' : 'execution_failed';
@@ -140,7 +141,7 @@ export function titleOf(prompt: Prompt, id: string): string {
 function lineOf(text: string): string {
   const lines = text.trim().split(/\s*\n/);
   const line = lines[0]?.startsWith('Traceback') ? lines.at(-1) : lines[0];
-  return line?.slice(0, 3_000) ?? '';
+  return cutText(line ?? '', 3_000);
 }
 
 /** Absolute ones, of Linux and of Windows; in quotation marks they may hold blanks. */

@@ -8,7 +8,7 @@ export interface Attempt {
   readonly taskId: string;
   /** 1, 2, … within the task. */
   readonly number: number;
-  /** The backend's address, without credentials. */
+  /** Where it began or was adopted, without credentials; its seat knows where it is by now. */
   readonly backend: string;
   /** Stored before the prompt is posted; `null` while nothing can be running on the backend. */
   readonly promptId: string | null;

@@ -1,3 +1,5 @@
+import { cutText } from './cut-text.ts';
+
 const maxLength = 80;
 
 /**
@@ -10,6 +12,5 @@ export function fileStem(name: string): string {
     .replace(/\.[^.]*$/, '')
     .replace(/[^\p{L}\p{N}._-]+/gu, '_')
     .replace(/^\.+/, '');
-  // Cut between characters: half of one can be written in no address.
-  return [...stem].slice(0, maxLength).join('') || 'result';
+  return cutText(stem, maxLength) || 'result';
 }

@@ -1,3 +1,4 @@
+import { cutText } from './cut-text.ts';
 import { type Graph, type GraphNode, isLink } from './graph.ts';
 import { nearest } from './nearest.ts';
 import type { Choice, NodeCatalogue, NodeClass, NodeInput } from './node-catalogue.ts';
@@ -116,7 +117,7 @@ const maxShown = 120;
 
 function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? 'nothing';
-  return text.length > maxShown ? `${text.slice(0, maxShown)}…` : text;
+  return text.length > maxShown ? `${cutText(text, maxShown)}…` : text;
 }
 
 /** `{"__value__": …}` is how the editor writes a list that is no link. */

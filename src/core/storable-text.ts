@@ -1,16 +1,29 @@
 /** Levels of arrays and objects in each other. */
 const deepest = 500;
 
-/** An escape that is none of an escaped backslash's. */
-const unstorable = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
+/**
+ * In what JSON.stringify wrote, the escape of a NUL or of half a surrogate pair, behind backslashes that
+ * are escaped themselves.
+ */
+const unstorable = /(?<!\\)((?:\\\\)*)\\u(?:0000|d[89a-f][0-9a-f]{2})/g;
+const replacement = '\ufffd';
+
+/** Postgres refuses NUL and half a surrogate pair in text: U+FFFD takes their place. */
+export function storableText(text: string): string {
+  return text.toWellFormed().replaceAll('\0', replacement);
+}
+
+/** The value as JSON that Postgres takes: the texts in it, and the names of fields, are storable. */
+export function storableJson(value: unknown): string {
+  return JSON.stringify(value).replace(unstorable, `$1${replacement}`);
+}
 
 /**
- * Whether a value of JSON can be kept in Postgres: no text in it has a NUL character or half of a
- * surrogate pair, which `jsonb` does not take, and it is not nested so deeply that nobody can write it.
+ * Whether a value of JSON can be kept in Postgres as it is: no text in it has a NUL character or half of
+ * a surrogate pair, and it is not nested so deeply that nobody can write it.
  */
 export function isStorable(value: unknown): boolean {
-  // Of what is well formed, JSON.stringify escapes control characters alone.
-  return isWritable(value) && !unstorable.test(JSON.stringify(value));
+  return isWritable(value) && JSON.stringify(value).search(unstorable) < 0;
 }
 
 /** JSON.parse reads any depth; JSON.stringify, which calls itself, does not write it. */

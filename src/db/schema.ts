@@ -4,10 +4,8 @@ import {
   check,
   index,
   integer,
-  jsonb,
   pgTable,
   primaryKey,
-  text,
   timestamp,
   uniqueIndex,
   uuid,
@@ -19,6 +17,7 @@ import type { SizeRequest } from '../core/size-plan.ts';
 import type { StageName, StageState } from '../core/stage.ts';
 import type { Source, TaskError, TaskOutput, TaskState } from '../core/task.ts';
 import type { Workflow } from '../core/workflow.ts';
+import { jsonb, text } from './columns.ts';
 
 const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3 });
 

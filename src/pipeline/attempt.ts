@@ -18,6 +18,7 @@ import { SeatLostError } from '../pool/waiting-room.ts';
 import type { ObjectStore, OutputTarget } from '../storage/object-store.ts';
 import type { QueueStats } from '../tasks/queue-stats.ts';
 import type { Twin } from '../tasks/twins.ts';
+import type { AttemptLog } from '../telemetry/attempt-log.ts';
 import { reached } from '../telemetry/milestones.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
 import { type AcquiredSource, acquireSource } from './acquire-source.ts';
@@ -59,6 +60,7 @@ export interface Attempt extends AttemptParts {
   readonly journal: AttemptJournal;
   /** In front of a GPU when the attempt begins, or at one where the prompt is there already. */
   readonly seat: Seat;
+  readonly log: AttemptLog;
   /** Hears the key of every object before it is stored: who ends the attempt removes them. */
   readonly onStoring: (key: string) => void;
   readonly signal: AbortSignal;
@@ -82,7 +84,7 @@ export class NeverPostedError extends Error {
  *   of the task.
  */
 export async function runAttempt(attempt: Attempt): Promise<AttemptEnd> {
-  const { journal, seat, spool, signal } = attempt;
+  const { journal, seat, spool } = attempt;
   await using cleanup = new AsyncDisposableStack();
   cleanup.defer(() => spool.clear(journal.claim.attempt.id));
   // What was posted may still read them, whatever becomes of us: whoever ends it removes them.
@@ -105,7 +107,7 @@ export async function runAttempt(attempt: Attempt): Promise<AttemptEnd> {
     return 'taken';
   }
 
-  await seat.takeGpu(signal, (backend) => takesAll(backend, ready.sources));
+  await takeGpu(attempt, ready);
 
   const files = await journal.run(
     'process',
@@ -115,6 +117,16 @@ export async function runAttempt(attempt: Attempt): Promise<AttemptEnd> {
 
   await keep(attempt, workflow, ready.input, files);
   return 'made';
+}
+
+/** Waits for a GPU: that of its backend or of another which takes its inputs. */
+async function takeGpu(
+  { seat, log, signal }: Attempt,
+  { sources }: Prepared | LeftBehind,
+): Promise<void> {
+  const { label: from } = seat.backend;
+  await seat.takeGpu(signal, (backend) => takesAll(backend, sources));
+  if (seat.backend.label !== from) log.moved(from);
 }
 
 /** The version that the task began with. */

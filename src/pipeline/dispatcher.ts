@@ -101,7 +101,7 @@ export class Dispatcher {
     const backends = pool.withRoom();
     if (backends.length === 0 || !running.mayBegin) return;
     const look = async () => {
-      const found = await claims.heads(workflows.queuedNames);
+      const found = await claims.heads();
       await workflows.load(found);
       return found;
     };

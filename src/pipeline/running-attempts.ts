@@ -1,5 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Backend } from '../comfyui/backend.ts';
 import type { Claim } from '../core/attempt.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Tempo } from '../core/tempo.ts';
@@ -11,10 +10,18 @@ import { isBegunInVain } from '../tasks/claim-store.ts';
 import { toStoreError } from '../tasks/errors.ts';
 import type { UploadService } from '../tasks/upload-service.ts';
 import { reached } from '../telemetry/milestones.ts';
+import type { TaskLog } from '../telemetry/task-log.ts';
 import { type AttemptParts, NeverPostedError, runAttempt } from './attempt.ts';
 import { attemptFolder } from './attempt-folder.ts';
 import { AttemptJournal } from './attempt-journal.ts';
-import { judgeBackend, type SettleParts, settleFailure, settleSuccess } from './settle-failure.ts';
+import {
+  type EndedAttempt,
+  judgeBackend,
+  type SettleParts,
+  settleFailure,
+  settlePlainly,
+  settleSuccess,
+} from './settle-failure.ts';
 import { TwinAwaitedError, TwinGoneError } from './twin.ts';
 import { withdrawPrompt } from './withdraw-prompt.ts';
 
@@ -27,6 +34,7 @@ export interface RunningParts extends AttemptParts, SettleParts {
   readonly attempts: AttemptStore;
   readonly uploadService: Pick<UploadService, 'release'>;
   readonly tempo: Tempo;
+  readonly log: TaskLog;
 }
 
 interface Running {
@@ -104,42 +112,38 @@ export class RunningAttempts {
 
   /** Runs the attempt and settles its task. Never throws. */
   async #attempt(journal: AttemptJournal, seat: Seat, signal: AbortSignal): Promise<void> {
-    const { log } = this.#parts;
     const { claim } = journal;
+    const log = this.#parts.log.attempt(claim, seat);
+    const ended = { journal, seat, log };
     const stored: string[] = [];
     using _seat = seat;
     try {
-      log.attemptStarted(claim);
+      log.started();
       reached('claimed');
       if (isBegunInVain(claim)) throw exhausted();
       const onStoring = (key: string) => void stored.push(key);
-      const end = await runAttempt({ ...this.#parts, journal, seat, onStoring, signal });
-      log.taskCompleted(claim, end);
+      const end = await runAttempt({ ...this.#parts, ...ended, onStoring, signal });
+      log.completed(end);
       // It says nothing of the backend in front of which the task happened to have its place.
       if (end === 'taken') return;
     } catch (thrown) {
-      await this.#settle(journal, seat.backend, signal.aborted ? signal.reason : thrown).catch(
-        // The lease runs out, and whoever sweeps next finds the task as it is.
-        (error) =>
-          error instanceof ClaimLostError ? log.claimLost(claim) : log.settleFailed(claim, error),
-      );
-      await this.#removeStored(claim, stored);
+      const reason = signal.aborted ? signal.reason : thrown;
+      await this.#settle(ended, reason).catch((error) => this.#unsettled(ended, reason, error));
+      await this.#removeStored(ended, stored);
       return;
     }
-    await settleSuccess(this.#parts, journal, seat.backend).catch((error) =>
-      log.settleFailed(claim, error),
-    );
+    await settleSuccess(this.#parts, ended).catch((error) => log.unsettled(error));
   }
 
   /**
    * What an attempt stored that came to nothing is nobody's. It has to be sure: a commit whose answer
    * was lost may stand, and a gateway that adopted the attempt stores under the same keys.
    */
-  async #removeStored(claim: Claim, keys: readonly string[]): Promise<void> {
+  async #removeStored({ journal, log }: EndedAttempt, keys: readonly string[]): Promise<void> {
     if (keys.length === 0) return;
-    const { attempts, store, log } = this.#parts;
+    const { attempts, store } = this.#parts;
     try {
-      if (!(await attempts.wasInVain(claim))) return;
+      if (!(await attempts.wasInVain(journal.claim))) return;
       const deadline = AbortSignal.any([
         AbortSignal.timeout(this.#parts.tempo.attempt.removeDeadlineMs),
         this.#graceOver.signal,
@@ -148,7 +152,7 @@ export class RunningAttempts {
         keys.flatMap((key) => [store.delete(key, deadline), store.abandon(key, deadline)]),
       );
     } catch (error) {
-      log.objectsLeft(claim, error);
+      log.objectsLeft(error);
     }
   }
 
@@ -158,41 +162,57 @@ export class RunningAttempts {
     await this.#parts.uploadService.release(task.id);
   }
 
-  async #settle(journal: AttemptJournal, backend: Backend, thrown: unknown): Promise<void> {
-    const { log } = this.#parts;
-    const { claim } = journal;
+  async #settle(ended: EndedAttempt, thrown: unknown): Promise<void> {
+    const { journal, seat, log } = ended;
     if (thrown instanceof ShutdownError) {
-      log.attemptDetached(claim);
+      log.detached();
       return await journal.handBack();
     }
-    if (thrown instanceof TwinAwaitedError) return log.attemptUndone(claim, thrown.message);
+    if (thrown instanceof TwinAwaitedError) return log.undone(thrown.message);
     if (thrown instanceof TwinGoneError) await journal.forgetTwins();
     if (isUndone(thrown)) {
-      log.attemptUndone(claim, thrown.message);
-      await backend.inputs.remove(attemptFolder(claim.attempt.id));
+      log.undone(thrown.message);
+      await seat.backend.inputs.remove(attemptFolder(journal.claim.attempt.id));
       return await journal.undo();
     }
-    if (thrown instanceof ClaimLostError) return await this.#lost(journal, backend);
+    if (thrown instanceof ClaimLostError) return await this.#lost(ended);
 
     const failure = toStoreError(thrown);
     // Without the database nothing can be decided. What runs goes on, and whoever reaches the
     // database first takes the attempt over when its lease has run out.
-    if (failure.code === 'unavailable') return log.attemptDetached(claim);
-    judgeBackend(this.#parts, journal, backend, failure);
+    if (failure.code === 'unavailable') return log.detached();
+    judgeBackend(this.#parts, ended, failure);
     // Whatever becomes of the task, nothing of this attempt stays on the backend; while something
     // runs there, the slot stays taken.
-    await this.#withdraw(journal, backend);
-    await settleFailure(this.#parts, journal, backend, failure);
+    await this.#withdraw(ended);
+    await settleFailure(this.#parts, ended, failure);
+  }
+
+  /**
+   * Ends a task whose failure cannot be written down: every gateway that adopts the attempt would fail
+   * at it again. At a shutdown and without the database, the lease runs out and the task stays as it is.
+   */
+  async #unsettled(ended: EndedAttempt, thrown: unknown, error: unknown): Promise<void> {
+    const { log } = ended;
+    if (error instanceof ClaimLostError) return log.claimLost();
+    log.unsettled(error);
+    if (thrown instanceof ShutdownError || toStoreError(error).code === 'unavailable') return;
+    try {
+      await settlePlainly(ended);
+    } catch (again) {
+      if (again instanceof ClaimLostError) log.claimLost();
+      else log.unsettled(again);
+    }
   }
 
   /** What a client canceled comes off its backend. What another gateway has taken over is left alone. */
-  async #lost(journal: AttemptJournal, backend: Backend): Promise<void> {
-    this.#parts.log.claimLost(journal.claim);
-    if (await journal.isCanceled()) await this.#withdraw(journal, backend);
+  async #lost(ended: EndedAttempt): Promise<void> {
+    ended.log.claimLost();
+    if (await ended.journal.isCanceled()) await this.#withdraw(ended);
   }
 
-  async #withdraw(journal: AttemptJournal, backend: Backend): Promise<void> {
-    const { lease, log, tempo } = this.#parts;
+  async #withdraw({ journal, seat: { backend }, log }: EndedAttempt): Promise<void> {
+    const { lease, tempo } = this.#parts;
     // Its successor may be at work there, with the same prompt.
     if (!lease.isSure) return;
     try {
@@ -208,7 +228,7 @@ export class RunningAttempts {
       await backend.inputs.remove(attemptFolder(journal.claim.attempt.id));
       await journal.close();
     } catch (error) {
-      log.withdrawFailed(journal.claim, error);
+      log.withdrawFailed(error);
     }
   }
 }

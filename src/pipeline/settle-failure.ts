@@ -1,4 +1,3 @@
-import type { Backend } from '../comfyui/backend.ts';
 import { InputRefusedError } from '../comfyui/errors.ts';
 import type { PastAttempt } from '../core/attempt.ts';
 import type { GatewayError } from '../core/errors.ts';
@@ -14,9 +13,8 @@ import type { Tempo } from '../core/tempo.ts';
 import type { Workflow } from '../core/workflow.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { PoolService } from '../pool/pool-service.ts';
-import type { TaskLog } from '../telemetry/task-log.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
-import type { AttemptJournal } from './attempt-journal.ts';
+import type { Attempt } from './attempt.ts';
 
 export interface SettleParts {
   readonly pool: Pool;
@@ -24,15 +22,16 @@ export interface SettleParts {
   readonly wholePool: Pick<PoolService, 'fitness' | 'canRunElsewhere' | 'tooSmallFor'>;
   readonly workflows: WorkflowRegistry;
   readonly retryPolicy: RetryPolicy;
-  readonly log: TaskLog;
   readonly tempo: Pick<Tempo, 'attempt'>;
 }
+
+/** An attempt that has come to its end, on the backend of its seat. */
+export type EndedAttempt = Pick<Attempt, 'journal' | 'seat' | 'log'>;
 
 /** Decides what becomes of the task, and writes it down. */
 export async function settleFailure(
   parts: SettleParts,
-  journal: AttemptJournal,
-  backend: Backend,
+  { journal, seat, log }: EndedAttempt,
   failure: GatewayError,
 ): Promise<void> {
   const { claim, stage } = journal;
@@ -40,21 +39,33 @@ export async function settleFailure(
   const workflow = workflows.versionOf(claim.task);
   const past = await journal.past();
   const tooSmall = failure instanceof InputRefusedError ? refusing(wholePool, failure, past) : null;
-  const avoided = [...(tooSmall ?? []), backend.label];
+  const avoided = [...(tooSmall ?? []), seat.backend.label];
   const others = workflow ? othersFor(wholePool, workflow, tooSmall && avoided) : 'none';
   const next = nextStep(
     { failure, stage, retries: claim.task.retries, past, others },
     Math.random(),
     parts.retryPolicy,
   );
-  parts.log.attemptFailed(claim, failure, next);
+  log.failed(failure, next);
   const error = taskError(failure, next, journal);
   if (next.kind === 'fail') {
     await journal.fail(error);
-    return parts.log.taskFailed(claim, error);
+    return log.taskFailed(error);
   }
   const { afterMs, counts, elsewhere } = next;
   await journal.retry(error, { afterMs, counts, avoid: elsewhere ? avoided : [] });
+}
+
+/** Fails the task with nothing of what happened: that could not be written down. */
+export async function settlePlainly({ journal, log }: EndedAttempt): Promise<void> {
+  const error: TaskError = {
+    code: 'internal',
+    message: 'The gateway could not record how the task failed',
+    stage: journal.stage,
+    attempt: journal.claim.attempt.number,
+  };
+  await journal.fail(error);
+  log.taskFailed(error);
 }
 
 /**
@@ -83,9 +94,9 @@ function refusing(
 /** The task came to a good end here; where it had failed before, the fault lay there. */
 export async function settleSuccess(
   { pool }: Pick<SettleParts, 'pool'>,
-  journal: AttemptJournal,
-  backend: Backend,
+  { journal, seat }: EndedAttempt,
 ): Promise<void> {
+  const { backend } = seat;
   backend.succeeded();
   if (journal.claim.task.retries === 0) return;
   for (const { backend: label, error } of await journal.past()) {
@@ -97,11 +108,11 @@ export async function settleSuccess(
 /** What the failure says of the backend takes effect at once, whatever becomes of the task. */
 export function judgeBackend(
   { workflows, tempo }: Pick<SettleParts, 'workflows' | 'tempo'>,
-  { claim }: AttemptJournal,
-  backend: Backend,
+  { journal, seat }: EndedAttempt,
   failure: GatewayError,
 ): void {
-  const workflow = workflows.versionOf(claim.task);
+  const { backend } = seat;
+  const workflow = workflows.versionOf(journal.claim.task);
   switch (ruleOf(failure.code).verdict) {
     case 'unable':
       if (workflow) backend.markUnable(workflow, failure.message);
@@ -122,8 +133,11 @@ export function judgeBackend(
   }
 }
 
-function taskError(failure: GatewayError, next: NextStep, journal: AttemptJournal): TaskError {
-  const { claim, stage } = journal;
+function taskError(
+  failure: GatewayError,
+  next: NextStep,
+  { claim, stage }: EndedAttempt['journal'],
+): TaskError {
   const isPoison = next.kind === 'fail' && next.isPoison === true;
   return {
     code: isPoison ? 'task_poisonous' : failure.code,

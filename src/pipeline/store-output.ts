@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ComfyClient } from '../comfyui/client.ts';
 import type { Claim } from '../core/attempt.ts';
-import { type ErrorCode, GatewayError } from '../core/errors.ts';
+import { GatewayError } from '../core/errors.ts';
 import { contentTypeOf, formatOfName, type MediaFormat, type MediaInfo } from '../core/media.ts';
 import type { SizePlan } from '../core/size-plan.ts';
 import type { TaskOutput } from '../core/task.ts';
@@ -14,6 +14,7 @@ import { transferProgress } from './format.ts';
 import type { ResultFile } from './result-files.ts';
 import { resultKey, thumbnailKey } from './result-key.ts';
 import { SharedProgress } from './shared-progress.ts';
+import { isWantOfRoom, TransferPatience } from './transfer-patience.ts';
 
 export interface OutputTransfer {
   readonly claim: Claim;
@@ -29,6 +30,12 @@ export interface OutputTransfer {
   readonly onStoring: (key: string) => void;
   readonly report: ReportProgress;
   readonly signal: AbortSignal;
+}
+
+/** One try of it. */
+interface OneTransfer extends OutputTransfer {
+  /** Hears how many bytes of the result it has moved. */
+  readonly onMoved: (bytes: number) => void;
 }
 
 export interface OutputParts extends FormParts {
@@ -74,26 +81,24 @@ async function storeOutput(
     keys.push(key);
     transfer.onStoring(key);
   };
-  const tempo = parts.tempo.transfer;
-  let failingSince: number | null = null;
-  for (
-    let pauseMs: number = tempo.firstPauseMs;
-    ;
-    pauseMs = Math.min(pauseMs * 4, tempo.longestPauseMs)
-  ) {
+  const patience = new TransferPatience(parts.tempo.transfer);
+  const onMoved = (bytes: number) => patience.moved(bytes);
+  const once = { ...transfer, onStoring, onMoved };
+  for (;;) {
     try {
-      return await inTurn(() => transferOnce(parts, { ...transfer, onStoring }, file, isMain));
+      return await inTurn(() => transferOnce(parts, once, file, isMain));
     } catch (error) {
       signal.throwIfAborted();
-      failingSince ??= performance.now();
-      const triedMs = performance.now() - failingSince;
-      if (triedMs + pauseMs > patienceMs(error, tempo)) {
-        await abandon(parts.store, keys, tempo.abandonDeadlineMs);
+      const pauseMs = patience.pauseMs(error);
+      if (pauseMs === null) {
+        await abandon(parts.store, keys, parts.tempo.transfer.abandonDeadlineMs);
         throw error;
       }
       // What is waited for may be this room.
       await parts.spool.clear(transfer.claim.attempt.id);
-      report({ progress: 0, detail: whyAgain(error) });
+      const isFull = isWantOfRoom(error);
+      const detail = isFull ? 'Waiting for room for the result' : 'Upload failed, trying again';
+      report({ progress: 0, detail });
       await delay(pauseMs * (0.5 + Math.random() / 2), undefined, { signal });
     }
   }
@@ -110,40 +115,9 @@ async function abandon(
   await Promise.all(abandoned);
 }
 
-/** What a transfer can come to that another one cannot mend. */
-const lasting: readonly ErrorCode[] = [
-  'output_missing',
-  'media_too_large',
-  'invalid_request',
-  'execution_failed',
-  'target_refused',
-];
-/** Ours, or the store's. */
-const fullCodes: readonly ErrorCode[] = ['spool_full', 'storage_full'];
-/** What an operator of the store, or of the client's own, mends in a while. */
-const storeCodes: readonly ErrorCode[] = ['storage_failed', 'target_failed'];
-
-function whyAgain(error: unknown): string {
-  const isFull = error instanceof GatewayError && fullCodes.includes(error.code);
-  return isFull ? 'Waiting for room for the result' : 'Upload failed, trying again';
-}
-
-/**
- * A store that is away comes back, and a full one empties when somebody makes room; a backend that stays
- * away has lost the result.
- */
-function patienceMs(
-  error: unknown,
-  { storePatienceMs, fullPatienceMs, backendPatienceMs }: Tempo['transfer'],
-): number {
-  if (!(error instanceof GatewayError) || lasting.includes(error.code)) return 0;
-  if (fullCodes.includes(error.code)) return fullPatienceMs;
-  return storeCodes.includes(error.code) ? storePatienceMs : backendPatienceMs;
-}
-
 async function transferOnce(
   parts: OutputParts,
-  { claim, client, input, size: plan, onStoring, report, signal }: OutputTransfer,
+  { claim, client, input, size: plan, onStoring, onMoved, report, signal }: OneTransfer,
   result: ResultFile,
   isMain: boolean,
 ): Promise<TaskOutput> {
@@ -176,7 +150,10 @@ async function transferOnce(
   onStoring(key);
   const { size, sha256 } = await target.put(key, source, {
     contentType,
-    onProgress: (stored) => report(transferProgress(stored, source.size)),
+    onProgress: (stored) => {
+      onMoved(stored);
+      report(transferProgress(stored, source.size));
+    },
     // A gateway that takes the attempt over goes on with the parts that are there.
     resumes: true,
     signal,

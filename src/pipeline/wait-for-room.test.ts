@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { mock, test } from 'node:test';
 import { GatewayError } from '../core/errors.ts';
 import { realTempo } from '../core/tempo.ts';
 import { type Spooling, waitingForRoom } from './wait-for-room.ts';
@@ -26,12 +26,15 @@ function spooling() {
 
 test('writes a file once there is room for what it had, and keeps nothing until then', async () => {
   const { parts, steps } = spooling();
+  const timeout = mock.method(AbortSignal, 'timeout', () => never);
   let tries = 0;
   const written = await waitingForRoom(parts, never, async () => {
     tries += 1;
+    assert.equal(timeout.mock.callCount(), tries - 1, 'its patience begins when the disk is full');
     if (tries === 1) throw full;
     return 'written';
   });
+  timeout.mock.restore();
   assert.equal(written, 'written');
   assert.deepEqual(steps, ['removed attempt image', 'waiting', 'room for 7']);
 });

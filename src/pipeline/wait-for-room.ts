@@ -23,8 +23,7 @@ export async function waitingForRoom<T>(
   signal: AbortSignal,
   write: () => Promise<T>,
 ): Promise<T> {
-  const patience = AbortSignal.timeout(tempo.patienceMs);
-  const either = AbortSignal.any([signal, patience]);
+  let patience: AbortSignal | null = null;
   for (
     let pauseMs: number = tempo.firstPauseMs;
     ;
@@ -35,13 +34,15 @@ export async function waitingForRoom<T>(
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof GatewayError && error.code === 'spool_full')) throw error;
+      // A download that took long before the disk was full has not waited yet.
+      patience ??= AbortSignal.any([signal, AbortSignal.timeout(tempo.patienceMs)]);
       // It will need more than what there was room for.
       const bytes = spool.bytesOf(owner, name);
       await spool.remove(owner, name);
       onWaiting();
       try {
-        await delay(pauseMs, undefined, { signal: either });
-        await spool.roomOnDisk(bytes, either);
+        await delay(pauseMs, undefined, { signal: patience });
+        await spool.roomOnDisk(bytes, patience);
       } catch {
         signal.throwIfAborted();
         throw error;

@@ -3,6 +3,7 @@ import type { PgUpdateSetSource } from 'drizzle-orm/pg-core';
 import type { Claim, PastAttempt } from '../core/attempt.ts';
 import type { TaskError, TaskOutput } from '../core/task.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
+import { asJsonb } from '../db/columns.ts';
 import type { Orm } from '../db/connect.ts';
 import { notification, notify } from '../db/notices.ts';
 import { attempts, taskStages, tasks } from '../db/schema.ts';
@@ -141,7 +142,7 @@ export class AttemptStore {
              started_at = coalesce(task_stages.started_at, now() - news.started_ms * interval '1 ms'),
              finished_at = now() - news.finished_ms * interval '1 ms'
         from held,
-             jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as news (
+             jsonb_to_recordset(${asJsonb(rows)}) as news (
                name text, state text, progress int, detail text,
                started_ms float8, finished_ms float8)
        where task_stages.task_id = held.id and task_stages.name = news.name`);
@@ -291,11 +292,8 @@ export class AttemptStore {
 
 /** The avoided backends, with these: each once. */
 function withLabels(labels: readonly string[]): SQL {
-  const all = sql`coalesce(${tasks.avoid}, '{}') || array[${sql.join(
-    labels.map((label) => sql`${label}`),
-    sql`, `,
-  )}]::text[]`;
-  return sql`array(select distinct unnest(${all}))`;
+  const more = sql`${sql.param([...labels], tasks.avoid)}::text[]`;
+  return sql`array(select distinct unnest(coalesce(${tasks.avoid}, '{}') || ${more}))`;
 }
 
 /** What of it is in our store, thumbnails aside. */

@@ -79,17 +79,18 @@ export class ClaimStore {
   /**
    * The tasks among which a backend may be given its next one: the head of each line (tasks of one
    * version of a workflow and one tenant), and the first of those that failed before. Each line is two
-   * probes of an index, whatever the backlog.
+   * probes of an index, whatever the backlog. Their workflows come from the counts: a file may be gone
+   * while its tasks wait.
    */
-  async heads(workflows: readonly string[]): Promise<QueuedTask[]> {
-    const names = sql`(select jsonb_array_elements_text(${JSON.stringify(workflows)}::jsonb))`;
+  async heads(): Promise<QueuedTask[]> {
     const result = await this.#orm.execute(sql`
       with recursive lines (workflow, workflow_hash, tenant) as (
         select line.workflow, line.workflow_hash, line.tenant
-          from ${names} as runnable (name)
+          from (select workflow from task_counts where state = 'pending'
+                 group by workflow having sum(count) > 0) as waiting
           cross join lateral (
             select workflow, workflow_hash, tenant from tasks
-             where ${isReady} and avoid is null and workflow = runnable.name
+             where ${isReady} and avoid is null and workflow = waiting.workflow
              order by workflow_hash, tenant limit 1) as line
         union all
         select next.workflow, next.workflow_hash, next.tenant
@@ -109,7 +110,7 @@ export class ClaimStore {
           order by rank, seq limit 1) as head
       union all
       (select ${queuedColumns} from tasks
-        where ${isReady} and avoid is not null and workflow in ${names}
+        where ${isReady} and avoid is not null
         order by rank, seq limit ${retriedAtOnce})`);
     return rowsOf<QueuedRow>(result).map(
       ({ avoided, rank_ms: rank, created_ms: createdMs, workflow_hash: workflowHash, ...row }) => ({
@@ -153,9 +154,10 @@ export class ClaimStore {
         .where(and(eq(tasks.id, taskId), eq(tasks.state, 'pending'), isNull(tasks.runAfter)))
         .for('update', { skipLocked: true }),
     );
+    const label = sql.param(backend, attempts.backend);
     const begun = orm.$with('begun', {}).as(
       sql`insert into attempts (id, task_id, number, workflow, backend)
-          select ${id}::uuid, head.id, head.attempt + 1, head.workflow, ${backend} from head`,
+          select ${id}::uuid, head.id, head.attempt + 1, head.workflow, ${label} from head`,
     );
     const [row] = await orm
       .with(head, begun)

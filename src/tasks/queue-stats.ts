@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm';
+import { gt, sql } from 'drizzle-orm';
 import { type Task, type TaskState, taskStates } from '../core/task.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import type { Orm } from '../db/connect.ts';
@@ -33,7 +33,7 @@ export class QueueStats {
     this.#durations = new Held(tempo.durationsHoldMs, () => this.#readDurations());
   }
 
-  /** By workflow. */
+  /** By workflow, of all that ever had a task: its file may be gone. */
   async counts(): Promise<ReadonlyMap<string, StateCounts>> {
     return await this.#counts.get();
   }
@@ -80,7 +80,8 @@ export class QueueStats {
         count: sql<number>`sum(${taskCounts.count})::float8`,
       })
       .from(taskCounts)
-      .groupBy(taskCounts.workflow, taskCounts.state);
+      .groupBy(taskCounts.workflow, taskCounts.state)
+      .having(gt(sql`sum(${taskCounts.count})`, 0));
     const counts = new Map<string, Record<TaskState, number>>();
     for (const { workflow, state, count } of rows) {
       const ofWorkflow = counts.get(workflow) ?? noTasks();

@@ -2,6 +2,7 @@ import { and, asc, eq, inArray, isNotNull, isNull, type SQL, sql } from 'drizzle
 import type { MediaKind } from '../core/media.ts';
 import type { TaskOutput } from '../core/task.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
+import { asJsonb } from '../db/columns.ts';
 import type { Orm } from '../db/connect.ts';
 import { rowsOf } from '../db/rows.ts';
 import { tasks } from '../db/schema.ts';
@@ -234,7 +235,7 @@ export class ResultStore {
     const rows = objects.map(({ key, taskId }) => ({ key, task_id: taskId }));
     const result = await this.#orm.execute(sql`
       select object.key
-        from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as object (key text, task_id uuid)
+        from jsonb_to_recordset(${asJsonb(rows)}) as object (key text, task_id uuid)
         join tasks on tasks.id = object.task_id
        where tasks.state in ('failed', 'canceled')
           or (tasks.state = 'completed'

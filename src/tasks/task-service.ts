@@ -48,7 +48,7 @@ export interface WorkflowView {
   readonly of: number;
   /** By backend, why it does not run there. */
   readonly whyNot: Readonly<Record<string, readonly string[]>>;
-  /** What is wrong with its files as they are now. */
+  /** Why its files as they are now are of no use, or that they are gone. */
   readonly problem: string | null;
 }
 
@@ -78,7 +78,6 @@ interface KnownWorkflows {
   /** Why files that lie in the folder are no workflow, or not the one that `find` finds. */
   entry(name: string): { readonly problem: GatewayError | null } | null;
   versionOf(task: Pick<NewTask, 'workflow' | 'workflowHash'>): Workflow | null;
-  all(): readonly Workflow[];
   /** The values as they are kept. */
   checkArguments(
     workflow: Workflow,
@@ -92,6 +91,10 @@ interface NamedSource extends Source {
 }
 
 const nobody: StateCounts = { pending: 0, processing: 0, completed: 0, failed: 0, canceled: 0 };
+
+/** A workflow without a file takes no new tasks. */
+const nowhere: Fitness = { able: 0, inService: 0, unable: new Map(), total: 0 };
+const gone = 'Its file is gone; its tasks run the versions that they began with';
 
 /** What every dialect calls. */
 export class TaskService {
@@ -238,7 +241,7 @@ export class TaskService {
     return totals(await reaching(this.#parts.stats.counts()));
   }
 
-  /** Every workflow with its queue and where it runs. */
+  /** The workflows of the folder and of all tasks, each with its queue and where it runs. */
   async workflows(): Promise<WorkflowView[]> {
     const { stats, workflows, pool } = this.#parts;
     const [counts, durations] = await reaching(Promise.all([stats.counts(), stats.durations()]));
@@ -246,17 +249,20 @@ export class TaskService {
       workflow,
       count: pending,
     }));
-    return workflows.all().map((workflow) => {
-      const { able, inService, unable, total } = pool.fitness(workflow);
+    const names = new Set([...workflows.names, ...counts.keys()]);
+    return [...names].sort().map((name) => {
+      const workflow = workflows.find(name);
+      const { able, inService, unable, total } = workflow ? pool.fitness(workflow) : nowhere;
+      const problem = workflows.entry(name)?.problem?.message ?? (workflow ? null : gone);
       return {
-        name: workflow.name,
-        counts: counts.get(workflow.name) ?? nobody,
-        durationMs: durations.get(workflow.name) ?? null,
+        name,
+        counts: counts.get(name) ?? nobody,
+        durationMs: durations.get(name) ?? null,
         expectedWaitMs: expectedWaitMs(waiting, durations, inService),
         runsOn: able,
         of: total,
         whyNot: Object.fromEntries(unable),
-        problem: workflows.entry(workflow.name)?.problem?.message ?? null,
+        problem,
       };
     });
   }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
+import { cutText } from '../core/cut-text.ts';
 import { GatewayError } from '../core/errors.ts';
 import { isStorable } from '../core/storable-text.ts';
 import type { Tempo } from '../core/tempo.ts';
@@ -176,7 +177,7 @@ export class UploadService {
 
 /** A name is for people only: what cannot be kept of it is left out. */
 function storable(name: string | null): string | null {
-  return name !== null && isStorable(name) ? name.slice(0, maxNameLength) : null;
+  return name !== null && isStorable(name) ? cutText(name, maxNameLength) : null;
 }
 
 function fileSource({ path, bytes }: ReceivedFile): ByteSource {

@@ -52,8 +52,6 @@ export class WorkflowRegistry implements AsyncDisposable {
   #all: readonly Workflow[] | null = null;
   /** By name, the files that were read last. */
   readonly #files = new Map<string, ReadFile>();
-  /** Workflows that are gone from the folder while tasks wait for them. */
-  readonly #retired = new Set<string>();
   readonly #stop = new AbortController();
   readonly #cleanup = new AsyncDisposableStack();
   /** What was asked for and has not begun: it will see whatever whoever asks again is about. */
@@ -65,9 +63,8 @@ export class WorkflowRegistry implements AsyncDisposable {
   }
 
   /** Reads the folder and follows its changes. */
-  static async open(parts: RegistryParts, retired: readonly string[]): Promise<WorkflowRegistry> {
+  static async open(parts: RegistryParts): Promise<WorkflowRegistry> {
     const registry = new WorkflowRegistry(parts);
-    for (const name of retired) registry.#retired.add(name);
     try {
       await registry.#readChanged();
     } catch (error) {
@@ -91,11 +88,6 @@ export class WorkflowRegistry implements AsyncDisposable {
 
   get names(): string[] {
     return this.all().map(({ name }) => name);
-  }
-
-  /** The workflows for which there may be tasks. */
-  get queuedNames(): string[] {
-    return [...new Set([...this.names, ...this.#retired])];
   }
 
   find(name: string): Workflow | null {
@@ -220,7 +212,6 @@ export class WorkflowRegistry implements AsyncDisposable {
       const workflow = await this.#understand(file.parsed, file.sourceHash);
       const before = this.#entries.get(name);
       this.#put({ name, workflow, problem: null });
-      this.#retired.delete(name);
       if (workflow.hash !== before?.workflow?.hash || before.problem) {
         this.#parts.logger.info(
           { workflow: name, hash: workflow.hash.slice(0, 12) },
@@ -269,7 +260,6 @@ export class WorkflowRegistry implements AsyncDisposable {
     this.#entries.delete(name);
     this.#all = null;
     this.#files.delete(name);
-    this.#retired.add(name);
     this.#parts.logger.info({ workflow: name }, 'workflow.removed');
   }
 }

@@ -1,7 +1,7 @@
-import { and, desc, eq, gt, or, sql } from 'drizzle-orm';
+import { and, desc, eq, or } from 'drizzle-orm';
 import type { Workflow } from '../core/workflow.ts';
 import type { Orm } from '../db/connect.ts';
-import { taskCounts, workflowVersions } from '../db/schema.ts';
+import { workflowVersions } from '../db/schema.ts';
 
 /** Names one version of a workflow, as a task does. */
 export interface VersionKey {
@@ -50,16 +50,5 @@ export class VersionStore {
       .from(workflowVersions)
       .where(or(...wanted));
     return rows.map(({ definition }) => definition);
-  }
-
-  /** Workflows for which tasks wait, whether their files are still there or not. */
-  async queuedNames(): Promise<string[]> {
-    const rows = await this.#orm
-      .select({ workflow: taskCounts.workflow })
-      .from(taskCounts)
-      .where(eq(taskCounts.state, 'pending'))
-      .groupBy(taskCounts.workflow)
-      .having(gt(sql`sum(${taskCounts.count})`, 0));
-    return rows.map(({ workflow }) => workflow);
   }
 }

@@ -9,12 +9,18 @@ export interface ProxiedRequest {
   readonly authorization: string | null;
 }
 
-/** Stands in front of a server, as nginx does, and may answer some paths from another one. */
+interface CannedAnswer {
+  readonly status: number;
+  readonly json: string;
+}
+
+/** Stands in front of a server, as nginx does, and may answer some paths by itself or from another one. */
 export class ReverseProxy implements AsyncDisposable {
   readonly requests: ProxiedRequest[] = [];
   readonly #server: Server;
   readonly #target: URL;
   readonly #elsewhere = new Map<string, URL>();
+  readonly #canned = new Map<string, CannedAnswer>();
   readonly #sockets = new Set<Socket>();
 
   private constructor(server: Server, target: URL) {
@@ -28,7 +34,13 @@ export class ReverseProxy implements AsyncDisposable {
     const proxy = new ReverseProxy(server, new URL(target));
     server.on('request', (incoming, response) => {
       const { hostname, port } = proxy.#targetOf(incoming);
-      const { method, url: path, headers } = incoming;
+      const { method, url: path = '', headers } = incoming;
+      const canned = proxy.#canned.get(path);
+      if (canned) {
+        incoming.resume();
+        response.writeHead(canned.status, { 'content-type': 'application/json' }).end(canned.json);
+        return;
+      }
       const outgoing = request({ hostname, port, method, path, headers }, (answer) => {
         response.writeHead(answer.statusCode ?? 502, answer.headers);
         answer.pipe(response);
@@ -65,7 +77,13 @@ export class ReverseProxy implements AsyncDisposable {
 
   /** Answers the path as another server would. */
   answerFrom(path: string, target: string): void {
+    this.#canned.delete(path);
     this.#elsewhere.set(path, new URL(target));
+  }
+
+  /** Answers the path with this from now on. */
+  answerWith(path: string, status: number, body: unknown): void {
+    this.#canned.set(path, { status, json: JSON.stringify(body) });
   }
 
   /** Every WebSocket ends without a close frame; HTTP goes on. */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readConfig } from '../../src/config/config.ts';
 import { Gateway } from '../../src/gateway.ts';
-import { createLogger } from '../../src/telemetry/logger.ts';
+import { createLogger, type Logger } from '../../src/telemetry/logger.ts';
 import { GatewayClient } from './gateway-client.ts';
 import { testTempo } from './tempo.ts';
 import { type Engine, gatewayDatabase, type TestDatabase } from './test-database.ts';
@@ -16,6 +16,8 @@ export interface TestGatewayOptions {
   /** Kept when the gateway is started again. */
   readonly database?: TestDatabase;
   readonly dataDir?: string;
+  /** Hears what it logs, in place of the standard output. */
+  readonly logger?: Logger;
 }
 
 /** A whole gateway on a free port, in this process. */
@@ -52,7 +54,7 @@ export class TestGateway extends GatewayClient implements AsyncDisposable {
     const gateway = parts.use(
       await Gateway.start(
         { ...config, backends: config.backends ?? [] },
-        createLogger(config.logLevel),
+        options.logger ?? createLogger(config.logLevel),
         { tempo: testTempo },
       ),
     );

@@ -1,3 +1,4 @@
+import { cutText } from '../../../core/cut-text.ts';
 import { deliveryAsUsual, type EncodedFormat } from '../../../core/delivery.ts';
 import { GatewayError, invalidField } from '../../../core/errors.ts';
 import { isStorable } from '../../../core/storable-text.ts';
@@ -98,7 +99,7 @@ function workflowOf(model: string, scale: number, workflows: readonly Workflow[]
   }
   const known = listModels(workflows).map(({ name }) => name);
   const list = known.join(', ') || 'none';
-  const written = JSON.stringify(model.slice(0, maxNameLength));
+  const written = JSON.stringify(cutText(model, maxNameLength));
   throw invalidField('model_name', `there is no model ${written}; known: ${list}`);
 }
 

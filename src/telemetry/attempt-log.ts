@@ -1,0 +1,89 @@
+import type { Claim } from '../core/attempt.ts';
+import type { GatewayError } from '../core/errors.ts';
+import type { NextStep } from '../core/next-step.ts';
+import type { TaskError } from '../core/task.ts';
+import type { Logger } from './logger.ts';
+import type { TaskMetrics } from './task-metrics.ts';
+
+/** A seat knows the backend of the moment: an attempt may move before it has a GPU. */
+export interface Seated {
+  readonly backend: { readonly label: string };
+}
+
+/** One function for each thing that happens to an attempt; each line names the backend of its seat. */
+export class AttemptLog {
+  readonly #logger: Logger;
+  readonly #metrics: TaskMetrics;
+  readonly #claim: Claim;
+  readonly #seat: Seated;
+
+  constructor(logger: Logger, metrics: TaskMetrics, claim: Claim, seat: Seated) {
+    this.#logger = logger;
+    this.#metrics = metrics;
+    this.#claim = claim;
+    this.#seat = seat;
+  }
+
+  started(): void {
+    this.#logger.info(this.#named, 'attempt.started');
+  }
+
+  /** Another backend fell idle first. */
+  moved(from: string): void {
+    this.#logger.info({ ...this.#named, from, to: this.#seat.backend.label }, 'attempt.moved');
+  }
+
+  /** `end`: whether the task's results were made, or taken from a twin. */
+  completed(end: 'made' | 'taken'): void {
+    this.#logger.info({ ...this.#named, results: end }, 'task.completed');
+    this.#metrics.ended(this.#claim.task, 'success');
+  }
+
+  /** What a client or a source did wrong is not our trouble. */
+  failed(failure: GatewayError, next: NextStep): void {
+    const { code, fault, message, detail, cause } = failure;
+    const expected = fault === 'client' || fault === 'source';
+    this.#logger[expected ? 'info' : 'warn'](
+      { ...this.#named, code, fault, next, reason: message, detail, err: cause },
+      'attempt.failed',
+    );
+  }
+
+  /** The task failed for good; what led to it was told with its last attempt. */
+  taskFailed({ code }: TaskError): void {
+    this.#logger.info({ ...this.#named, code }, 'task.failed');
+    this.#metrics.ended(this.#claim.task, 'failure');
+  }
+
+  detached(): void {
+    this.#logger.info(this.#named, 'attempt.detached');
+  }
+
+  /** It leaves no trace: its task is as it was before. */
+  undone(reason: string): void {
+    this.#logger.info({ ...this.#named, reason }, 'attempt.undone');
+  }
+
+  claimLost(): void {
+    this.#logger.info(this.#named, 'claim.lost');
+  }
+
+  withdrawFailed(error: unknown): void {
+    this.#logger.warn({ ...this.#named, err: error }, 'prompt.left-behind');
+  }
+
+  /** What a failed attempt stored is still there. */
+  objectsLeft(error: unknown): void {
+    this.#logger.warn({ ...this.#named, err: error }, 'objects.left-behind');
+  }
+
+  /** What became of its task could not be written down. */
+  unsettled(error: unknown): void {
+    this.#logger.error({ ...this.#named, err: error }, 'attempt.unsettled');
+  }
+
+  get #named(): Record<string, unknown> {
+    const { task, attempt } = this.#claim;
+    return { task: task.id, attempt: attempt.number, backend: this.#seat.backend.label };
+  }
+}
