@@ -18,6 +18,7 @@ import {
   untilStaged,
   untilTrue,
 } from './support/pool-scene.ts';
+import { testTempo } from './support/tempo.ts';
 import { createTestDatabase } from './support/test-database.ts';
 import type { TestGateway } from './support/test-gateway.ts';
 import { sleepGraph } from './support/test-workflows.ts';
@@ -62,7 +63,9 @@ describe('a backend that fails', { concurrency: true }, () => {
   it('is quarantined at once when it runs nothing any more, and tried again when it has rested', async () => {
     await using scene = new Scene(supplies);
     const [wedged, other] = [await scene.emulator(), await scene.emulator()];
-    const gateway = await scene.gateway([wedged, other]);
+    // It rests until everything was looked at.
+    const tempo = { ...testTempo, breaker: { ...testTempo.breaker, firstRestMs: 8_000 } };
+    const gateway = await scene.gateway([wedged, other], { tempo });
     wedged.faults.wedge();
     // One for each.
     const ids = [

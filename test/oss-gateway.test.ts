@@ -134,12 +134,15 @@ for (const service of services) {
         },
       } as const;
       const part = ({ query }: RequestView) => Number(query.get('partNumber'));
+      const stalls = (each: RequestView) => part(each) > 2;
 
-      server.fail({ kind: 'stall', afterBytes: 0 }, { times: 3, when: (each) => part(each) > 2 });
+      server.fail({ kind: 'stall', afterBytes: 0 }, { times: 3, when: stalls });
       const first = cleanup.use(await TestGateway.start(options));
       const id = await first.submit({ url, workflow: 'sleep' });
       const uploads = () => [...server.bucket.uploads.values()];
-      await eventually(async () => assert.equal(uploads()[0]?.parts.size, 2));
+      await eventually(() => assert.equal(uploads()[0]?.parts.size, 2));
+      // The successor meets none that stalls.
+      await eventually(() => assert.equal(server.requests.filter(stalls).length, 3));
       await first[Symbol.asyncDispose]();
       assert.equal(uploads().length, 1);
       const before = server.requests.length;

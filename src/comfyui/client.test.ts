@@ -20,7 +20,7 @@ import { parseWorkflow } from '../workflows/parse.ts';
 import { parseBackendAddress, parseBackendEntry } from './address.ts';
 import { ComfyClient, type NewPrompt } from './client.ts';
 
-const signal = AbortSignal.timeout(120_000);
+const { signal } = new AbortController();
 const workflowsFolder = new URL('../../workflows/', import.meta.url);
 
 function clientOf({ url }: { url: string }): ComfyClient {

@@ -19,11 +19,11 @@ const maxBytes = 1_000_000;
 const bytes = randomBytes(300_000);
 const allow = parseSourceAllow('127.0.0.1');
 const deadlines = {
-  connectDeadlineMs: 500,
-  headersDeadlineMs: 500,
-  idleDeadlineMs: 500,
-  totalDeadlineMs: 10_000,
-  floorDeadlineMs: 10_000,
+  connectDeadlineMs: 30_000,
+  headersDeadlineMs: 30_000,
+  idleDeadlineMs: 30_000,
+  totalDeadlineMs: 60_000,
+  floorDeadlineMs: 60_000,
   minBytesPerSecond: 10_000,
 };
 

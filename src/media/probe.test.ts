@@ -464,7 +464,7 @@ test("stops with the caller's reason", async () => {
   for (const name of ['image', 'video']) {
     const caller = new AbortController();
     const probing = probe.probe(join(folder, name), caller.signal);
-    setTimeout(() => caller.abort(reason), 20);
+    setTimeout(() => caller.abort(reason), 1);
     await assert.rejects(probing, reason, name);
     await assert.rejects(probe.probe(join(folder, name), AbortSignal.abort(reason)), reason, name);
   }

@@ -15,7 +15,7 @@ import { Emulator } from '../emulator/emulator.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { PromptHints } from './prompt-hints.ts';
 
-const signal = AbortSignal.timeout(60_000);
+const { signal } = new AbortController();
 
 describe('PromptHints', () => {
   let emulator: Emulator;

@@ -9,7 +9,7 @@ import { createLogger } from '../telemetry/logger.ts';
 import { parseWorkflow } from '../workflows/parse.ts';
 import { type Guest, SeatLostError, WaitingRoom } from './waiting-room.ts';
 
-const signal = AbortSignal.timeout(60_000);
+const { signal } = new AbortController();
 
 describe('WaitingRoom', () => {
   let cleanup = new AsyncDisposableStack();

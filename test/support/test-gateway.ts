@@ -2,6 +2,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readConfig } from '../../src/config/config.ts';
+import type { Tempo } from '../../src/core/tempo.ts';
 import { Gateway } from '../../src/gateway.ts';
 import { createLogger, type Logger } from '../../src/telemetry/logger.ts';
 import { GatewayClient } from './gateway-client.ts';
@@ -18,6 +19,7 @@ export interface TestGatewayOptions {
   readonly dataDir?: string;
   /** Hears what it logs, in place of the standard output. */
   readonly logger?: Logger;
+  readonly tempo?: Tempo;
 }
 
 /** A whole gateway on a free port, in this process. */
@@ -55,7 +57,7 @@ export class TestGateway extends GatewayClient implements AsyncDisposable {
       await Gateway.start(
         { ...config, backends: config.backends ?? [] },
         options.logger ?? createLogger(config.logLevel),
-        { tempo: testTempo },
+        { tempo: options.tempo ?? testTempo },
       ),
     );
     return new TestGateway(gateway, dataDir, parts.move());

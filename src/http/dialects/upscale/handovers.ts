@@ -58,7 +58,8 @@ export class Handovers {
     const judged = Promise.all(sent.map((handover) => handover.judged));
     const patience = new AbortController();
     const options = { signal: patience.signal, ref: false };
-    await Promise.race([judged, delay(this.#quietMs, undefined, options)]);
+    // What was sent may come to its end only now, and is judged a quiet while after that.
+    await Promise.race([judged, delay(2 * this.#quietMs, undefined, options)]);
     patience.abort();
     await Promise.all(sent.filter(({ isJudged }) => isJudged).map(({ ended }) => ended));
   }
