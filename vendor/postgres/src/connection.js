@@ -28,6 +28,9 @@ const retryRoutines = new Set([
   'transformAssignedExpr'
 ])
 
+// Sessions that are looked for in order to write.
+const writes = new Set(['read-write', 'primary'])
+
 const errorFields = {
   83  : 'severity_local',    // S
   86  : 'severity',          // V
@@ -75,6 +78,7 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
       , idleTimer = timer(end, options.idle_timeout)
       , lifeTimer = timer(end, options.max_lifetime)
       , connectTimer = timer(connectTimedOut, options.connect_timeout)
+      , queryTimer = timer(queryTimedOut, options.query_timeout)
 
   let socket = null
     , cancelMessage
@@ -82,6 +86,7 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
     , result = new Result()
     , incoming = Buffer.alloc(0)
     , needsTypes = options.fetch_types
+    , needsSetup = options.setup
     , backendParameters = {}
     , statements = {}
     , statementId = Math.random().toString(36).slice(2)
@@ -89,12 +94,13 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
     , closedTime = 0
     , remaining = 0
     , hostIndex = 0
-    , retries = 0
+    , hostsTried = 0
     , length = 0
     , delay = 0
     , rows = 0
     , serverSignature = null
     , nextWriteTimer = null
+    , reconnectTimer = null
     , terminated = false
     , incomings = null
     , results = null
@@ -112,6 +118,7 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
     idleTimer,
     connect(query) {
       initial = query
+      hostsTried = 0
       reconnect()
     },
     terminate,
@@ -136,7 +143,7 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
       error(e)
       return
     }
-    x.on('error', error)
+    x.on('error', drop)
     x.on('close', closed)
     x.on('drain', drain)
     return x
@@ -167,17 +174,18 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
       q.state = backend
       query
         ? sent.push(q)
-        : (query = q, query.active = true)
+        : (query = q, query.active = true, queryTimer.start())
 
       build(q)
-      return write(toBuffer(q))
+      const writable = write(toBuffer(q))
+      return (!q.options.onexecute || q.options.onexecute(connection))
+        && writable
         && !q.describeFirst
         && !q.cursorFn
         && sent.length < max_pipeline
-        && (!q.options.onexecute || q.options.onexecute(connection))
     } catch (error) {
-      sent.length === 0 && write(Sync)
-      errored(error)
+      write(Sync)
+      queryError(q, error)
       return true
     }
   }
@@ -252,15 +260,24 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
   }
 
   function nextWrite(fn) {
-    const x = socket.write(chunk, fn)
+    const x = !socket || socket.write(chunk, fn)
     nextWriteTimer !== null && clearImmediate(nextWriteTimer)
     chunk = nextWriteTimer = null
     return x
   }
 
   function connectTimedOut() {
-    errored(Errors.connection('CONNECT_TIMEOUT', options, socket))
-    socket.destroy()
+    drop(Errors.connection('CONNECT_TIMEOUT', options, socket))
+  }
+
+  function queryTimedOut() {
+    drop(Errors.connection('QUERY_TIMEOUT', options, socket))
+  }
+
+  function drop(err) {
+    onend(connection)
+    error(err)
+    socket && socket.destroy()
   }
 
   async function secure() {
@@ -270,10 +287,14 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
 
       if (!canSSL && ssl === 'prefer')
         return connected()
+
+      if (!canSSL)
+        return drop(Errors.generic('SSL_NOT_SUPPORTED', 'The server does not support SSL'))
     }
 
     const options = {
       socket,
+      host: socket.host,
       servername: net.isIP(socket.host) ? undefined : socket.host
     }
 
@@ -288,14 +309,14 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
     socket.removeAllListeners()
     socket = tls.connect(options)
     socket.on('secureConnect', connected)
-    socket.on('error', error)
+    socket.on('error', drop)
     socket.on('close', closed)
     socket.on('drain', drain)
   }
 
   /* c8 ignore next 3 */
   function drain() {
-    !query && onopen(connection)
+    !query && !initial && !terminated && !ending && !connection.reserved && onopen(connection)
   }
 
   function data(x) {
@@ -340,32 +361,37 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
     if (!socket)
       return
 
+    hostsTried++
     connectTimer.start()
 
     if (options.socket)
       return ssl ? secure() : connected()
 
-    socket.on('connect', ssl ? secure : connected)
+    socket.on('connect', ssl ? () => secure().catch(drop) : connected)
 
     if (options.path)
       return socket.connect(options.path)
 
     socket.ssl = ssl
-    socket.connect(port[hostIndex], host[hostIndex])
     socket.host = host[hostIndex]
     socket.port = port[hostIndex]
+    socket.connect(port[hostIndex], host[hostIndex])
 
     hostIndex = (hostIndex + 1) % port.length
   }
 
   function reconnect() {
-    setTimeout(connect, closedTime ? Math.max(0, closedTime + delay - performance.now()) : 0)
+    reconnectTimer = setTimeout(
+      () => connect().catch(drop),
+      closedTime ? Math.max(0, closedTime + delay - performance.now()) : 0
+    )
   }
 
   function connected() {
     try {
       statements = {}
       needsTypes = options.fetch_types
+      needsSetup = options.setup
       statementId = Math.random().toString(36).slice(2)
       statementCount = 1
       lifeTimer.start()
@@ -379,7 +405,7 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
   }
 
   function error(err) {
-    if (connection.queue === queues.connecting && options.host[retries + 1])
+    if (initial && hostsTried < host.length)
       return
 
     errored(err)
@@ -420,15 +446,21 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
   }
 
   function terminate() {
+    const again = terminated
     terminated = true
+    hostsTried = host.length
     if (stream || query || initial || sent.length)
       error(Errors.connection('CONNECTION_DESTROYED', options))
 
-    clearImmediate(nextWriteTimer)
+    clearTimeout(reconnectTimer)
+    discardWrites()
     if (socket) {
       socket.removeListener('data', data)
       socket.removeListener('connect', connected)
-      socket.readyState === 'open' && socket.end(b().X().end())
+      const x = socket
+      x.readyState === 'open' && !again
+        ? (x.end(b().X().end()), setTimeout(() => x.destroy(), 1000).unref())
+        : x.destroy()
     }
     ended && (ended(), ending = ended = null)
   }
@@ -437,24 +469,35 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
     incoming = Buffer.alloc(0)
     remaining = 0
     incomings = null
-    clearImmediate(nextWriteTimer)
+    discardWrites()
     socket.removeListener('data', data)
     socket.removeListener('connect', connected)
     idleTimer.cancel()
     lifeTimer.cancel()
     connectTimer.cancel()
+    queryTimer.cancel()
 
     socket.removeAllListeners()
-    socket = null
+
+    query && errorResponse && queryError(query, errorResponse)
+    error(Errors.connection('CONNECTION_CLOSED', options, socket))
+    socket = stream = final = query = results = errorResponse = null
+    result = new Result()
+    rows = 0
 
     if (initial)
       return reconnect()
 
-    !hadError && (query || sent.length) && error(Errors.connection('CONNECTION_CLOSED', options, socket))
+    ended && (ended(), ending = ended = null)
     closedTime = performance.now()
     hadError && options.shared.retries++
     delay = (typeof backoff === 'function' ? backoff(options.shared.retries) : backoff) * 1000
     onclose(connection, Errors.connection('CONNECTION_CLOSED', options, socket))
+  }
+
+  function discardWrites() {
+    clearImmediate(nextWriteTimer)
+    chunk = nextWriteTimer = null
   }
 
   /* Handlers */
@@ -470,7 +513,7 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
       x === 49 ? ParseComplete :             // 1
       x === 116 ? ParameterDescription :     // t
       x === 84 ? RowDescription :            // T
-      x === 82 ? Authentication :            // R
+      x === 82 ? x => Authentication(x).catch(drop) : // R
       x === 110 ? NoData :                   // n
       x === 75 ? BackendKeyData :            // K
       x === 69 ? ErrorResponse :             // E
@@ -533,6 +576,9 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
   }
 
   function ReadyForQuery(x) {
+    if (errorResponse && initial)
+      return drop(errorResponse)
+
     if (query) {
       if (errorResponse) {
         query.retried
@@ -549,32 +595,40 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
 
     query = results = errorResponse = null
     result = new Result()
+    rows = 0
     connectTimer.cancel()
+    queryTimer.cancel()
 
     if (initial) {
       if (target_session_attrs) {
         if (!backendParameters.in_hot_standby || !backendParameters.default_transaction_read_only)
           return fetchState()
         else if (tryNext(target_session_attrs, backendParameters))
-          return terminate()
+          return drop(Errors.generic('TARGET_SESSION_ATTRS', 'The session is not ' + target_session_attrs))
+      }
+
+      if (needsSetup) {
+        needsSetup = false
+        return new Query([options.setup], [], execute, null, { simple: true }).catch(noop)
       }
 
       if (needsTypes) {
         initial.reserve && (initial = null)
-        return fetchArrayTypes()
+        return fetchArrayTypes().catch(noop)
       }
 
-      initial && !initial.reserve && execute(initial)
-      options.shared.retries = retries = 0
+      options.shared.retries = 0
+      const first = initial
       initial = null
-      return
+      if (!first.reserve)
+        return execute(first)
     }
 
     while (sent.length && (query = sent.shift()) && (query.active = true, query.cancelled))
       Connection(options).cancel(query.state, query.cancelled.resolve, query.cancelled.reject)
 
     if (query)
-      return // Consider opening if able and sent.length < 50
+      return queryTimer.start() // Consider opening if able and sent.length < 50
 
     connection.reserved
       ? !connection.reserved.release && x[5] === 73 // I
@@ -671,7 +725,7 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
   }
 
   async function Authentication(x, type = x.readUInt32BE(5)) {
-    (
+    return (
       type === 3 ? AuthenticationCleartextPassword :
       type === 5 ? AuthenticationMD5Password :
       type === 10 ? SASL :
@@ -742,8 +796,7 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
     if (x.toString('utf8', 9).split(b.N, 1)[0].slice(2) === serverSignature)
       return
     /* c8 ignore next 5 */
-    errored(Errors.generic('SASL_SIGNATURE_MISMATCH', 'The server did not return the correct signature'))
-    socket.destroy()
+    drop(Errors.generic('SASL_SIGNATURE_MISMATCH', 'The server did not return the correct signature'))
   }
 
   function Pass() {
@@ -789,11 +842,11 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
 
   function tryNext(x, xs) {
     return (
-      (x === 'read-write' && xs.default_transaction_read_only === 'on') ||
-      (x === 'read-only' && xs.default_transaction_read_only === 'off') ||
+      (x === 'read-write' && (xs.default_transaction_read_only === 'on' || xs.in_hot_standby === 'on')) ||
+      (x === 'read-only' && xs.default_transaction_read_only === 'off' && xs.in_hot_standby === 'off') ||
       (x === 'primary' && xs.in_hot_standby === 'on') ||
       (x === 'standby' && xs.in_hot_standby === 'off') ||
-      (x === 'prefer-standby' && xs.in_hot_standby === 'off' && options.host[retries])
+      (x === 'prefer-standby' && xs.in_hot_standby === 'off' && hostsTried < host.length)
     )
   }
 
@@ -806,15 +859,16 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
       backendParameters.default_transaction_read_only = a.transaction_read_only
       backendParameters.in_hot_standby = b.pg_is_in_recovery ? 'on' : 'off'
     }
-    query.execute()
+    query.catch(noop)
   }
 
   function ErrorResponse(x) {
     if (query) {
       (query.cursorFn || query.describeFirst) && write(Sync)
       errorResponse = Errors.postgres(parseError(x))
+      errorResponse.code === '25006' && writes.has(target_session_attrs) && end()
     } else {
-      errored(Errors.postgres(parseError(x)))
+      error(Errors.postgres(parseError(x)))
     }
   }
 
@@ -941,7 +995,7 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
 
   /* c8 ignore next 3 */
   function UnknownAuth(x, type) {
-    console.error('Postgres.js : Unknown Auth:', type) // eslint-disable-line
+    throw Errors.generic('UNKNOWN_AUTH', 'The server asks for authentication of type ' + type)
   }
 
   /* Messages */

@@ -205,26 +205,35 @@ function Postgres(a, b) {
     const c = open.length
       ? open.shift()
       : await new Promise((resolve, reject) => {
-        const query = { reserve: resolve, reject }
-        queries.push(query)
+        const query = { reserve: resolve, reject: e => (queries.remove(query), reject(e)) }
+        wait(query)
         closed.length && connect(closed.shift(), query)
       })
+
+    let lost = null
 
     move(c, reserved)
     c.reserved = () => queue.length
       ? c.execute(queue.shift())
       : move(c, reserved)
     c.reserved.release = true
+    c.onclose = e => lose(lost = e, queue)
 
     const sql = Sql(handler)
     sql.release = () => {
-      c.reserved = null
+      if (lost)
+        return
+
+      c.reserved = c.onclose = null
       onopen(c)
     }
 
     return sql
 
     function handler(q) {
+      if (lost)
+        return q.reject(lost)
+
       c.queue === full
         ? queue.push(q)
         : c.execute(q) || move(c, full)
@@ -237,16 +246,14 @@ function Postgres(a, b) {
     let savepoints = 0
       , connection
       , prepare = null
+      , lost = null
+      , onlost
 
-    try {
-      await sql.unsafe('begin ' + options.replace(/[^a-z ]/ig, ''), [], { onexecute }).execute()
-      return await Promise.race([
-        scope(connection, fn),
-        new Promise((_, reject) => connection.onclose = reject)
-      ])
-    } catch (error) {
-      throw error
-    }
+    const closed = new Promise((_, reject) => onlost = reject)
+    closed.catch(() => { /* noop */ })
+
+    await sql.unsafe('begin ' + options.replace(/[^a-z ]/ig, ''), [], { onexecute }).execute()
+    return Promise.race([scope(connection, fn), closed])
 
     async function scope(c, fn, name) {
       const sql = Sql(handler)
@@ -290,6 +297,9 @@ function Postgres(a, b) {
 
       function handler(q) {
         q.catch(e => uncaughtError || (uncaughtError = e))
+        if (lost)
+          return q.reject(lost)
+
         c.queue === full
           ? queries.push(q)
           : c.execute(q) || move(c, full)
@@ -298,11 +308,18 @@ function Postgres(a, b) {
 
     function onexecute(c) {
       connection = c
+      c.onclose = e => (lose(lost = e, queries), onlost(e))
       move(c, reserved)
       c.reserved = () => queries.length
         ? c.execute(queries.shift())
         : move(c, reserved)
     }
+  }
+
+  // What still waits for a connection that closed cannot be run on another one.
+  function lose(e, queue) {
+    while (queue.length)
+      queue.shift().reject(e)
   }
 
   function move(c, queue) {
@@ -338,7 +355,14 @@ function Postgres(a, b) {
 
     busy.length
       ? go(busy.shift(), query)
-      : queries.push(query)
+      : wait(query)
+  }
+
+  function wait(query) {
+    queries.push(query)
+    options.query_timeout && setTimeout(() =>
+      queries.remove(query) && query.reject(Errors.connection('QUERY_TIMEOUT', options))
+    , options.query_timeout * 1000).unref()
   }
 
   function go(c, query) {
@@ -374,7 +398,7 @@ function Postgres(a, b) {
         listen.sql ? listen.sql.end({ timeout: 0 }) : [],
         subscribe.sql ? subscribe.sql.end({ timeout: 0 }) : []
       ))
-    ]).then(() => clearTimeout(timer))
+    ]).then(() => (clearTimeout(timer), destroy(() => { /* noop */ })))
   }
 
   async function close() {
@@ -444,7 +468,7 @@ function parseOptions(a, b) {
   'timeout' in o && (console.log('The timeout option is deprecated, use idle_timeout instead'), o.idle_timeout = o.timeout) // eslint-disable-line
   query.sslrootcert === 'system' && (query.ssl = 'verify-full')
 
-  const ints = ['idle_timeout', 'connect_timeout', 'max_lifetime', 'max_pipeline', 'backoff', 'keep_alive']
+  const ints = ['idle_timeout', 'connect_timeout', 'max_lifetime', 'max_pipeline', 'backoff', 'keep_alive', 'query_timeout']
   const defaults = {
     max             : globalThis.Cloudflare ? 3 : 10,
     ssl             : false,
@@ -455,6 +479,8 @@ function parseOptions(a, b) {
     max_pipeline    : 100,
     backoff         : backoff,
     keep_alive      : 60,
+    query_timeout   : null,
+    setup           : null,
     prepare         : true,
     debug           : false,
     fetch_types     : true,

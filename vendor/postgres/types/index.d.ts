@@ -122,6 +122,15 @@ interface BaseOptions<T extends Record<string, postgres.PostgresType>> {
   backoff: boolean | ((attemptNum: number) => number);
   max_lifetime: number | null;
   keep_alive: number | null;
+  /** Called for each notification that arrives on any connection. */
+  onnotify: (channel: string, payload: string) => void;
+  /**
+   * Seconds that a query may wait for a connection, and then for its answer once it is the connection's
+   * turn. Then it is rejected with QUERY_TIMEOUT, and the connection, if it has one, is destroyed.
+   */
+  query_timeout: number | null;
+  /** Statements that are run on each new connection before any other. */
+  setup: string | null;
 }
 
 
