@@ -12,6 +12,7 @@ import { defaultRetryPolicy } from './core/next-step.ts';
 import { connectDatabase } from './db/connect.ts';
 import { lockFile } from './db/file-lock.ts';
 import { Notices } from './db/notices.ts';
+import { realDatabaseWaits } from './db/waits.ts';
 import { type App, createApps } from './http/app.ts';
 import { taskNameOf } from './http/dialects/task-manager/parse.ts';
 import { SourceFetcher } from './media/fetch-source.ts';
@@ -103,8 +104,10 @@ export class Gateway implements AsyncDisposable {
     const database = parts.use(
       await connectDatabase(
         config.databaseUrl
-          ? { engine: 'postgres', url: config.databaseUrl }
+          ? { engine: 'postgres', url: config.databaseUrl, poolSize: config.databasePoolSize }
           : { engine: 'pglite', dataDir: folders.database },
+        realDatabaseWaits,
+        logger,
       ),
     );
     const owner = randomUUID();

@@ -1,8 +1,12 @@
 import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core';
+import type { Logger } from '../telemetry/logger.ts';
+import { parseDatabaseAddress } from './address.ts';
 import { translateDatabaseError } from './errors.ts';
 import { connectPglite } from './pglite.ts';
 import { connectPostgres } from './postgres.ts';
 import type * as schema from './schema.ts';
+import { explainStartError } from './start-error.ts';
+import { type DatabaseWaits, realDatabaseWaits } from './waits.ts';
 
 export type Orm = PgDatabase<PgQueryResultHKT, typeof schema>;
 
@@ -22,20 +26,32 @@ export interface Database extends AsyncDisposable {
 }
 
 export type DatabaseOptions =
-  | { readonly engine: 'postgres'; readonly url: string }
+  | {
+      readonly engine: 'postgres';
+      readonly url: string;
+      /** Connections for queries; 10 if it is left out. */
+      readonly poolSize?: number;
+    }
   | { readonly engine: 'pglite'; readonly dataDir: string };
 
 /**
  * Opens the database and brings its schema up to date.
  *
- * @throws GatewayError `unavailable` when it cannot be reached, or is another's.
+ * @throws GatewayError `unavailable`, with a sentence for the operator, when it cannot be used.
  */
-export async function connectDatabase(options: DatabaseOptions): Promise<Database> {
-  try {
-    return options.engine === 'postgres'
-      ? await connectPostgres(options.url)
-      : await connectPglite(options.dataDir);
-  } catch (error) {
-    throw translateDatabaseError(error);
+export async function connectDatabase(
+  options: DatabaseOptions,
+  waits: DatabaseWaits = realDatabaseWaits,
+  logger?: Logger,
+): Promise<Database> {
+  if (options.engine === 'pglite') {
+    return await connectPglite(options.dataDir).catch((error) => {
+      throw translateDatabaseError(error);
+    });
   }
+  const address = parseDatabaseAddress(options.url);
+  const { poolSize = 10 } = options;
+  return await connectPostgres({ address, poolSize, waits, logger }).catch((error) => {
+    throw explainStartError(error, address);
+  });
 }

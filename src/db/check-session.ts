@@ -1,0 +1,43 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import postgres from 'postgres';
+import { GatewayError } from '../core/errors.ts';
+import type { DriverOptions } from './driver-options.ts';
+import type { DatabaseWaits } from './waits.ts';
+
+/**
+ * Makes sure that a connection is a session, which keeps what it prepared, locked and listens to. The
+ * process behind a pooler is another than the one that the pooler named. Whether it stays is not to be
+ * seen from that, but from a notice, which only arrives where the session that listens is still there.
+ *
+ * @throws GatewayError `unavailable` behind a pooler that gives connections away between transactions.
+ */
+export async function checkSession(
+  driver: DriverOptions,
+  where: string,
+  { noticeMs, closeMs }: DatabaseWaits,
+): Promise<void> {
+  const arrived = Promise.withResolvers<true>();
+  // Without the settings of a session, which a pooler would give away with it.
+  const options = { ...driver, setup: null, max: 1 };
+  const client = postgres({ ...options, onnotify: () => arrived.resolve(true) });
+  const other = postgres(options);
+  try {
+    // Without parameters, nothing is prepared.
+    const answer = await client.unsafe('select pg_backend_pid() as pid');
+    if (answer[0]?.pid === answer.state.pid) return;
+    const channel = `tmlsr_${randomUUID()}`;
+    await client.unsafe(`listen "${channel}"`);
+    await other.unsafe(`notify "${channel}"`);
+    if (await Promise.race([arrived.promise, delay(noticeMs, false, { ref: false })])) return;
+    await client.unsafe(`unlisten "${channel}"`);
+    throw new GatewayError(
+      'unavailable',
+      `At ${where} is a pooler that gives connections away between transactions. The gateway needs ` +
+        'sessions: set pool_mode=session there, or name the database itself in DATABASE_URL.',
+    );
+  } finally {
+    const timeout = closeMs / 1_000;
+    await Promise.all([client.end({ timeout }), other.end({ timeout })]);
+  }
+}
