@@ -86,6 +86,7 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
     , result = new Result()
     , incoming = Buffer.alloc(0)
     , needsTypes = options.fetch_types
+    , needsState = target_session_attrs
     , needsSetup = options.setup
     , backendParameters = {}
     , statements = {}
@@ -391,6 +392,7 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
     try {
       statements = {}
       needsTypes = options.fetch_types
+      needsState = target_session_attrs
       needsSetup = options.setup
       statementId = Math.random().toString(36).slice(2)
       statementCount = 1
@@ -601,7 +603,7 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
 
     if (initial) {
       if (target_session_attrs) {
-        if (!backendParameters.in_hot_standby || !backendParameters.default_transaction_read_only)
+        if (needsState)
           return fetchState()
         else if (tryNext(target_session_attrs, backendParameters))
           return drop(Errors.generic('TARGET_SESSION_ATTRS', 'The session is not ' + target_session_attrs))
@@ -851,6 +853,7 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
   }
 
   function fetchState() {
+    needsState = false
     const query = new Query([`
       show transaction_read_only;
       select pg_catalog.pg_is_in_recovery()
