@@ -52,7 +52,7 @@ const errorFields = {
   82  : 'routine'            // R
 }
 
-function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose = noop } = {}) {
+function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose = noop, onstale = noop } = {}) {
   const {
     sslnegotiation,
     ssl,
@@ -125,6 +125,7 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
     terminate,
     execute,
     cancel,
+    drop,
     end,
     count: 0,
     id
@@ -272,7 +273,9 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
   }
 
   function queryTimedOut() {
-    drop(Errors.connection('QUERY_TIMEOUT', options, socket))
+    const err = Errors.connection('QUERY_TIMEOUT', options, socket)
+    drop(err)
+    onstale(err)
   }
 
   function drop(err) {

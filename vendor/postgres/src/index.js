@@ -62,7 +62,7 @@ function Postgres(a, b) {
       , full = Queue()
       , queues = { connecting, reserved, closed, ended, open, busy, full }
 
-  const connections = [...Array(options.max)].map(() => Connection(options, queues, { onopen, onend, onclose }))
+  const connections = [...Array(options.max)].map(() => Connection(options, queues, { onopen, onend, onclose, onstale }))
 
   const sql = Sql(handler)
 
@@ -420,6 +420,12 @@ function Postgres(a, b) {
 
   function onend(c) {
     move(c, ended)
+  }
+
+  // Where one connection does not answer, those that were idle meanwhile hardly do.
+  function onstale(e) {
+    while (open.length)
+      open.shift().drop(e)
   }
 
   function onopen(c) {
