@@ -11,10 +11,11 @@ import { createLogger } from './telemetry/logger.ts';
 setFlagsFromString('--external-memory-accounted-in-global-limit');
 
 /** The service: `npm start`. */
-await run(async () => {
+await run(async (logTo) => {
   const env = readEnv();
   const config = readConfig(env);
   const logger = createLogger(config.logLevel);
+  logTo(logger);
   for (const name of unknownSettings(env)) logger.warn({ name }, 'setting.unknown');
   if (config.apiKeys.length === 0 && !isLoopback(config.host)) {
     const reason = 'it listens beyond this machine and asks no one for a key';
