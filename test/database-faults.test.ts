@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { sql } from 'drizzle-orm';
 import postgres from 'postgres';
@@ -207,7 +208,7 @@ describe('faults of the database', () => {
     });
   }
 
-  it('answers 503 for as long as the database may only be read', async () => {
+  it('answers 503 in every API for as long as the database may only be read', async () => {
     const { pathname } = new URL(url);
     const name = pathname.slice(1);
     const readOnly = (value: 'on' | 'off') =>
@@ -225,10 +226,17 @@ describe('faults of the database', () => {
     const submit = () => gateway.call('POST', '/tasks', task);
     await readOnly('on');
     try {
-      for (let i = 0; i < 3; i++) {
-        const { status, headers } = await submit();
-        assert.equal(status, 503);
-        assert.ok(headers['retry-after']);
+      const id = randomUUID();
+      for (const answer of [
+        await submit(),
+        await submit(),
+        await gateway.call('GET', `/tasks/${id}`),
+        await gateway.call('GET', `/task-manager/api/v1/tasks/${id}`),
+        await gateway.call('GET', `/uformer/api/image_status/${id}`),
+        await gateway.call('GET', '/upscale-service/api/v1/status/1234567890123456789'),
+      ]) {
+        assert.equal(answer.status, 503);
+        assert.ok(answer.headers['retry-after']);
       }
     } finally {
       await readOnly('off');
