@@ -151,6 +151,17 @@ describe('the mended Postgres driver', () => {
     assert.equal(proxy.size, before);
   });
 
+  it('takes the answer that came while the process was busy', async () => {
+    await using client = open(url, { query_timeout: 0.2 });
+    await client.sql`select 1`;
+    const answer = client.sql`select 1 as one, pg_sleep(0.05)`.execute();
+    await delay(10);
+    // Timers come next, and what was received after them.
+    await new Promise(setImmediate);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400);
+    assert.equal((await answer)[0]?.one, 1);
+  });
+
   it('ends, although a connection does not answer', async () => {
     await using own = await TcpProxy.before(url);
     const client = open(own.through(url));

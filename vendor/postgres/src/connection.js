@@ -272,10 +272,17 @@ function Connection(options, queues = {}, { onopen = noop, onend = noop, onclose
     drop(Errors.connection('CONNECT_TIMEOUT', options, socket))
   }
 
+  // A process that was busy has not read yet what may be there.
   function queryTimedOut() {
-    const err = Errors.connection('QUERY_TIMEOUT', options, socket)
-    drop(err)
-    onstale(err)
+    const late = query
+    setImmediate(() => {
+      if (!late || query !== late)
+        return
+
+      const err = Errors.connection('QUERY_TIMEOUT', options, socket)
+      drop(err)
+      onstale(err)
+    })
   }
 
   function drop(err) {

@@ -360,9 +360,9 @@ function Postgres(a, b) {
 
   function wait(query) {
     queries.push(query)
-    options.query_timeout && setTimeout(() =>
+    options.query_timeout && setTimeout(setImmediate, options.query_timeout * 1000, () =>
       queries.remove(query) && query.reject(Errors.connection('QUERY_TIMEOUT', options))
-    , options.query_timeout * 1000).unref()
+    ).unref()
   }
 
   function go(c, query) {
