@@ -19,6 +19,7 @@ import { TestGateway } from './support/test-gateway.ts';
 const waits: DatabaseWaits = {
   ...realDatabaseWaits,
   reconnectMs: 10,
+  idleTransactionMs: 300,
   statementMs: 400,
   queryMs: 500,
   migrationLockMs: 300,
@@ -98,6 +99,20 @@ describe('faults of the database', () => {
       await eventually(() => assert.equal(proxy.size, 0), 1_000);
     }
     assert.equal(await pids(database), 4);
+  });
+
+  it('waits for the locks of a frozen transaction until the server ends that one', async () => {
+    await using frozen = await connect(url);
+    await using database = await connect(url);
+    const take = sql`select pg_advisory_xact_lock(1)`;
+    const transaction = frozen.orm.transaction(async (inner) => {
+      await inner.execute(take);
+      await assert.doesNotReject(async () => await database.orm.execute(take));
+      await inner.execute(take);
+    });
+    await assert.rejects(() => reaching(transaction), { code: 'unavailable' });
+    const { idleTransactionMs, statementMs, queryMs } = realDatabaseWaits;
+    assert.ok(idleTransactionMs < statementMs && statementMs < queryMs);
   });
 
   it('notices that the listening connection is half-open', async () => {

@@ -8,7 +8,10 @@ export interface DatabaseWaits {
   readonly statementMs: number;
   /** The answer to a query; then its connection is dropped. */
   readonly queryMs: number;
-  /** A transaction without a statement, until the server ends its session. */
+  /**
+   * A transaction without a statement, until the server ends its session. Less than `statementMs`, so that
+   * statements that wait for its locks go on.
+   */
   readonly idleTransactionMs: number;
   /** One statement of a migration. */
   readonly migrationMs: number;
@@ -35,7 +38,7 @@ export const realDatabaseWaits: DatabaseWaits = {
   reconnectMs: 250,
   statementMs: 4_500,
   queryMs: 5_000,
-  idleTransactionMs: 5_000,
+  idleTransactionMs: 3_000,
   migrationMs: 600_000,
   migrationLockMs: 300_000,
   migrationLookMs: 250,
