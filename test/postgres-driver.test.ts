@@ -11,7 +11,7 @@ import { createTestDatabase, type TestDatabase } from './support/test-database.t
 
 const mended = fileURLToPath(new URL('../vendor/postgres/src/index.js', import.meta.url));
 
-/** What `vendor/postgres/README.md` says of the driver. `postgres` 3.4.9 as published fails each. */
+/** The changes of `vendor/postgres/README.md`. The published version fails each of these tests. */
 describe('the mended Postgres driver', () => {
   const cleanup = new AsyncDisposableStack();
   let database: TestDatabase;

@@ -6,9 +6,9 @@ import type { DriverOptions } from './driver-options.ts';
 import type { DatabaseWaits } from './waits.ts';
 
 /**
- * Makes sure that a connection is a session, which keeps what it prepared, locked and listens to. The
- * process behind a pooler is another than the one that the pooler named. Whether it stays is not to be
- * seen from that, but from a notice, which only arrives where the session that listens is still there.
+ * Makes sure that a connection keeps its session: prepared statements, locks, LISTEN. A server process
+ * other than the announced one reveals a pooler. A notice then shows the pooler's mode: it arrives only
+ * where the listening session still belongs to the listening connection.
  *
  * @throws GatewayError `unavailable` behind a pooler that gives connections away between transactions.
  */

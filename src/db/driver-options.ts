@@ -8,7 +8,7 @@ import type { DatabaseWaits } from './waits.ts';
 export type DriverOptions = Options<Record<string, never>>;
 
 /**
- * What every connection of the gateway has in common.
+ * Options of the driver for every connection of the gateway.
  *
  * @throws GatewayError `unavailable` when a file that the address names cannot be read.
  */

@@ -2,7 +2,7 @@ import { GatewayError } from '../core/errors.ts';
 import { type DatabaseAddress, describeAddress } from './address.ts';
 import { isLoss } from './errors.ts';
 
-/** Where the driver's or Node's own words say little. */
+/** Plainer words for codes whose own message says little. */
 const reasons: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there',
   ENOTFOUND: 'there is no such host',
@@ -18,8 +18,8 @@ const reasons: Readonly<Record<string, string>> = {
 };
 
 /**
- * What keeps a gateway from starting, as a sentence for its operator, without the password. Errors that
- * no operator can mend stay what they are.
+ * Turns an error of the start into a sentence for the operator, without the password. Errors that no
+ * operator can mend stay as they are.
  */
 export function explainStartError(error: unknown, address: DatabaseAddress): unknown {
   if (error instanceof GatewayError) return error;
