@@ -1,6 +1,8 @@
 FROM node:24-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
+# A dependency that npm links to.
+COPY vendor/postgres ./vendor/postgres
 RUN npm ci --omit=dev
 
 FROM node:24-slim

@@ -83,8 +83,8 @@ CREATE TABLE "tasks" (
 	CONSTRAINT "tasks_priority" CHECK ("tasks"."priority" between 0 and 10)
 );
 --> statement-breakpoint
-ALTER TABLE "attempts" ADD CONSTRAINT "attempts_task_id_tasks_id_fk" FOREIGN KEY ("task_id") REFERENCES "public"."tasks"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
-ALTER TABLE "task_stages" ADD CONSTRAINT "task_stages_task_id_tasks_id_fk" FOREIGN KEY ("task_id") REFERENCES "public"."tasks"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "attempts" ADD CONSTRAINT "attempts_task_id_tasks_id_fk" FOREIGN KEY ("task_id") REFERENCES "tasks"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "task_stages" ADD CONSTRAINT "task_stages_task_id_tasks_id_fk" FOREIGN KEY ("task_id") REFERENCES "tasks"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE UNIQUE INDEX "attempts_of_task" ON "attempts" USING btree ("task_id","number");--> statement-breakpoint
 CREATE INDEX "attempts_durations" ON "attempts" USING btree ("workflow","started_at") WHERE "attempts"."gpu_ms" is not null;--> statement-breakpoint
 CREATE INDEX "attempts_unfinished" ON "attempts" USING btree ("started_at") WHERE "attempts"."finished_at" is null;--> statement-breakpoint

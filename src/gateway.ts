@@ -104,8 +104,10 @@ export class Gateway implements AsyncDisposable {
     const database = parts.use(
       await connectDatabase(
         config.databaseUrl
-          ? { engine: 'postgres', url: config.databaseUrl }
+          ? { engine: 'postgres', url: config.databaseUrl, poolSize: config.databasePoolSize }
           : { engine: 'pglite', dataDir: folders.database },
+        tempo.database,
+        logger,
       ),
     );
     const owner = randomUUID();
@@ -159,7 +161,7 @@ export class Gateway implements AsyncDisposable {
       tempo: tempo.uploads,
     });
     const resultLog = new ResultLog(logger);
-    const resultStore = new ResultStore(database.orm, config.retention, tempo.results);
+    const resultStore = new ResultStore(database, config.retention, tempo.results);
     const results = new ResultService({
       results: resultStore,
       store,

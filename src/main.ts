@@ -2,4 +2,4 @@ import { run } from './run.ts';
 import { serve } from './serve.ts';
 
 /** The service: `npm start`. */
-await run(() => serve());
+await run((logTo) => serve({ logTo }));

@@ -2,18 +2,44 @@ import { once } from 'node:events';
 import { UsageError } from './cli/arguments.ts';
 import { ConfigError } from './config/config.ts';
 import { GatewayError } from './core/errors.ts';
+import type { Logger } from './telemetry/logger.ts';
 
 /**
  * Runs a program's main function; what a person can mend is told in a sentence, not with a stack. The
- * exit code is 2 for wrong usage and 1 for all else.
+ * exit code is 2 for wrong usage and 1 for all else. An error that nobody caught ends the program with one
+ * line: in the log once `main` has named one, on standard error before.
  */
-export async function run(main: () => Promise<void>): Promise<void> {
+export async function run(main: (logTo: (logger: Logger) => void) => Promise<void>): Promise<void> {
+  let logger: Logger | null = null;
+  // Rejections that nobody caught come here as well.
+  process.once('uncaughtException', (thrown) => {
+    const { reason, at } = describeCrash(thrown);
+    if (logger) logger.fatal({ reason, at }, 'process.crashed');
+    else console.error(`The program ends by an error that nobody caught: ${reason} (${at})`);
+    process.exit(1);
+  });
   try {
-    await main();
+    await main((given) => {
+      logger = given;
+    });
   } catch (error) {
     console.error(isPlain(error) ? error.message : error);
     process.exitCode = error instanceof UsageError ? 2 : 1;
   }
+}
+
+/** The error with its cause in one line, and the place in the code that it comes from. */
+function describeCrash(thrown: unknown): { reason: string; at: string } {
+  if (!(thrown instanceof Error)) return { reason: firstLine(String(thrown)), at: 'unknown' };
+  const { name, message, cause, stack = '' } = thrown;
+  const because = cause instanceof Error ? ` (${firstLine(cause.message)})` : '';
+  const [, at = 'unknown'] = /^\s+at (.+)$/m.exec(stack) ?? [];
+  return { reason: `${name}: ${firstLine(message)}${because}`, at };
+}
+
+/** Further lines may hold values of clients. */
+function firstLine(text: string): string {
+  return text.split('\n', 1).join().slice(0, 300);
 }
 
 function isPlain(error: unknown): error is Error {

@@ -4,16 +4,22 @@ import { readEnv } from './config/env.ts';
 import { backendsOrEmulator } from './emulator-process.ts';
 import { Gateway, type GatewayOptions } from './gateway.ts';
 import { stopSignal } from './run.ts';
-import { createLogger } from './telemetry/logger.ts';
+import { createLogger, type Logger } from './telemetry/logger.ts';
+
+export interface ServeOptions extends GatewayOptions {
+  /** Hears of the log as soon as there is one. */
+  readonly logTo?: (logger: Logger) => void;
+}
 
 /** The service, from its settings to its orderly end. */
-export async function serve(options: GatewayOptions = {}): Promise<void> {
+export async function serve({ logTo, ...options }: ServeOptions = {}): Promise<void> {
   // Buffers lie outside of V8's heap; without this, every 20 MB of them make it collect everything
   // (docs/decisions/017). A V8 that does not know the flag says so and goes on.
   setFlagsFromString('--external-memory-accounted-in-global-limit');
   const env = readEnv();
   const config = readConfig(env);
   const logger = createLogger(config.logLevel);
+  logTo?.(logger);
   for (const name of unknownSettings(env)) logger.warn({ name }, 'setting.unknown');
   if (config.apiKeys.length === 0 && !isLoopback(config.host)) {
     const reason = 'it listens beyond this machine and asks no one for a key';

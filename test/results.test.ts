@@ -58,7 +58,7 @@ for (const engine of engines) {
       objects: Pick<DiskStore, 'open' | 'stat' | 'delete'> = store,
     ): ResultService {
       return new ResultService({
-        results: new ResultStore(database.orm, { retentionMs: null, maxBytes: null, ...options }),
+        results: new ResultStore(database, { retentionMs: null, maxBytes: null, ...options }),
         store: objects,
         log: new ResultLog(createLogger('silent')),
         tempo: realTempo.results,
@@ -427,7 +427,7 @@ for (const engine of engines) {
       }
       const log = new ResultLog(createLogger('silent'));
       await removeOrphans(
-        { results: new ResultStore(database.orm), store, log, tempo: realTempo.results },
+        { results: new ResultStore(database), store, log, tempo: realTempo.results },
         never,
       );
       const left = await Array.fromAsync(store.keys(never));

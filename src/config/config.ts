@@ -9,6 +9,7 @@ import {
 } from '../comfyui/address.ts';
 import { generousLimits, type MediaLimits } from '../core/media-limits.ts';
 import type { Timeouts } from '../core/workflow.ts';
+import { parseDatabaseAddress } from '../db/address.ts';
 import { parseSourceAllow, type SourceAllow } from '../media/source-policy.ts';
 import type { Env } from './env.ts';
 import { httpUrl, wholeNumber, yesOrNo } from './fields.ts';
@@ -32,6 +33,8 @@ export interface Config {
   /** Ports of their own, by dialect. */
   readonly dialectPorts: ReadonlyMap<string, number>;
   readonly databaseUrl: string | null;
+  /** Connections to Postgres for queries, at most. */
+  readonly databasePoolSize: number;
   readonly dataDir: string;
   readonly workflowsDir: string;
   /** `null`: the emulator. */
@@ -121,9 +124,8 @@ const settings = z.object({
   OPERATOR_KEYS: z.string().default('').transform(parsed(parseKeys)),
   CORS_ORIGINS: z.string().default('').transform(parsed(parseOrigins)),
   DIALECT_PORTS: z.string().default('').transform(parsed(parseDialectPorts)),
-  DATABASE_URL: z
-    .url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' })
-    .optional(),
+  DATABASE_URL: z.string().transform(parsed(checkDatabaseUrl)).optional(),
+  DATABASE_POOL_SIZE: wholeNumber(1, 1_000).default(10),
   DATA_DIR: z.string().default('./data'),
   WORKFLOWS_DIR: z.string().optional(),
   COMFYUI_BACKENDS: z.string().transform(parsed(parseBackends)).optional(),
@@ -200,6 +202,7 @@ export function readConfig(env: Env): Config {
     corsOrigins: data.CORS_ORIGINS,
     dialectPorts: data.DIALECT_PORTS,
     databaseUrl: data.DATABASE_URL ?? null,
+    databasePoolSize: data.DATABASE_POOL_SIZE,
     dataDir: resolve(data.DATA_DIR),
     workflowsDir: data.WORKFLOWS_DIR ? resolve(data.WORKFLOWS_DIR) : shippedWorkflows(),
     backends: data.COMFYUI_BACKENDS ?? null,
@@ -264,6 +267,11 @@ function seconds() {
 /** 0 stands for no limit. */
 function orNone(ms: number): number | null {
   return ms === 0 ? null : ms;
+}
+
+function checkDatabaseUrl(text: string): string {
+  parseDatabaseAddress(text);
+  return text;
 }
 
 /** `name:key,name:key`; a key may occur in no message. */

@@ -31,6 +31,11 @@ describe('the tempo', () => {
     });
   }
 
+  it('leaves a lease time for another renewal when one is not answered', () => {
+    const { lease, database } = realTempo;
+    assert.ok(lease.holdsMs > database.queryDeadlineMs + 2 * lease.renewEveryMs);
+  });
+
   it('quickens its own waits, and leaves others their deadlines', () => {
     const { lease, comfyui, prompt } = quickened(realTempo, 4);
     assert.deepEqual(lease, { holdsMs: 3_000, renewEveryMs: 750 });

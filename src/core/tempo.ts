@@ -12,6 +12,31 @@ export const realTempo = {
     /** Three renewals may fail before a lease ends. */
     renewEveryMs: 3_000,
   },
+  database: {
+    /** For a new connection to take queries. `connect_timeout` in the URL goes before it. */
+    connectDeadlineMs: 5_000,
+    /** Between two tries to connect, at least; at most twice as long. */
+    reconnectPauseMs: 250,
+    /** For a statement on the server, which cancels it then and says so. */
+    statementDeadlineMs: 4_500,
+    /** For the answer to a query; then its connection is dropped. */
+    queryDeadlineMs: 5_000,
+    /** For a transaction without a statement; then the server ends its session. */
+    idleTransactionDeadlineMs: 3_000,
+    /** For a statement over a whole table, such as one of a migration. */
+    patientDeadlineMs: 600_000,
+    /** The lock for migrations is waited for this long while another session has it. */
+    migrationLockPatienceMs: 300_000,
+    migrationLookEveryMs: 250,
+    /** The connection that listens is checked this often. */
+    listenCheckEveryMs: 10_000,
+    /** TCP probes a connection that is silent for this time. */
+    keepAliveAfterMs: 10_000,
+    /** For a notice to come back through a pooler. */
+    noticeDeadlineMs: 3_000,
+    /** For queries under way when the gateway stops. */
+    closeDeadlineMs: 5_000,
+  },
   membership: {
     /** Changes of backends within this time are reported together. */
     reportAfterMs: 1_000,
@@ -282,6 +307,7 @@ export function checkTempo(tempo: Tempo): void {
 
 function relations({
   lease,
+  database,
   recovery,
   retry,
   prompt,
@@ -296,6 +322,12 @@ function relations({
 }: Tempo): [relation: string, holds: boolean][] {
   return [
     ['a lease outlives three renewals', lease.holdsMs > 3 * lease.renewEveryMs],
+    // The server's word is clearer, and statements that wait for a frozen transaction's locks go on.
+    [
+      'an idle transaction ends before a statement, and a statement before its query',
+      database.idleTransactionDeadlineMs < database.statementDeadlineMs &&
+        database.statementDeadlineMs < database.queryDeadlineMs,
+    ],
     [
       'a backend is given up later than a dead gateway',
       recovery.abandonedAfterMs > lease.holdsMs + recovery.sweepEveryMs,

@@ -1,8 +1,12 @@
 import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core';
+import { realTempo, type Tempo } from '../core/tempo.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { parseDatabaseAddress } from './address.ts';
 import { translateDatabaseError } from './errors.ts';
 import { connectPglite } from './pglite.ts';
 import { connectPostgres } from './postgres.ts';
 import type * as schema from './schema.ts';
+import { explainStartError } from './start-error.ts';
 
 export type Orm = PgDatabase<PgQueryResultHKT, typeof schema>;
 
@@ -10,6 +14,8 @@ export type Orm = PgDatabase<PgQueryResultHKT, typeof schema>;
 export interface Database extends AsyncDisposable {
   readonly engine: 'postgres' | 'pglite';
   readonly orm: Orm;
+  /** For statements over whole tables, which take longer than `orm` lets any take. */
+  readonly patientOrm: Orm;
   /**
    * Calls `onMessage` for each notification on the channel, and `onListening` whenever listening
    * (again) begins: what was sent before that instant may have been missed.
@@ -22,20 +28,32 @@ export interface Database extends AsyncDisposable {
 }
 
 export type DatabaseOptions =
-  | { readonly engine: 'postgres'; readonly url: string }
+  | {
+      readonly engine: 'postgres';
+      readonly url: string;
+      /** Connections for queries; 10 if it is left out. */
+      readonly poolSize?: number;
+    }
   | { readonly engine: 'pglite'; readonly dataDir: string };
 
 /**
  * Opens the database and brings its schema up to date.
  *
- * @throws GatewayError `unavailable` when it cannot be reached, or is another's.
+ * @throws GatewayError `unavailable`, with a sentence for the operator, when it cannot be used.
  */
-export async function connectDatabase(options: DatabaseOptions): Promise<Database> {
-  try {
-    return options.engine === 'postgres'
-      ? await connectPostgres(options.url)
-      : await connectPglite(options.dataDir);
-  } catch (error) {
-    throw translateDatabaseError(error);
+export async function connectDatabase(
+  options: DatabaseOptions,
+  waits: Tempo['database'] = realTempo.database,
+  logger?: Logger,
+): Promise<Database> {
+  if (options.engine === 'pglite') {
+    return await connectPglite(options.dataDir).catch((error) => {
+      throw translateDatabaseError(error);
+    });
   }
+  const address = parseDatabaseAddress(options.url);
+  const { poolSize = 10 } = options;
+  return await connectPostgres({ address, poolSize, waits, logger }).catch((error) => {
+    throw explainStartError(error, address);
+  });
 }

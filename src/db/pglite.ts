@@ -35,6 +35,7 @@ export async function connectPglite(dataDir: string): Promise<Database> {
   return {
     engine: 'pglite',
     orm,
+    patientOrm: orm,
     async listen(channel, onMessage, onListening) {
       await client.listen(channel, onMessage);
       onListening();

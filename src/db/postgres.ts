@@ -1,55 +1,43 @@
 import { drizzle } from 'drizzle-orm/postgres-js';
-import { migrate } from 'drizzle-orm/postgres-js/migrator';
 import postgres from 'postgres';
+import type { Tempo } from '../core/tempo.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { type DatabaseAddress, describeAddress } from './address.ts';
+import { checkSession } from './check-session.ts';
 import type { Database } from './connect.ts';
-import { migrationsFolder } from './migrations.ts';
+import { driverOptions, patientOptions } from './driver-options.ts';
+import { Listener } from './listener.ts';
+import { migrateUnderLock } from './migrate.ts';
 import * as schema from './schema.ts';
 
-/** Any number, as long as every gateway takes the same. */
-const migrationLock = 7_469_105;
+export interface PostgresOptions {
+  readonly address: DatabaseAddress;
+  /** Connections for queries; another one listens. */
+  readonly poolSize: number;
+  readonly waits: Tempo['database'];
+  readonly logger?: Logger | undefined;
+}
 
-/**
- * The planner takes the walk through the heads of all lines for work worth compiling, until tables are
- * large and analyzed: that took 11 ms of a processor, for a statement that runs in 0.2 ms.
- */
-const withoutCompiling = { jit: 'off' };
-
-/**
- * No statement of ours takes long; one that does is stuck, and holds up vacuuming for all. A transaction
- * that stands idle is of a gateway that froze, and holds up its successor.
- */
-const limits = { statement_timeout: 30_000, idle_in_transaction_session_timeout: 5_000 };
-
-export async function connectPostgres(url: string): Promise<Database> {
-  await migrateUnderLock(url);
-  const client = postgres(url, {
-    max: 10,
-    connect_timeout: 10,
-    backoff: reconnectSeconds,
-    // What types of arrays there are need not be asked with each connection; where that is broken off,
-    // nobody would catch the error.
-    fetch_types: false,
-    onnotice: () => {},
-    connection: { application_name: 'tmlsr', ...limits, ...withoutCompiling },
-  });
+export async function connectPostgres(options: PostgresOptions): Promise<Database> {
+  const { address, poolSize, waits, logger } = options;
+  const driver = await driverOptions(address, waits);
+  await checkSession(driver, describeAddress(address), waits);
+  await migrateUnderLock(driver, address, waits, logger);
+  const client = postgres({ ...driver, max: poolSize });
+  // It connects when it is needed, and lets go of its connection.
+  const patient = postgres({ ...patientOptions(driver, address, waits), idle_timeout: 1 });
+  const parts = new AsyncDisposableStack();
+  parts.defer(() => patient.end({ timeout: waits.closeDeadlineMs / 1_000 }));
+  parts.defer(() => client.end({ timeout: waits.closeDeadlineMs / 1_000 }));
   return {
     engine: 'postgres',
     orm: drizzle(preparing(client), { schema }),
+    patientOrm: drizzle(patient, { schema }),
     async listen(channel, onMessage, onListening) {
-      await client.listen(channel, onMessage, onListening);
+      parts.use(await Listener.start({ driver, waits, channel, onMessage, onListening }));
     },
-    async [Symbol.asyncDispose]() {
-      await client.end({ timeout: 5 });
-    },
+    [Symbol.asyncDispose]: () => parts.disposeAsync(),
   };
-}
-
-/**
- * The driver's own pause grows to 20 s, and requests wait with it: they are better told at once that
- * the database is away.
- */
-function reconnectSeconds(): number {
-  return 0.25 + Math.random() / 4;
 }
 
 /**
@@ -72,16 +60,4 @@ function preparing<T extends postgres.Sql | postgres.TransactionSql>(client: T):
       return Reflect.get(target, name, target);
     },
   });
-}
-
-/** Gateways that start together take turns; the second finds nothing left to do. */
-async function migrateUnderLock(url: string): Promise<void> {
-  const client = postgres(url, { max: 1, connect_timeout: 10, onnotice: () => {} });
-  try {
-    await client`select pg_advisory_lock(${migrationLock})`;
-    await migrate(drizzle(client), { migrationsFolder });
-  } finally {
-    // Ending the session gives the lock back.
-    await client.end({ timeout: 5 });
-  }
 }

@@ -3,7 +3,7 @@ import type { MediaKind } from '../core/media.ts';
 import type { TaskOutput } from '../core/task.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import { asJsonb } from '../db/columns.ts';
-import type { Orm } from '../db/connect.ts';
+import type { Database, Orm } from '../db/connect.ts';
 import { rowsOf } from '../db/rows.ts';
 import { tasks } from '../db/schema.ts';
 import { belongsTo, type TaskOwner } from './task-store.ts';
@@ -50,17 +50,19 @@ const isStored = and(eq(tasks.state, 'completed'), isNull(tasks.removedAt)) as S
  */
 export class ResultStore {
   readonly #orm: Orm;
+  readonly #patientOrm: Orm;
   readonly #options: ResultStoreOptions;
   readonly #tempo: Tempo['results'];
   /** What was stored when it was last summed up, by the database's clock; `null` before that. */
   #summed: { readonly bytes: number; readonly at: string } | null = null;
 
   constructor(
-    orm: Orm,
+    { orm, patientOrm }: Pick<Database, 'orm' | 'patientOrm'>,
     options: ResultStoreOptions = keptForEver,
     tempo: Tempo['results'] = realTempo.results,
   ) {
     this.#orm = orm;
+    this.#patientOrm = patientOrm;
     this.#options = options;
     this.#tempo = tempo;
   }
@@ -141,7 +143,7 @@ export class ResultStore {
     if (maxBytes === null) return;
     const summed = this.#summed;
     if (summed && summed.bytes + (await this.#storedSince(summed.at)) <= maxBytes) return;
-    this.#summed = await this.#orm.transaction(async (tx) => {
+    this.#summed = await this.#patientOrm.transaction(async (tx) => {
       // Two that make room at the same time would make twice as much.
       const [lock] = rowsOf<{ taken: boolean }>(
         await tx.execute(sql`select ${budgetLock} as taken`),

@@ -1,0 +1,119 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+
+/** How a connection ends: in order, or with a reset. */
+export const cuts = ['fin', 'rst'] as const;
+export type Cut = (typeof cuts)[number];
+
+interface Link {
+  readonly client: Socket;
+  readonly server: Socket;
+  isFrozen: boolean;
+  /** One side has ended it, and the other was not told. */
+  isLeft: boolean;
+}
+
+/** A TCP proxy that cuts connections, or lets them stand open and passes nothing on. */
+export class TcpProxy implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #links = new Set<Link>();
+  #armed: Cut | null = null;
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  static async start(host: string, port: number): Promise<TcpProxy> {
+    const server = createServer({ noDelay: true, allowHalfOpen: true }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const proxy = new TcpProxy(server);
+    server.on('connection', (client) => {
+      const server = connect({ port, host, noDelay: true, allowHalfOpen: true });
+      proxy.#join({ client, server, isFrozen: false, isLeft: false });
+    });
+    return proxy;
+  }
+
+  /** A proxy in front of the database at this address. */
+  static async before(url: string): Promise<TcpProxy> {
+    const { hostname, port } = new URL(url);
+    return await TcpProxy.start(hostname, Number(port || 5432));
+  }
+
+  /** The same address, by way of the proxy. */
+  through(url: string): string {
+    const here = new URL(url);
+    here.host = `127.0.0.1:${this.port}`;
+    return here.href;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Connections that neither side has ended. */
+  get size(): number {
+    return [...this.#links].filter(({ isLeft }) => !isLeft).length;
+  }
+
+  /** Whether a cut waits for its moment. */
+  get isArmed(): boolean {
+    return this.#armed !== null;
+  }
+
+  /** Ends every connection now. */
+  cut(how: Cut): void {
+    for (const link of this.#links) end(link, how);
+  }
+
+  /** Ends the connection that is used next, in the middle of what passes. */
+  cutNext(how: Cut): void {
+    this.#armed = how;
+  }
+
+  /** Every connection stays open and passes nothing on; new ones work. */
+  freeze(): void {
+    for (const link of this.#links) link.isFrozen = true;
+  }
+
+  #join(link: Link): void {
+    this.#links.add(link);
+    const { client, server } = link;
+    for (const [from, to] of [
+      [client, server],
+      [server, client],
+    ] as const) {
+      from.on('data', (bytes) => this.#pass(link, to, bytes));
+      from.on('end', () => {
+        if (link.isFrozen) link.isLeft = true;
+        else to.end();
+      });
+      from.on('error', () => {});
+      from.on('close', () => {
+        this.#links.delete(link);
+        to.destroySoon();
+      });
+    }
+  }
+
+  #pass(link: Link, to: Socket, bytes: Buffer): void {
+    if (link.isFrozen || to.destroyed) return;
+    const cut = this.#armed;
+    this.#armed = null;
+    to.write(cut ? bytes.subarray(0, Math.floor(Math.random() * (bytes.length + 1))) : bytes);
+    if (cut) end(link, cut);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    this.cut('rst');
+    await closed;
+  }
+}
+
+function end({ client, server }: Link, how: Cut): void {
+  if (how === 'fin') client.end();
+  else client.resetAndDestroy();
+  server.destroy();
+}
