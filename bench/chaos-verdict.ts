@@ -1,5 +1,5 @@
-import { sql } from 'drizzle-orm';
 import { connectDatabase, type DatabaseOptions } from '../src/db/connect.ts';
+import { sql } from '../src/db/drizzle.ts';
 import { rowsOf } from '../src/db/rows.ts';
 import type { GatewayProcess, LogEvent } from '../test/support/gateway-process.ts';
 import type { Death } from '../test/support/load.ts';

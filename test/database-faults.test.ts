@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { sql } from 'drizzle-orm';
 import postgres from 'postgres';
 import { GatewayError } from '../src/core/errors.ts';
 import { realTempo, type Tempo } from '../src/core/tempo.ts';
 import { connectDatabase, type Database } from '../src/db/connect.ts';
+import { sql } from '../src/db/drizzle.ts';
 import { reaching } from '../src/db/errors.ts';
 import { rowsOf } from '../src/db/rows.ts';
 import type { Logger } from '../src/telemetry/logger.ts';

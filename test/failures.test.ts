@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { eq, sql } from 'drizzle-orm';
 import { pino } from 'pino';
 import { request } from 'undici';
 import { connectDatabase } from '../src/db/connect.ts';
+import { eq, sql } from '../src/db/drizzle.ts';
 import { attempts, tasks } from '../src/db/schema.ts';
 import type { Emulator } from '../src/emulator/emulator.ts';
 import type { TaskBody } from './support/gateway-client.ts';

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { getTableColumns, is } from 'drizzle-orm';
-import { PgTable } from 'drizzle-orm/pg-core';
+import { getTableColumns, is, PgTable } from './drizzle.ts';
 import * as schema from './schema.ts';
 
 const foreign = 'a\0b\ud83d';

@@ -1,6 +1,5 @@
-import { type SQL, sql } from 'drizzle-orm';
-import { customType } from 'drizzle-orm/pg-core';
 import { storableJson, storableText } from '../core/storable-text.ts';
+import { customType, type SQL, sql } from './drizzle.ts';
 
 /**
  * The columns are the edge of the database: they make every text storable, so that no writer can forget

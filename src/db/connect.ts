@@ -1,9 +1,8 @@
-import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { parseDatabaseAddress } from './address.ts';
+import type { PgDatabase, PgQueryResultHKT } from './drizzle.ts';
 import { translateDatabaseError } from './errors.ts';
-import { connectPglite } from './pglite.ts';
 import { connectPostgres } from './postgres.ts';
 import type * as schema from './schema.ts';
 import { explainStartError } from './start-error.ts';
@@ -47,6 +46,8 @@ export async function connectDatabase(
   logger?: Logger,
 ): Promise<Database> {
   if (options.engine === 'pglite') {
+    // Whoever has a Postgres does not owe the memory of another one.
+    const { connectPglite } = await import('./pglite.ts');
     return await connectPglite(options.dataDir).catch((error) => {
       throw translateDatabaseError(error);
     });

@@ -1,13 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { drizzle } from 'drizzle-orm/postgres-js';
-import { migrate } from 'drizzle-orm/postgres-js/migrator';
 import postgres from 'postgres';
 import { GatewayError } from '../core/errors.ts';
 import type { Tempo } from '../core/tempo.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { DatabaseAddress } from './address.ts';
 import { type DriverOptions, patientOptions } from './driver-options.ts';
+import { loadPostgresJs } from './drizzle.ts';
 import { migrationsFolder } from './migrations.ts';
+
+const { drizzle, migrate } = loadPostgresJs();
 
 /** Any number, as long as every gateway takes the same. */
 const migrationLock = 7_469_105;

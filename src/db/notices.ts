@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
-import { type SQL, sql } from 'drizzle-orm';
 import type { Database, Orm } from './connect.ts';
+import { type SQL, sql } from './drizzle.ts';
 
 const channel = 'tmlsr';
 

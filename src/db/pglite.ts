@@ -1,13 +1,14 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PGlite } from '@electric-sql/pglite';
-import { drizzle } from 'drizzle-orm/pglite';
-import { migrate } from 'drizzle-orm/pglite/migrator';
 import { GatewayError } from '../core/errors.ts';
 import type { Database } from './connect.ts';
+import { loadPglite } from './drizzle.ts';
 import { lockFile } from './file-lock.ts';
 import { migrationsFolder } from './migrations.ts';
 import * as schema from './schema.ts';
+
+const { drizzle, migrate } = loadPglite();
 
 /**
  * Opens the embedded engine. Its files survive the death of the process, not of the machine's power

@@ -1,4 +1,3 @@
-import { drizzle } from 'drizzle-orm/postgres-js';
 import postgres from 'postgres';
 import type { Tempo } from '../core/tempo.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -6,9 +5,12 @@ import { type DatabaseAddress, describeAddress } from './address.ts';
 import { checkSession } from './check-session.ts';
 import type { Database } from './connect.ts';
 import { driverOptions, patientOptions } from './driver-options.ts';
+import { loadPostgresJs } from './drizzle.ts';
 import { Listener } from './listener.ts';
 import { migrateUnderLock } from './migrate.ts';
 import * as schema from './schema.ts';
+
+const { drizzle } = loadPostgresJs();
 
 export interface PostgresOptions {
   readonly address: DatabaseAddress;

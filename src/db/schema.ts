@@ -1,15 +1,3 @@
-import { sql } from 'drizzle-orm';
-import {
-  bigint,
-  check,
-  index,
-  integer,
-  pgTable,
-  primaryKey,
-  timestamp,
-  uniqueIndex,
-  uuid,
-} from 'drizzle-orm/pg-core';
 import type { BackendReport, WantedState } from '../core/backend.ts';
 import { type Delivery, deliveryAsUsual } from '../core/delivery.ts';
 import type { MediaInfo, MediaKind } from '../core/media.ts';
@@ -18,6 +6,18 @@ import type { StageName, StageState } from '../core/stage.ts';
 import type { Source, TaskError, TaskOutput, TaskState } from '../core/task.ts';
 import type { Workflow } from '../core/workflow.ts';
 import { jsonb, text } from './columns.ts';
+import {
+  bigint,
+  check,
+  index,
+  integer,
+  pgTable,
+  primaryKey,
+  sql,
+  timestamp,
+  uniqueIndex,
+  uuid,
+} from './drizzle.ts';
 
 const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3 });
 

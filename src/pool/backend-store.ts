@@ -1,6 +1,6 @@
-import { and, eq, gt, inArray, isNull, lt, or, sql } from 'drizzle-orm';
 import type { BackendReport, WantedState } from '../core/backend.ts';
 import type { Orm } from '../db/connect.ts';
+import { and, eq, gt, inArray, isNull, lt, or, sql } from '../db/drizzle.ts';
 import { notify } from '../db/notices.ts';
 import { backends, gateways } from '../db/schema.ts';
 

@@ -1,10 +1,10 @@
-import { and, asc, eq, isNotNull, type SQL, sql } from 'drizzle-orm';
-import type { PgUpdateSetSource } from 'drizzle-orm/pg-core';
 import type { Claim, PastAttempt } from '../core/attempt.ts';
 import type { TaskError, TaskOutput } from '../core/task.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import { asJsonb } from '../db/columns.ts';
 import type { Orm } from '../db/connect.ts';
+import type { PgUpdateSetSource } from '../db/drizzle.ts';
+import { and, asc, eq, isNotNull, type SQL, sql } from '../db/drizzle.ts';
 import { notification, notify } from '../db/notices.ts';
 import { attempts, taskStages, tasks } from '../db/schema.ts';
 import { AttemptNews } from './attempt-news.ts';

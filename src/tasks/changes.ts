@@ -1,5 +1,5 @@
-import { and, eq, inArray, sql } from 'drizzle-orm';
 import type { Orm } from '../db/connect.ts';
+import { and, eq, inArray, sql } from '../db/drizzle.ts';
 import { taskStages, tasks } from '../db/schema.ts';
 
 /** Parts of a task's moves from state to state that several of them have in common. */

@@ -1,4 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import type { Claim } from '../core/attempt.ts';
+import type { QueuedTask, Share } from '../core/schedule.ts';
+import type { Task, TaskError } from '../core/task.ts';
+import type { Orm } from '../db/connect.ts';
 import {
   and,
   count,
@@ -11,11 +15,7 @@ import {
   notInArray,
   type SQL,
   sql,
-} from 'drizzle-orm';
-import type { Claim } from '../core/attempt.ts';
-import type { QueuedTask, Share } from '../core/schedule.ts';
-import type { Task, TaskError } from '../core/task.ts';
-import type { Orm } from '../db/connect.ts';
+} from '../db/drizzle.ts';
 import { notify } from '../db/notices.ts';
 import { rowsOf } from '../db/rows.ts';
 import { attempts, tasks } from '../db/schema.ts';

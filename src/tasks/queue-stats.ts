@@ -1,7 +1,7 @@
-import { gt, sql } from 'drizzle-orm';
 import { type Task, type TaskState, taskStates } from '../core/task.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import type { Orm } from '../db/connect.ts';
+import { gt, sql } from '../db/drizzle.ts';
 import { rowsOf } from '../db/rows.ts';
 import { taskCounts } from '../db/schema.ts';
 

@@ -1,9 +1,9 @@
-import { and, asc, eq, inArray, isNotNull, isNull, type SQL, sql } from 'drizzle-orm';
 import type { MediaKind } from '../core/media.ts';
 import type { TaskOutput } from '../core/task.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import { asJsonb } from '../db/columns.ts';
 import type { Database, Orm } from '../db/connect.ts';
+import { and, asc, eq, inArray, isNotNull, isNull, type SQL, sql } from '../db/drizzle.ts';
 import { rowsOf } from '../db/rows.ts';
 import { tasks } from '../db/schema.ts';
 import { belongsTo, type TaskOwner } from './task-store.ts';

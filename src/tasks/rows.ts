@@ -1,8 +1,8 @@
-import type { InferSelectModel } from 'drizzle-orm';
 import type { Attempt } from '../core/attempt.ts';
 import type { Stage } from '../core/stage.ts';
 import { stageNames } from '../core/stage.ts';
 import type { Task } from '../core/task.ts';
+import type { InferSelectModel } from '../db/drizzle.ts';
 import type { attempts, taskStages, tasks } from '../db/schema.ts';
 
 export type TaskRow = InferSelectModel<typeof tasks>;

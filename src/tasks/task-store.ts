@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { and, between, desc, eq, inArray, type SQL, sql } from 'drizzle-orm';
 import { agePerPriorityMs, defaultPriority } from '../core/schedule.ts';
 import type { Stage } from '../core/stage.ts';
 import { stageNames } from '../core/stage.ts';
 import type { NewTask, Task, TaskState } from '../core/task.ts';
 import { uploadIdOf } from '../core/upload.ts';
 import type { Orm } from '../db/connect.ts';
+import { and, between, desc, eq, inArray, type SQL, sql } from '../db/drizzle.ts';
 import { notification, notify } from '../db/notices.ts';
 import { attempts, taskStages, tasks, uploads } from '../db/schema.ts';
 import { ended, skipStages } from './changes.ts';

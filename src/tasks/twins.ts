@@ -1,7 +1,17 @@
-import { and, asc, eq, inArray, isNotNull, isNull, ne, type SQL, sql } from 'drizzle-orm';
-import { unionAll } from 'drizzle-orm/pg-core';
 import type { TaskOutput } from '../core/task.ts';
 import type { Orm } from '../db/connect.ts';
+import {
+  and,
+  asc,
+  eq,
+  inArray,
+  isNotNull,
+  isNull,
+  ne,
+  type SQL,
+  sql,
+  unionAll,
+} from '../db/drizzle.ts';
 import { notify } from '../db/notices.ts';
 import { tasks } from '../db/schema.ts';
 

@@ -1,5 +1,5 @@
-import { and, eq, inArray, type SQL, sql } from 'drizzle-orm';
 import type { Orm } from '../db/connect.ts';
+import { and, eq, inArray, type SQL, sql } from '../db/drizzle.ts';
 import { uploads } from '../db/schema.ts';
 
 export interface Upload {

@@ -1,6 +1,6 @@
-import { and, desc, eq, or } from 'drizzle-orm';
 import type { Workflow } from '../core/workflow.ts';
 import type { Orm } from '../db/connect.ts';
+import { and, desc, eq, or } from '../db/drizzle.ts';
 import { workflowVersions } from '../db/schema.ts';
 
 /** Names one version of a workflow, as a task does. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { sql } from 'drizzle-orm';
 import sharp from 'sharp';
 import type { MediaKind } from '../../src/core/media.ts';
 import { connectDatabase, type Database } from '../../src/db/connect.ts';
+import { sql } from '../../src/db/drizzle.ts';
 import { rowsOf } from '../../src/db/rows.ts';
 import { Emulator } from '../../src/emulator/emulator.ts';
 import { describeDialect, formOf } from '../suites/dialect.suite.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { sql } from 'drizzle-orm';
 import { GatewayError } from '../../src/core/errors.ts';
 import type { Database } from '../../src/db/connect.ts';
+import { sql } from '../../src/db/drizzle.ts';
 import { translateDatabaseError } from '../../src/db/errors.ts';
 import { type Cut, cuts, type TcpProxy } from './tcp-proxy.ts';
 

@@ -43,7 +43,7 @@ export class GatewayProcess implements AsyncDisposable {
   ): Promise<GatewayProcess> {
     const child = spawn(process.execPath, [...asStarted, ...nodeArgs, program], {
       // An empty value counts as unset and keeps a developer's .env out.
-      env: { ...bareEnv, DATABASE_URL: '', PORT: '0', ...env },
+      env: { ...bareEnv, DATABASE_URL: '', DATABASE_POOL_SIZE: '4', PORT: '0', ...env },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const log: LogEvent[] = [];

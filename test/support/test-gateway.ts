@@ -51,6 +51,8 @@ export class TestGateway extends GatewayClient implements AsyncDisposable {
       COMFYUI_BACKENDS: options.backends.join(',') || 'none',
       LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'silent',
       DATABASE_URL: databaseUrl,
+      // Many gateways share one server.
+      DATABASE_POOL_SIZE: '4',
       ...options.env,
     });
     const gateway = parts.use(
