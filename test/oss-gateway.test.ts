@@ -111,6 +111,9 @@ const services = [
   },
 ] as const;
 
+/** More than goes up in one request. */
+const noise = noisePng(4_000, 3_400);
+
 for (const service of services) {
   describe(`a large result on its way to ${service.name}`, () => {
     it('goes on in another gateway with the parts that are there', async () => {
@@ -120,7 +123,7 @@ for (const service of services) {
       const sources = cleanup.use(await SourceServer.start());
       const workflows = cleanup.use(await createTestWorkflows(0));
       const database = cleanup.use(await createTestDatabase('postgres'));
-      const url = sources.file('noise.png', await noisePng(4_000, 3_400));
+      const url = sources.file('noise.png', await noise);
       const options = {
         engine: 'postgres',
         backends: [emulator.url],
@@ -168,7 +171,7 @@ for (const service of services) {
       const server = cleanup.use(await service.start());
       const sources = cleanup.use(await SourceServer.start());
       const workflows = cleanup.use(await createTestWorkflows(0));
-      const url = sources.file('noise.png', await noisePng(4_000, 3_400));
+      const url = sources.file('noise.png', await noise);
       const gateway = cleanup.use(
         await TestGateway.start({
           engine: 'postgres',
