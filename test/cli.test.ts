@@ -14,6 +14,7 @@ import packageJson from '../package.json' with { type: 'json' };
 import { Emulator } from '../src/emulator/emulator.ts';
 import { bareEnv } from './support/bare-env.ts';
 import { patienceMs } from './support/patience.ts';
+import { gatewayDatabase } from './support/test-database.ts';
 import { sleepGraph } from './support/test-workflows.ts';
 
 const program = fileURLToPath(new URL('../bin/tmlsr.js', import.meta.url));
@@ -444,12 +445,14 @@ describe('tmlsr', () => {
 
   /** Without a terminal, from which Ctrl-C would reach both processes by itself. */
   async function serveUntilStarted(signal: NodeJS.Signals) {
+    const dataDir = join(folder, 'data');
+    await gatewayDatabase({ engine: 'pglite' }, dataDir, cleanup);
     const child = spawn(process.execPath, [...asOldNode, program, 'serve'], {
       cwd: folder,
       env: {
         ...bareEnv,
         PORT: '0',
-        DATA_DIR: join(folder, 'data'),
+        DATA_DIR: dataDir,
         COMFYUI_BACKENDS: emulator.url,
       },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -44,7 +44,7 @@ async function detaches(scene: CrashScene): Promise<void> {
   }
   const asked = Date.now();
   assert.equal(await first.end('SIGTERM'), 0);
-  assert.ok(Date.now() - asked < 5_000);
+  assert.ok(Date.now() - asked < 30_000);
   assert.deepEqual(await readdir(join(scene.dataDir, 'spool')), []);
   await using second = await GatewayProcess.start(scene.env);
   const task = await second.client.until(id);

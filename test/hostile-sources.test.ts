@@ -2,17 +2,17 @@ import assert from 'node:assert/strict';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { after, before, describe, it } from 'node:test';
 import { GatewayError } from '../src/core/errors.ts';
 import { lockFile } from '../src/db/file-lock.ts';
 import { Spool } from '../src/media/spool.ts';
+import { whileWatchingTheLoop } from './support/event-loop.ts';
 import { HostileServer, hostileSources, shortDeadlines } from './support/hostile-sources.ts';
 import { openReader, tryOut } from './support/source-reader.ts';
 
 const attacks = await hostileSources();
 /** Far more than any of them takes; what the event loop may take is measured by a bench. */
-const endsWithinMs = 30_000;
+const endsWithinMs = 120_000;
 const gaspMs = 2_000;
 
 describe('a hostile source', () => {
@@ -31,12 +31,11 @@ describe('a hostile source', () => {
 
   for (const attack of attacks) {
     it(`ends with its code: ${attack.name}`, async () => {
-      const delay = monitorEventLoopDelay({ resolution: 10 });
-      delay.enable();
       await using reader = openReader({ allow: server.host, deadlines: shortDeadlines });
       const source = { url: server.show(attack), kind: attack.kind };
-      const outcome = await tryOut(reader, spool, source, AbortSignal.timeout(endsWithinMs));
-      delay.disable();
+      const { result: outcome, heldMs } = await whileWatchingTheLoop(() =>
+        tryOut(reader, spool, source, AbortSignal.timeout(endsWithinMs)),
+      );
       const code = outcome instanceof GatewayError ? outcome.code : outcome;
       assert.ok(
         attack.codes.some((each) => each === code),
@@ -45,7 +44,7 @@ describe('a hostile source', () => {
       if (outcome instanceof GatewayError) {
         assert.doesNotMatch(outcome.message, /127\.0\.0\.1|\/tmp|node_modules/);
       }
-      assert.ok(delay.max / 1e6 < gaspMs, `the event loop stood still for ${delay.max / 1e6} ms`);
+      assert.ok(heldMs < gaspMs, `the event loop was held for ${heldMs} ms`);
       const left = await readdir(folder, { recursive: true, withFileTypes: true });
       const files = left.filter((entry) => entry.isFile() && !entry.name.endsWith('.lock'));
       assert.deepEqual(files, []);

@@ -14,7 +14,7 @@ import { slowestFiles } from './support/slowest-files.ts';
 import { prepareTestDatabases } from './support/test-database.ts';
 
 /** Most files wait for something most of the time; more at once than this wait for the processors. */
-const filesAtOnce = 6;
+const filesAtOnce = 4;
 
 const { values: options, positionals } = parseArgs({
   options: { real: { type: 'boolean', default: false } },

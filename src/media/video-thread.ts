@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { EncodedPacket, Input as MediaInput, InputTrack } from 'mediabunny';
+import type { EncodedPacket, InputTrack, Input as MediaInput } from 'mediabunny';
 import type { VideoInfo } from '../core/media.ts';
 import { segmentEnd } from './matroska.ts';
 

@@ -238,7 +238,7 @@ export function describeObjectStore(name: string, makeStore: () => Promise<Store
         setTimeout(() => abort.abort(reason), 300);
         const startedAt = performance.now();
         await rejectsCleanly(tested, source, reason, abort.signal);
-        assert.ok(performance.now() - startedAt < 3_000);
+        assert.ok(performance.now() - startedAt < 30_000);
       });
     }
 
