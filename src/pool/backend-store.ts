@@ -1,6 +1,6 @@
 import type { BackendReport, WantedState } from '../core/backend.ts';
 import type { Orm } from '../db/connect.ts';
-import { and, eq, gt, inArray, isNull, lt, or, sql } from '../db/drizzle.ts';
+import { and, eq, gt, inArray, isNull, lt, or, type SQL, sql } from '../db/drizzle.ts';
 import { notify } from '../db/notices.ts';
 import { backends, gateways } from '../db/schema.ts';
 
@@ -60,6 +60,8 @@ export class BackendStore {
     const owner = this.#owner;
     const leaseUntil = this.#lease;
     return await this.#orm.transaction(async (tx) => {
+      const isOurs = eq(backends.owner, owner);
+      await lock(tx, labels.length > 0 ? or(isOurs, inArray(backends.label, [...labels])) : isOurs);
       await tx
         .insert(gateways)
         .values({ id: owner, leaseUntil })
@@ -67,11 +69,11 @@ export class BackendStore {
       await tx
         .update(backends)
         .set({ leaseUntil })
-        .where(and(eq(backends.owner, owner), gt(backends.leaseUntil, sql`now()`)));
+        .where(and(isOurs, gt(backends.leaseUntil, sql`now()`)));
       if (labels.length > 0) {
         await tx
           .insert(backends)
-          // In one order, or two gateways could wait for each other.
+          // In the order of `lock`, for those that are new.
           .values(labels.toSorted().map((label) => ({ label })))
           .onConflictDoUpdate({ target: backends.label, set: { knownAt: sql`now()` } });
       }
@@ -89,13 +91,8 @@ export class BackendStore {
   async take(labels: readonly string[]): Promise<string[]> {
     if (labels.length === 0) return [];
     return await this.#orm.transaction(async (tx) => {
-      const free = await tx
-        .select({ label: backends.label })
-        .from(backends)
-        .where(and(inArray(backends.label, [...labels]), isFree))
-        .for('update', { skipLocked: true });
-      if (free.length === 0) return [];
-      const taken = free.map(({ label }) => label);
+      const taken = await lock(tx, and(inArray(backends.label, [...labels]), isFree));
+      if (taken.length === 0) return [];
       await tx
         .update(backends)
         .set({
@@ -158,16 +155,21 @@ export class BackendStore {
   /** Forgets backends that were to be removed and that none drives, or that stand in no settings now. */
   async forget(): Promise<void> {
     const isGone = and(isNull(backends.url), lt(backends.knownAt, this.#forgottenBefore));
-    await this.#orm.delete(backends).where(and(or(eq(backends.wanted, 'removed'), isGone), isFree));
+    const isForgotten = and(or(eq(backends.wanted, 'removed'), isGone), isFree);
+    await this.#orm.transaction(async (tx) => {
+      await lock(tx, isForgotten);
+      await tx.delete(backends).where(isForgotten);
+    });
     await this.#orm.delete(gateways).where(lt(gateways.leaseUntil, sql`now() - interval '1 day'`));
   }
 
   /** Gives up every lease of this gateway. */
   async leave(): Promise<void> {
-    await this.#orm
-      .update(backends)
-      .set({ owner: null, leaseUntil: null })
-      .where(eq(backends.owner, this.#owner));
+    const isOurs = eq(backends.owner, this.#owner);
+    await this.#orm.transaction(async (tx) => {
+      await lock(tx, isOurs);
+      await tx.update(backends).set({ owner: null, leaseUntil: null }).where(isOurs);
+    });
     await this.#orm.delete(gateways).where(eq(gateways.id, this.#owner));
     await notify(this.#orm, 'pool', '');
   }
@@ -184,6 +186,20 @@ export class BackendStore {
 }
 
 const isFree = or(isNull(backends.owner), lt(backends.leaseUntil, sql`now()`));
+
+/**
+ * Locks the rows of a transaction that changes several, in the order of their labels, and returns these.
+ * Gateways that lock them in different orders wait for each other, and Postgres ends one of the two.
+ */
+async function lock(tx: Orm, condition: SQL | undefined): Promise<string[]> {
+  const rows = await tx
+    .select({ label: backends.label })
+    .from(backends)
+    .where(condition)
+    .orderBy(backends.label)
+    .for('update');
+  return rows.map(({ label }) => label);
+}
 
 async function list(orm: Orm): Promise<BackendRecord[]> {
   return await orm
