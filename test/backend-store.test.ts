@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { connectDatabase, type Database } from '../src/db/connect.ts';
+import type { Database } from '../src/db/connect.ts';
 import { BackendStore } from '../src/pool/backend-store.ts';
-import { createTestDatabase, type TestDatabase } from './support/test-database.ts';
+import {
+  connectTestDatabase,
+  createTestDatabase,
+  type TestDatabase,
+} from './support/test-database.ts';
 
 const labels = Array.from({ length: 12 }, (_, i) => `http://10.0.0.${i + 10}:8188`);
 
@@ -13,7 +17,7 @@ describe('the store of backends', () => {
 
   before(async () => {
     scratch = await createTestDatabase('postgres');
-    database = await connectDatabase(scratch.options);
+    database = await connectTestDatabase(scratch.options);
   });
   after(async () => {
     await database[Symbol.asyncDispose]();

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { pino } from 'pino';
 import { request } from 'undici';
-import { connectDatabase } from '../src/db/connect.ts';
 import { eq, sql } from '../src/db/drizzle.ts';
 import { attempts, tasks } from '../src/db/schema.ts';
 import type { Emulator } from '../src/emulator/emulator.ts';
@@ -19,7 +18,7 @@ import {
   untilTrue,
 } from './support/pool-scene.ts';
 import { testTempo } from './support/tempo.ts';
-import { createTestDatabase } from './support/test-database.ts';
+import { connectTestDatabase, createTestDatabase } from './support/test-database.ts';
 import type { TestGateway } from './support/test-gateway.ts';
 import { sleepGraph } from './support/test-workflows.ts';
 
@@ -172,7 +171,7 @@ describe('a backend that fails', { concurrency: true }, () => {
       { msg: 'attempt.started', backend: before.url, ...nowhere },
       { msg: 'task.completed', backend: before.url, ...nowhere },
     ]);
-    await using database = await connectDatabase(scratch.options);
+    await using database = await connectTestDatabase(scratch.options);
     const rows = await database.orm
       .select({ backend: attempts.backend, error: attempts.error, avoid: tasks.avoid })
       .from(attempts)
@@ -315,7 +314,7 @@ describe('a task that fails', { concurrency: true }, () => {
     const emulator = await scene.emulator();
     const scratch = scene.use(await createTestDatabase('postgres'));
     const gateway = await scene.gateway([emulator], { database: scratch });
-    await using database = await connectDatabase(scratch.options);
+    await using database = await connectTestDatabase(scratch.options);
     await database.orm.execute(sql`
       alter table tasks add check (error->>'code' is distinct from 'execution_failed')`);
     emulator.faults.failNode('EmulatorSleep', 'boom', 9);

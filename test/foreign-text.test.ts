@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { request } from 'undici';
-import { connectDatabase } from '../src/db/connect.ts';
 import { backends } from '../src/db/schema.ts';
 import type { Emulator } from '../src/emulator/emulator.ts';
 import { eventually } from './support/eventually.ts';
 import { completes, isIdle, Scene, Supplies, untilBackend } from './support/pool-scene.ts';
 import type { ReverseProxy } from './support/reverse-proxy.ts';
-import { createTestDatabase, engines, type TestDatabase } from './support/test-database.ts';
+import {
+  connectTestDatabase,
+  createTestDatabase,
+  engines,
+  type TestDatabase,
+} from './support/test-database.ts';
 import type { TestGateway } from './support/test-gateway.ts';
 
 /** What Postgres does not take: a NUL, and half of an emoji that somebody cut. */
@@ -77,7 +81,7 @@ describe('a ComfyUI server whose text cannot be kept as it is', { concurrency: t
         assert.match(cannot_run.sleep?.join() ?? '', /^ComfyUI refused the workflow/);
         assert.match(cannot_run.esrgan_image_4x?.join() ?? '', /has no model_name/);
         if (engine === 'pglite') return;
-        await using other = await connectDatabase(database.options);
+        await using other = await connectTestDatabase(database.options);
         await eventually(async () => {
           const [{ report } = { report: null }] = await other.orm.select().from(backends);
           assert.equal(report?.version, kept);

@@ -10,7 +10,7 @@ import type { GatewayError } from '../src/core/errors.ts';
 import { sizeAsTheWorkflowGives } from '../src/core/size-plan.ts';
 import type { NewTask, TaskOutput } from '../src/core/task.ts';
 import { realTempo } from '../src/core/tempo.ts';
-import { connectDatabase, type Database } from '../src/db/connect.ts';
+import type { Database } from '../src/db/connect.ts';
 import { sql } from '../src/db/drizzle.ts';
 import { DiskStore } from '../src/storage/disk-store.ts';
 import { AttemptStore } from '../src/tasks/attempt-store.ts';
@@ -23,7 +23,12 @@ import { TaskStore } from '../src/tasks/task-store.ts';
 import { createLogger } from '../src/telemetry/logger.ts';
 import { ResultLog } from '../src/telemetry/result-log.ts';
 import { bufferSource } from './support/byte-source.ts';
-import { createTestDatabase, engines, type TestDatabase } from './support/test-database.ts';
+import {
+  connectTestDatabase,
+  createTestDatabase,
+  engines,
+  type TestDatabase,
+} from './support/test-database.ts';
 
 const owner = { dialect: 'tmlsr', tenant: null };
 const day = 24 * 3_600_000;
@@ -39,7 +44,7 @@ for (const engine of engines) {
 
     before(async () => {
       scratch = await createTestDatabase(engine);
-      database = await connectDatabase(scratch.options);
+      database = await connectTestDatabase(scratch.options);
       folder = await mkdtemp(join(tmpdir(), 'tmlsr-results-'));
       store = await DiskStore.open({ root: folder, baseUrl: () => 'http://gateway' });
       tasks = new TaskStore(database.orm);

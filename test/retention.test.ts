@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { request } from 'undici';
-import { connectDatabase } from '../src/db/connect.ts';
 import { sql } from '../src/db/drizzle.ts';
 import { Emulator } from '../src/emulator/emulator.ts';
 import { eventually } from './support/eventually.ts';
@@ -13,6 +12,7 @@ import type { TaskBody } from './support/gateway-client.ts';
 import { samplePng } from './support/media-samples.ts';
 import { SourceServer } from './support/source-server.ts';
 import {
+  connectTestDatabase,
   createTestDatabase,
   enginesAboveStores,
   type TestDatabase,
@@ -154,7 +154,7 @@ for (const engine of enginesAboveStores) {
     async function ageBy(days: number, { task_id }: TaskBody): Promise<void> {
       // The embedded one is where its gateway keeps it.
       const dataDir = join(options.dataDir ?? '', 'db');
-      await using connected = await connectDatabase(
+      await using connected = await connectTestDatabase(
         engine === 'pglite' ? { engine, dataDir } : database.options,
       );
       await connected.orm.execute(

@@ -6,7 +6,7 @@ import type { BackendReport } from '../src/core/backend.ts';
 import { deliveryAsUsual } from '../src/core/delivery.ts';
 import { sizeAsTheWorkflowGives } from '../src/core/size-plan.ts';
 import type { NewTask, TaskError, TaskOutput } from '../src/core/task.ts';
-import { connectDatabase, type Database } from '../src/db/connect.ts';
+import type { Database } from '../src/db/connect.ts';
 import { sql } from '../src/db/drizzle.ts';
 import { Notices } from '../src/db/notices.ts';
 import { BackendStore } from '../src/pool/backend-store.ts';
@@ -15,7 +15,12 @@ import { AttemptStore, ClaimLostError } from '../src/tasks/attempt-store.ts';
 import { ClaimStore } from '../src/tasks/claim-store.ts';
 import { QueueStats } from '../src/tasks/queue-stats.ts';
 import { TaskStore } from '../src/tasks/task-store.ts';
-import { createTestDatabase, engines, type TestDatabase } from './support/test-database.ts';
+import {
+  connectTestDatabase,
+  createTestDatabase,
+  engines,
+  type TestDatabase,
+} from './support/test-database.ts';
 
 const backend = 'http://127.0.0.1:8188';
 const input = { kind: 'image', format: 'png', width: 8, height: 8 } as const;
@@ -75,7 +80,7 @@ for (const engine of engines) {
 
     before(async () => {
       scratch = await createTestDatabase(engine);
-      database = await connectDatabase(scratch.options);
+      database = await connectTestDatabase(scratch.options);
       tasks = new TaskStore(database.orm);
     });
     beforeEach(async () => {
@@ -516,10 +521,13 @@ for (const engine of engines) {
 
     it('is migrated once, also when it is opened again', async () => {
       if (engine === 'pglite') {
-        await assert.rejects(() => connectDatabase(scratch.options), /in use by another gateway/);
+        await assert.rejects(
+          () => connectTestDatabase(scratch.options),
+          /in use by another gateway/,
+        );
         return;
       }
-      await using again = await connectDatabase(scratch.options);
+      await using again = await connectTestDatabase(scratch.options);
       await again.orm.execute(sql`select 1`);
     });
   });

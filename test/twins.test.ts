@@ -6,7 +6,7 @@ import type { Claim } from '../src/core/attempt.ts';
 import { deliveryAsUsual } from '../src/core/delivery.ts';
 import { sizeAsTheWorkflowGives } from '../src/core/size-plan.ts';
 import type { TaskError, TaskOutput } from '../src/core/task.ts';
-import { connectDatabase, type Database } from '../src/db/connect.ts';
+import type { Database } from '../src/db/connect.ts';
 import { eq, sql } from '../src/db/drizzle.ts';
 import { rowsOf } from '../src/db/rows.ts';
 import { tasks as tasksTable } from '../src/db/schema.ts';
@@ -14,7 +14,12 @@ import { AttemptStore, ClaimLostError } from '../src/tasks/attempt-store.ts';
 import { ClaimStore } from '../src/tasks/claim-store.ts';
 import { TaskStore } from '../src/tasks/task-store.ts';
 import { patienceMs } from './support/patience.ts';
-import { createTestDatabase, engines, type TestDatabase } from './support/test-database.ts';
+import {
+  connectTestDatabase,
+  createTestDatabase,
+  engines,
+  type TestDatabase,
+} from './support/test-database.ts';
 
 const owner = { dialect: 'tmlsr', tenant: null };
 const output: TaskOutput = {
@@ -42,7 +47,7 @@ for (const engine of engines) {
 
     before(async () => {
       scratch = await createTestDatabase(engine);
-      database = await connectDatabase(scratch.options);
+      database = await connectTestDatabase(scratch.options);
       tasks = new TaskStore(database.orm);
     });
     beforeEach(async () => {

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { request } from 'undici';
 import { realTempo } from '../src/core/tempo.ts';
-import { connectDatabase, type Database } from '../src/db/connect.ts';
+import type { Database } from '../src/db/connect.ts';
 import { eq, sql } from '../src/db/drizzle.ts';
 import { uploads as uploadsTable } from '../src/db/schema.ts';
 import { Emulator } from '../src/emulator/emulator.ts';
@@ -21,7 +21,11 @@ import { eventually } from './support/eventually.ts';
 import { type FormFile, multipartForm } from './support/form.ts';
 import { type Answer, hasEnded, type TaskBody } from './support/gateway-client.ts';
 import { sampleMp4, samplePng } from './support/media-samples.ts';
-import { createTestDatabase, type TestDatabase } from './support/test-database.ts';
+import {
+  connectTestDatabase,
+  createTestDatabase,
+  type TestDatabase,
+} from './support/test-database.ts';
 import { TestGateway } from './support/test-gateway.ts';
 import { createTestWorkflows, type TestWorkflows } from './support/test-workflows.ts';
 
@@ -52,7 +56,7 @@ describe('files that clients send', () => {
     await workflows.write('two_files', twoFiles);
     testDatabase = cleanup.use(await createTestDatabase('postgres'));
     gateway = cleanup.use(await startGateway());
-    database = cleanup.use(await connectDatabase(testDatabase.options));
+    database = cleanup.use(await connectTestDatabase(testDatabase.options));
     png = await samplePng({ width: 24, height: 16, seed: 1 });
   });
   after(() => cleanup.disposeAsync());

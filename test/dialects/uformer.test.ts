@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import sharp from 'sharp';
 import type { MediaKind } from '../../src/core/media.ts';
-import { connectDatabase, type Database } from '../../src/db/connect.ts';
+import type { Database } from '../../src/db/connect.ts';
 import { sql } from '../../src/db/drizzle.ts';
 import { rowsOf } from '../../src/db/rows.ts';
 import { Emulator } from '../../src/emulator/emulator.ts';
@@ -12,7 +12,11 @@ import { assertGolden, type Varying } from '../support/golden.ts';
 import { freeBox, sampleJpeg, sampleMp4, samplePng } from '../support/media-samples.ts';
 import { patienceMs } from '../support/patience.ts';
 import { completes, Scene, Supplies } from '../support/pool-scene.ts';
-import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import {
+  connectTestDatabase,
+  createTestDatabase,
+  type TestDatabase,
+} from '../support/test-database.ts';
 import { TestGateway } from '../support/test-gateway.ts';
 import { createTestWorkflows, type TestWorkflows } from '../support/test-workflows.ts';
 
@@ -162,7 +166,7 @@ describe('the Uformer hub', () => {
         },
       }),
     );
-    database = cleanup.use(await connectDatabase(testDatabase.options));
+    database = cleanup.use(await connectTestDatabase(testDatabase.options));
     jpg = await sampleJpeg({ width: 40, height: 31, seed: 1 });
     mp4 = await sampleMp4({ width: 32, height: 24, frames: 4, fps: 8, seed: 1, audio: true });
   });

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import postgres from 'postgres';
 import { dataFolders } from '../../src/config/config.ts';
-import { connectDatabase, type DatabaseOptions } from '../../src/db/connect.ts';
+import { connectDatabase, type Database, type DatabaseOptions } from '../../src/db/connect.ts';
 import { PostgresServer } from './postgres-server.ts';
-import { isReal } from './tempo.ts';
+import { isReal, testTempo } from './tempo.ts';
 
 export const engines = ['pglite', 'postgres'] as const;
 export type Engine = (typeof engines)[number];
@@ -33,8 +33,8 @@ const settings = {
 export async function prepareTestDatabases(): Promise<AsyncDisposable> {
   await using parts = new AsyncDisposableStack();
   process.env[settings.serverUrl] ||= parts.use(await PostgresServer.start()).url;
-  const made = await Promise.all(engines.map(createTemplate));
-  for (const template of made) parts.use(template);
+  // One after the other: PGlite keeps the event loop while it starts, and the other's deadlines pass.
+  for (const engine of engines) parts.use(await createTemplate(engine));
   return parts.move();
 }
 
@@ -42,10 +42,15 @@ async function createTemplate(engine: Engine): Promise<TestDatabase> {
   const template = await createTestDatabase(engine);
   const { options } = template;
   // Connecting brings the schema up to date.
-  await using _database = await connectDatabase(options);
+  await using _database = await connectTestDatabase(options);
   if (options.engine === 'pglite') process.env[settings.pgliteTemplate] = options.dataDir;
   else process.env[settings.postgresTemplate] = new URL(options.url).pathname.slice(1);
   return template;
+}
+
+/** Connects as gateways in tests do. */
+export async function connectTestDatabase(options: DatabaseOptions): Promise<Database> {
+  return await connectDatabase(options, testTempo.database);
 }
 
 /** A database of the engine without rows, gone when it is disposed of. */
