@@ -11,7 +11,7 @@ import fs, {
 } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { DiskStore } from '../src/storage/disk-store.ts';
 import { diskFailed } from '../src/storage/errors.ts';
@@ -52,6 +52,26 @@ test('sweeps what a crash left, and spares what another gateway is writing', asy
   await utimes(join(temporary, 'left'), longAgo, longAgo);
   await DiskStore.open({ root: folder.path, baseUrl: () => '' });
   assert.deepEqual(await readdir(temporary), ['young']);
+});
+
+test('stores in a folder that others empty at the same time', async (t) => {
+  await using tested = await makeStore();
+  const { store } = tested;
+  const { rename } = fs;
+  let deletions = 5;
+  t.mock.method(fs, 'rename', async (from: string, to: string) => {
+    deletions -= 1;
+    // What a `delete` of the last object does to its folder.
+    if (deletions >= 0) await fs.rmdir(dirname(to));
+    await rename(from, to);
+  });
+  syncBuiltinESMExports();
+  t.after(() => {
+    t.mock.reset();
+    syncBuiltinESMExports();
+  });
+  await store.put('of/a.png', bufferSource('x'), { contentType: 'image/png', signal: never() });
+  assert.equal((await store.stat('of/a.png', never()))?.size, 1);
 });
 
 test('keeps its temporary files out of reach of keys', async () => {

@@ -43,6 +43,8 @@ export interface DiskStoreOptions {
 }
 
 const temporaryFolder = '.tmp';
+/** Each loses against one `delete`; so many in a row come to nothing. */
+const publishTries = 20;
 
 /**
  * Objects as files of the same name. An object appears whole or not at all: it is written beside,
@@ -193,14 +195,15 @@ export class DiskStore implements ObjectStore {
 
   async #publish(temporaryPath: string, path: string): Promise<void> {
     const folder = dirname(path);
-    await mkdir(folder, { recursive: true });
-    try {
-      await rename(temporaryPath, path);
-    } catch (error) {
-      // A `delete` beside us may just have removed the folder, because it was empty.
-      if (errorCodeOf(error) !== 'ENOENT') throw error;
-      await mkdir(folder, { recursive: true });
-      await rename(temporaryPath, path);
+    for (let tries = 1; ; tries += 1) {
+      try {
+        await mkdir(folder, { recursive: true });
+        await rename(temporaryPath, path);
+        break;
+      } catch (error) {
+        // A `delete` beside us may just have removed the folder, because it was empty.
+        if (errorCodeOf(error) !== 'ENOENT' || tries === publishTries) throw error;
+      }
     }
     // The new name, and the folders made for it, reach the disk with the folders that hold them.
     for (const holding of this.#foldersUp(folder)) await syncFolder(holding);
