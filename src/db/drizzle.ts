@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 
 /**
  * Drizzle, in its CommonJS build. Node 24 parses the `exports` of a package anew for each ES module of it,
- * and Drizzle's are 179 KB: that took 0.4 s of a processor at every start (docs/decisions/022). All of the gateway
+ * and Drizzle's are 179 KB: that took 0.3 s of a processor at every start (docs/decisions/022). All of the gateway
  * imports it from here, because one import of its own would load the other build as well.
  */
 const load = createRequire(import.meta.url);
