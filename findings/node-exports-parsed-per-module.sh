@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Node 24.21.0: an import of ES modules parses the `exports` of their package anew for each module, so that it
 # costs modules times size of package.json. drizzle-orm 0.45.4 has 179 KB of exports and some 150 modules behind
-# `drizzle-orm/pg-core`. Its CommonJS build does not pay that, nor does Node 20.19.5. What the gateway makes of it:
+# `drizzle-orm/pg-core`. Its CommonJS build does not pay that, nor does Node 20.20.2. What the gateway makes of it:
 # docs/decisions/022-drizzle-as-commonjs.md.
 #
 # Seen with Node 24.21.0 and drizzle-orm 0.45.4, processor time of the whole process (user and system):
-#   import, package.json as published     440 ms
-#   import, three exports kept             70 ms
-#   require, package.json as published     70 ms
+#   import, package.json as published     319 ms
+#   import, three exports kept             57 ms
+#   require, package.json as published     56 ms
 #
 # Ends with 0 while the first takes at least twice as long as the others, and with 1 as soon as it does not.
 set -euo pipefail
