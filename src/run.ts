@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { UsageError } from './cli/arguments.ts';
 import { ConfigError } from './config/config.ts';
+import { cutText } from './core/cut-text.ts';
 import { GatewayError } from './core/errors.ts';
 import type { Logger } from './telemetry/logger.ts';
 
@@ -39,7 +40,7 @@ function describeCrash(thrown: unknown): { reason: string; at: string } {
 
 /** Further lines may hold values of clients. */
 function firstLine(text: string): string {
-  return text.split('\n', 1).join().slice(0, 300);
+  return cutText(text.split('\n', 1).join(), 300);
 }
 
 function isPlain(error: unknown): error is Error {

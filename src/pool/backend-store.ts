@@ -157,8 +157,8 @@ export class BackendStore {
     const isGone = and(isNull(backends.url), lt(backends.knownAt, this.#forgottenBefore));
     const isForgotten = and(or(eq(backends.wanted, 'removed'), isGone), isFree);
     await this.#orm.transaction(async (tx) => {
-      await lock(tx, isForgotten);
-      await tx.delete(backends).where(isForgotten);
+      const labels = await lock(tx, isForgotten);
+      if (labels.length > 0) await tx.delete(backends).where(inArray(backends.label, labels));
     });
     await this.#orm.delete(gateways).where(lt(gateways.leaseUntil, sql`now() - interval '1 day'`));
   }

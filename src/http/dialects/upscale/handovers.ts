@@ -55,13 +55,17 @@ export class Handovers {
     const sent = [...(this.#underWay.get(id) ?? [])].filter(({ isSent }) => isSent);
     if (sent.length === 0) return;
     for (const handover of sent) handover.hear(socket);
-    const judged = Promise.all(sent.map((handover) => handover.judged));
     const patience = new AbortController();
     const options = { signal: patience.signal, ref: false };
     // What was sent may come to its end only now, and is judged a quiet while after that.
-    await Promise.race([judged, delay(2 * this.#quietMs, undefined, options)]);
+    const isOver = delay(2 * this.#quietMs, true, options);
+    await Promise.all(
+      sent.map(async ({ judged, ended }) => {
+        const isLate = await Promise.race([judged.then(() => false), isOver]);
+        if (!isLate) await ended;
+      }),
+    );
     patience.abort();
-    await Promise.all(sent.filter(({ isJudged }) => isJudged).map(({ ended }) => ended));
   }
 }
 
@@ -78,7 +82,6 @@ class Handover {
   /** Whether the client wants to go on; the answer's own header says so in any case. */
   readonly #goesOn: boolean;
   readonly #heard = Promise.withResolvers<void>();
-  isJudged = false;
 
   constructor(sending: Sending, quietMs: number) {
     this.#quietMs = quietMs;
@@ -113,9 +116,7 @@ class Handover {
   /** What breaks off has not arrived. */
   async #judge(): Promise<boolean> {
     const socket = this.#socket;
-    const hasArrived = socket !== null && (await this.#arrives(socket).catch(() => false));
-    this.isJudged = true;
-    return hasArrived;
+    return socket !== null && (await this.#arrives(socket).catch(() => false));
   }
 
   /** It throws where it does not. */
