@@ -39,4 +39,13 @@ describe('an error that nobody caught', () => {
     assert.match(lines[0] ?? '', /nobody caught: Error: first \(second\)/);
     assert.doesNotMatch(lines[0] ?? '', /values/);
   });
+
+  it('is cut between characters where it is long', () => {
+    const { lines } = crash(`async (logTo) => {
+      logTo(createLogger('info'));
+      setImmediate(() => { throw new Error('x' + '\u{1f600}'.repeat(400)); });
+    }`);
+    const { reason } = JSON.parse(lines[0] ?? '');
+    assert.equal(reason, `Error: x${'\u{1f600}'.repeat(299)}`);
+  });
 });
