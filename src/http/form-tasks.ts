@@ -1,9 +1,17 @@
 import type { TaskRequest } from '../core/task.ts';
+import type { Tempo } from '../core/tempo.ts';
 import type { TaskService, TaskView } from '../tasks/task-service.ts';
 import type { ReceivedUpload, UploadService } from '../tasks/upload-service.ts';
 import { type Form, readForm } from './multipart.ts';
+import { paceOf } from './request-body.ts';
 
 export type FormUploads = Pick<UploadService, 'receive' | 'keep' | 'discard'>;
+
+/** What a form is received with. */
+export interface FormParts {
+  readonly uploads: Pick<UploadService, 'receive'>;
+  readonly tempo: Tempo['http'];
+}
 
 /** A file of a form, as long as it lies on our disk. */
 export interface FormFile {
@@ -21,12 +29,19 @@ export type ReceivedForm = Form<FormFile> & AsyncDisposable;
  *
  * @throws GatewayError as `readForm` and `UploadService.receive` do.
  */
-export async function receiveForm(request: Request, uploads: FormUploads): Promise<ReceivedForm> {
+export async function receiveForm(
+  request: Request,
+  { uploads, tempo }: FormParts,
+): Promise<ReceivedForm> {
   await using spooled = new AsyncDisposableStack();
-  const form = await readForm(request, async (body, name) => {
-    const file = spooled.use(await uploads.receive(body, request.signal));
-    return { id: file.id, file, name };
-  });
+  const form = await readForm(
+    request,
+    async (body, name) => {
+      const file = spooled.use(await uploads.receive(body, request.signal));
+      return { id: file.id, file, name };
+    },
+    paceOf(tempo),
+  );
   const received = spooled.move();
   return { ...form, [Symbol.asyncDispose]: () => received.disposeAsync() };
 }

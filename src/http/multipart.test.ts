@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import type { GatewayError } from '../core/errors.ts';
+import { realTempo } from '../core/tempo.ts';
 import { type Form, readForm } from './multipart.ts';
+import { paceOf } from './request-body.ts';
 
 const boundary = '----form7';
 
@@ -61,8 +63,10 @@ class Receiver {
   };
 }
 
+const usual = paceOf(realTempo.http);
+
 async function read(request: Request, receiver = new Receiver()): Promise<Form<string>> {
-  return await readForm(request, receiver.receive);
+  return await readForm(request, receiver.receive, usual);
 }
 
 async function assertRefused(request: Request, code: string, field?: string): Promise<void> {
@@ -185,13 +189,17 @@ test('stops reading as soon as a file is refused, and says why', async () => {
     },
   });
   const reason = new Error('too large');
-  const refusal = readForm(requestOf(endless), async (body) => {
-    let bytes = 0;
-    for await (const chunk of body) {
-      bytes += chunk.length;
-      if (bytes > 1_000_000) throw reason;
-    }
-  });
+  const refusal = readForm(
+    requestOf(endless),
+    async (body) => {
+      let bytes = 0;
+      for await (const chunk of body) {
+        bytes += chunk.length;
+        if (bytes > 1_000_000) throw reason;
+      }
+    },
+    usual,
+  );
   await assert.rejects(refusal, reason);
   assert.ok(sentBytes < 4_000_000, `${sentBytes} bytes were read`);
 });
@@ -206,11 +214,15 @@ test('reads no faster than the file is taken', async () => {
     },
   });
   const stalled = new AbortController();
-  const reading = readForm(requestOf(endless), async (body) => {
-    await once(body, 'readable');
-    await once(stalled.signal, 'abort');
-    throw new Error('enough');
-  });
+  const reading = readForm(
+    requestOf(endless),
+    async (body) => {
+      await once(body, 'readable');
+      await once(stalled.signal, 'abort');
+      throw new Error('enough');
+    },
+    usual,
+  );
   await new Promise((resolve) => setTimeout(resolve, 300));
   stalled.abort();
   await assert.rejects(reading, /enough/);

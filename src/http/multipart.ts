@@ -38,7 +38,7 @@ export function isForm(request: Request): boolean {
 export async function readForm<File>(
   request: Request,
   receive: ReceiveFile<File>,
-  pace?: Pace,
+  pace: Pace,
 ): Promise<Form<File>> {
   const parser = openParser(request);
   const body = requestBody(request, pace);

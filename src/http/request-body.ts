@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
 import { GatewayError } from '../core/errors.ts';
-import { realTempo } from '../core/tempo.ts';
+import type { Tempo } from '../core/tempo.ts';
 
 /** A body must bring so much in every window, or come to its end. */
 export interface Pace {
@@ -9,7 +9,10 @@ export interface Pace {
   readonly minBytes: number;
 }
 
-const defaultPace: Pace = { windowMs: realTempo.http.paceDeadlineMs, minBytes: 300 * 1024 };
+/** The pace of clients that send files. */
+export function paceOf({ paceDeadlineMs }: Pick<Tempo['http'], 'paceDeadlineMs'>): Pace {
+  return { windowMs: paceDeadlineMs, minBytes: 300 * 1024 };
+}
 
 /**
  * The body of a request as it comes in, never whole in memory. A client that hardly sends anything
@@ -17,7 +20,7 @@ const defaultPace: Pace = { windowMs: realTempo.http.paceDeadlineMs, minBytes: 3
  *
  * @throws GatewayError from the stream: `source_timeout`; `source_interrupted` when the client is gone.
  */
-export function requestBody(request: Request, pace: Pace = defaultPace): Readable {
+export function requestBody(request: Request, pace: Pace): Readable {
   if (!request.body) return Readable.from([]);
   const incoming = Readable.fromWeb(request.body as unknown as ReadableStream<Uint8Array>);
   return Readable.from(atPace(incoming, pace), { objectMode: false });

@@ -1,15 +1,17 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import { GatewayError } from '../core/errors.ts';
+import type { Tempo } from '../core/tempo.ts';
 import { uploadIdOf, uploadUrl } from '../core/upload.ts';
 import type { UploadService } from '../tasks/upload-service.ts';
 import { errorSchema } from './errors.ts';
 import { createRoutes, json } from './openapi.ts';
-import { requestBody, whileThere } from './request-body.ts';
+import { paceOf, requestBody, whileThere } from './request-body.ts';
 
 /** Large files first, their tasks later. */
 export function uploadRoutes(
   uploads: Pick<UploadService, 'offer' | 'fill'>,
   baseUrl: () => string,
+  tempo: Tempo['http'],
 ): OpenAPIHono {
   const app = createRoutes();
 
@@ -37,7 +39,10 @@ export function uploadRoutes(
     const id = uploadIdOf(uploadUrl(context.req.valid('param').upload_id));
     if (!id) throw new GatewayError('upload_not_found', 'There is no such upload');
     const { raw } = context.req;
-    const bytes = await whileThere(raw, uploads.fill(id, requestBody(raw), raw.signal));
+    const bytes = await whileThere(
+      raw,
+      uploads.fill(id, requestBody(raw, paceOf(tempo)), raw.signal),
+    );
     return context.json({ upload_id: id, size_bytes: bytes }, 200);
   });
 

@@ -28,7 +28,7 @@ export const tmlsr: Dialect = {
   routes: (parts) => {
     const app = createRoutes();
     app.route('/', tmlsrRoutes(parts));
-    app.route('/', uploadRoutes(parts.uploads, parts.baseUrl));
+    app.route('/', uploadRoutes(parts.uploads, parts.baseUrl, parts.tempo));
     app.route('/', backendRoutes(parts.pool));
     app.route('/', workflowRoutes(parts.workflows));
     if (parts.objects) app.route('/', objectRoutes(parts.objects));

@@ -4,7 +4,12 @@ import { GatewayError } from '../../../core/errors.ts';
 import type { TaskService, TaskView } from '../../../tasks/task-service.ts';
 import { type Caller, ownerIn } from '../../auth.ts';
 import { errorSchema } from '../../errors.ts';
-import { type FormUploads, receiveForm, submitWithFiles } from '../../form-tasks.ts';
+import {
+  type FormParts,
+  type FormUploads,
+  receiveForm,
+  submitWithFiles,
+} from '../../form-tasks.ts';
 import { isForm } from '../../multipart.ts';
 import { createRoutes, json } from '../../openapi.ts';
 import { whileThere } from '../../request-body.ts';
@@ -19,7 +24,7 @@ import {
 import { presentBackend, presentTask, presentWorkflow } from './present.ts';
 import * as schema from './schema.ts';
 
-export interface TmlsrParts {
+export interface TmlsrParts extends FormParts {
   readonly tasks: TaskService;
   readonly uploads: FormUploads;
   readonly registry: WorkflowAliases;
@@ -108,11 +113,11 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
 
 /** A task whose files come with it. They are kept before it is taken on, and gone if it is not. */
 async function submitForm(
-  { tasks, uploads, registry }: TmlsrParts,
+  { tasks, uploads, registry, tempo }: TmlsrParts,
   raw: Request,
   { tenant }: Caller,
 ): Promise<TaskView> {
-  await using form = await receiveForm(raw, uploads);
+  await using form = await receiveForm(raw, { uploads, tempo });
   const request = { ...parseTaskRequest(requestOfForm(form), registry), tenant };
   return await submitWithFiles({ tasks, uploads }, request, form, raw.signal);
 }

@@ -6,7 +6,7 @@ import type { TaskView } from '../../../tasks/task-service.ts';
 import type { Caller } from '../../auth.ts';
 import type { DialectParts } from '../../dialect.ts';
 import {
-  type FormUploads,
+  type FormParts,
   type ReceivedForm,
   receiveForm,
   submitWithFiles,
@@ -23,7 +23,7 @@ import * as schema from './schema.ts';
 
 export type TaskRouteParts = Pick<
   DialectParts,
-  'tasks' | 'results' | 'uploads' | 'registry' | 'preview' | 'isGuarded'
+  'tasks' | 'results' | 'uploads' | 'registry' | 'preview' | 'isGuarded' | 'tempo'
 >;
 
 /** Submitting a task with its file, following it, and a look at a file without a task. */
@@ -70,26 +70,27 @@ export function taskRoutes(parts: TaskRouteParts): OpenAPIHono {
 
 /** A task whose file comes with it. It is kept before the task is taken on, and gone if it is not. */
 async function submitForm(
-  { tasks, uploads, registry }: TaskRouteParts,
+  parts: TaskRouteParts,
   kind: MediaKind,
   raw: Request,
   { tenant }: Caller,
 ): Promise<TaskView> {
-  await using form = await receive(raw, uploads);
+  const { tasks, uploads, registry } = parts;
+  await using form = await receive(raw, parts);
   const request = { ...parseForm(form, kind, registry.all()), tenant };
   return await submitWithFiles({ tasks, uploads }, request, form, raw.signal);
 }
 
 async function previewForm(
-  { uploads, preview }: TaskRouteParts,
+  parts: TaskRouteParts,
   raw: Request,
 ): ReturnType<DialectParts['preview']> {
-  await using form = await receive(raw, uploads);
-  return await preview(fileOf(form, 'image').file.path, raw.signal);
+  await using form = await receive(raw, parts);
+  return await parts.preview(fileOf(form, 'image').file.path, raw.signal);
 }
 
-async function receive(raw: Request, uploads: FormUploads): Promise<ReceivedForm> {
-  if (isForm(raw)) return await receiveForm(raw, uploads);
+async function receive(raw: Request, parts: FormParts): Promise<ReceivedForm> {
+  if (isForm(raw)) return await receiveForm(raw, parts);
   throw new GatewayError('invalid_request', 'The request has to be a form: multipart/form-data');
 }
 

@@ -98,11 +98,11 @@ export function upscaleRoutes(parts: UpscaleParts): OpenAPIHono {
 }
 
 async function submitForm(
-  { tasks, uploads, registry }: UpscaleParts,
+  { tasks, uploads, registry, tempo }: UpscaleParts,
   raw: Request,
   { tenant }: Caller,
 ): Promise<string> {
-  await using form = await receiveForm(raw, uploads);
+  await using form = await receiveForm(raw, { uploads, tempo });
   const request = { ...parseUpscale(form, registry.all()), tenant };
   await submitWithFiles({ tasks, uploads }, request, form, raw.signal);
   return jobIdOf(request.id);
