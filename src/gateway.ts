@@ -10,6 +10,7 @@ import type { BackendEntry } from './comfyui/address.ts';
 import { type Config, ConfigError, dataFolders } from './config/config.ts';
 import { checkTempo, realTempo, type Tempo } from './core/tempo.ts';
 import { connectDatabase } from './db/connect.ts';
+import { EditionWatch } from './db/edition-watch.ts';
 import { lockFile } from './db/file-lock.ts';
 import { Notices } from './db/notices.ts';
 import { type App, createApps } from './http/app.ts';
@@ -74,14 +75,18 @@ export class Gateway implements AsyncDisposable {
   readonly url: string;
   /** Where dialects listen that have a port of their own. */
   readonly dialectUrls: ReadonlyMap<string, string>;
+  /** Resolves when a newer gateway has changed the database: this one is to end its work and stop. */
+  readonly outdated: Promise<void>;
   readonly #parts: AsyncDisposableStack;
 
   private constructor(
     url: string,
     dialectUrls: ReadonlyMap<string, string>,
+    outdated: Promise<void>,
     parts: AsyncDisposableStack,
   ) {
     this.url = url;
+    this.outdated = outdated;
     this.dialectUrls = dialectUrls;
     this.#parts = parts;
   }
@@ -110,6 +115,7 @@ export class Gateway implements AsyncDisposable {
         logger,
       ),
     );
+    const { outdated } = parts.use(new EditionWatch(database, tempo.database));
     const owner = randomUUID();
     const { holdsMs: leaseMs } = tempo.lease;
     const { forgottenAfterMs } = tempo.membership;
@@ -347,7 +353,7 @@ export class Gateway implements AsyncDisposable {
       },
       'gateway.started',
     );
-    return new Gateway(url, dialectUrls, parts.move());
+    return new Gateway(url, dialectUrls, outdated, parts.move());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -6,6 +6,8 @@ import { Gateway, type GatewayOptions } from './gateway.ts';
 import { stopSignal } from './run.ts';
 import { createLogger, type Logger } from './telemetry/logger.ts';
 
+const outdated = 'a newer version of TMLSR has changed the database; it goes on with the work';
+
 export interface ServeOptions extends GatewayOptions {
   /** Hears of the log as soon as there is one. */
   readonly logTo?: (logger: Logger) => void;
@@ -29,8 +31,12 @@ export async function serve({ logTo, ...options }: ServeOptions = {}): Promise<v
   await using parts = new AsyncDisposableStack();
   const stopped = stopSignal();
   const backends = await backendsOrEmulator(config, parts, logger);
-  parts.use(await Gateway.start({ ...config, backends }, logger, options));
-  logger.info({ signal: await stopped }, 'gateway.stopping');
+  const gateway = parts.use(await Gateway.start({ ...config, backends }, logger, options));
+  const reason = await Promise.race([
+    stopped.then((signal) => ({ signal })),
+    gateway.outdated.then(() => ({ reason: outdated })),
+  ]);
+  logger.info(reason, 'gateway.stopping');
 }
 
 function isLoopback(host: string): boolean {

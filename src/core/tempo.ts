@@ -28,6 +28,8 @@ export const realTempo = {
     /** The lock for migrations is waited for this long while another session has it. */
     migrationLockPatienceMs: 300_000,
     migrationLookEveryMs: 250,
+    /** It is looked this often whether a newer gateway has changed the schema. */
+    editionCheckEveryMs: 3_000,
     /** The connection that listens is checked this often. */
     listenCheckEveryMs: 10_000,
     /** TCP probes a connection that is silent for this time. */

@@ -15,6 +15,8 @@ export interface Database extends AsyncDisposable {
   readonly orm: Orm;
   /** For statements over whole tables, which take longer than `orm` lets any take. */
   readonly patientOrm: Orm;
+  /** The edition of its schema at this moment (`db/edition.ts`): a newer gateway may raise it. */
+  edition(): Promise<number>;
   /**
    * Calls `onMessage` for each notification on the channel, and `onListening` whenever listening
    * (again) begins: what was sent before that instant may have been missed.

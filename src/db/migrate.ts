@@ -6,6 +6,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { DatabaseAddress } from './address.ts';
 import { type DriverOptions, patientOptions } from './driver-options.ts';
 import { loadPostgresJs } from './drizzle.ts';
+import { editionOf, refuseNewer } from './edition.ts';
 import { migrationsFolder } from './migrations.ts';
 
 const { drizzle, migrate } = loadPostgresJs();
@@ -17,7 +18,8 @@ const migrationLock = 7_469_105;
  * Brings the tables up to date. Gateways that start together take turns; the second finds nothing left
  * to do.
  *
- * @throws GatewayError `unavailable` when another session keeps the lock for too long.
+ * @throws GatewayError `unavailable` when another session keeps the lock for too long, or a newer gateway
+ *   has changed the schema.
  */
 export async function migrateUnderLock(
   driver: DriverOptions,
@@ -31,6 +33,7 @@ export async function migrateUnderLock(
     await takeLock(client, waits, logger);
     try {
       const { schema } = address;
+      refuseNewer(await editionOf(async (query) => (await client.unsafe(query))[0], schema));
       await migrate(drizzle(client), {
         migrationsFolder,
         // Each schema has a record of its own of what was done to it.

@@ -4,17 +4,21 @@ import { PGlite } from '@electric-sql/pglite';
 import { GatewayError } from '../core/errors.ts';
 import type { Database } from './connect.ts';
 import { loadPglite } from './drizzle.ts';
+import { editionOf, refuseNewer } from './edition.ts';
 import { lockFile } from './file-lock.ts';
 import { migrationsFolder } from './migrations.ts';
 import * as schema from './schema.ts';
 
 const { drizzle, migrate } = loadPglite();
 
+type Row = Readonly<Record<string, unknown>>;
+
 /**
  * Opens the embedded engine. Its files survive the death of the process, not of the machine's power
  * (it never calls fsync). Two processes in one folder would diverge without a word, so it is locked.
  *
- * @throws GatewayError `unavailable` when another process has the folder.
+ * @throws GatewayError `unavailable` when another process has the folder, or a newer gateway has changed
+ *   the schema.
  */
 export async function connectPglite(dataDir: string): Promise<Database> {
   await mkdir(dataDir, { recursive: true });
@@ -31,12 +35,15 @@ export async function connectPglite(dataDir: string): Promise<Database> {
   const client = await PGlite.create(dataDir);
   opened.defer(() => client.close());
   const orm = drizzle(client, { schema });
+  const edition = () => editionOf(async (query) => (await client.query<Row>(query)).rows[0], null);
+  refuseNewer(await edition());
   await migrate(orm, { migrationsFolder });
   const owned = opened.move();
   return {
     engine: 'pglite',
     orm,
     patientOrm: orm,
+    edition,
     async listen(channel, onMessage, onListening) {
       await client.listen(channel, onMessage);
       onListening();

@@ -6,6 +6,7 @@ import { checkSession } from './check-session.ts';
 import type { Database } from './connect.ts';
 import { driverOptions, patientOptions } from './driver-options.ts';
 import { loadPostgresJs } from './drizzle.ts';
+import { editionOf } from './edition.ts';
 import { Listener } from './listener.ts';
 import { migrateUnderLock } from './migrate.ts';
 import * as schema from './schema.ts';
@@ -35,6 +36,7 @@ export async function connectPostgres(options: PostgresOptions): Promise<Databas
     engine: 'postgres',
     orm: drizzle(preparing(client), { schema }),
     patientOrm: drizzle(patient, { schema }),
+    edition: () => editionOf(async (query) => (await client.unsafe(query))[0], address.schema),
     async listen(channel, onMessage, onListening) {
       parts.use(await Listener.start({ driver, waits, channel, onMessage, onListening }));
     },
