@@ -1,12 +1,7 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { type Context, Hono } from 'hono';
-import {
-  createDialectApp,
-  type Dialect,
-  type DialectOptions,
-  type DialectParts,
-  methodsByPath,
-} from './dialect.ts';
+import type { Dialect, DialectParts } from './dialect.ts';
+import { createDialectApp, type DialectOptions, methodsByPath } from './dialect-app.ts';
 import { dialects, mainDialect } from './dialects/index.ts';
 import { documentRoutes } from './docs/document-routes.ts';
 

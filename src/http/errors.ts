@@ -2,9 +2,9 @@ import type { HttpBindings } from '@hono/node-server';
 import { z } from '@hono/zod-openapi';
 import type { Context, ErrorHandler, NotFoundHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { GatewayError, toGatewayError } from '../core/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import type { ErrorAnswer } from './dialect.ts';
 import { statusOf } from './status.ts';
 
 /** The body of every error that a dialect does not shape itself. */
@@ -19,6 +19,11 @@ export const errorSchema = z
       .openapi({ description: 'The field of the request that is wrong.' }),
   })
   .openapi('Error');
+
+export interface ErrorAnswer {
+  readonly status: ContentfulStatusCode;
+  readonly body: Readonly<Record<string, unknown>>;
+}
 
 /** How a dialect tells an error. */
 export type PresentError = (error: GatewayError) => ErrorAnswer;

@@ -1,5 +1,5 @@
 import type { GatewayError } from '../../../core/errors.ts';
-import type { ErrorAnswer } from '../../dialect.ts';
+import type { ErrorAnswer } from '../../errors.ts';
 import { statusOf } from '../../status.ts';
 
 /** What the core calls the fields of a request, in this dialect's words. */

@@ -1,5 +1,5 @@
 import type { GatewayError } from '../../../core/errors.ts';
-import type { ErrorAnswer } from '../../dialect.ts';
+import type { ErrorAnswer } from '../../errors.ts';
 import { json } from '../../openapi.ts';
 import { statusOf } from '../../status.ts';
 import { errorSchema } from './schema.ts';

@@ -1,6 +1,6 @@
 import type { z } from '@hono/zod-openapi';
 import type { ErrorCode, GatewayError } from '../../../core/errors.ts';
-import type { ErrorAnswer } from '../../dialect.ts';
+import type { ErrorAnswer } from '../../errors.ts';
 import { statusOf } from '../../status.ts';
 import type { error as errorSchema } from './schema.ts';
 

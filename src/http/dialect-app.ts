@@ -1,0 +1,80 @@
+import { OpenAPIHono } from '@hono/zod-openapi';
+import { except } from 'hono/combine';
+import { cors } from 'hono/cors';
+import { secureHeaders } from 'hono/secure-headers';
+import { getPath } from 'hono/utils/url';
+import { GatewayError } from '../core/errors.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { type ApiKey, identify } from './auth.ts';
+import { boundBodies } from './bounded-bodies.ts';
+import type { Dialect, DialectParts } from './dialect.ts';
+import { describeKeys, documentRoutes } from './docs/document-routes.ts';
+import { onError, onNotFound } from './errors.ts';
+
+export interface DialectOptions {
+  /** Who may ask; without any, everybody may. */
+  readonly apiKeys: readonly ApiKey[];
+  /** Origins whose web pages may ask; `*` for all. */
+  readonly corsOrigins: readonly string[];
+  readonly logger: Logger;
+}
+
+/**
+ * A dialect with all that it needs to stand alone: at the root, under its prefix, or at a port of its
+ * own. Its paths are the same everywhere.
+ */
+export function createDialectApp(
+  dialect: Dialect,
+  parts: DialectParts,
+  { apiKeys, corsOrigins, logger }: DialectOptions,
+): OpenAPIHono {
+  const app = new OpenAPIHono({ getPath: (request) => withoutPrefix(request, dialect.prefix) });
+  app.onError(onError(logger, dialect.presentError));
+  app.notFound(onNotFound(dialect.presentError));
+  // Web pages of other origins may show results.
+  app.use(secureHeaders({ crossOriginResourcePolicy: false }));
+  if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
+  app.use(boundBodies(dialect, parts.tempo.bodyDeadlineMs));
+  describeKeys(app);
+  app.route('/', documentRoutes(app, dialect, parts.version));
+  app.use(except(dialect.isOpen, identify(apiKeys)));
+  app.route('/', dialect.routes(parts));
+  refuseOtherMethods(app);
+  return app;
+}
+
+/** Comes after the routes: what arrives here, none of them has taken (RFC 9110 §15.5.6). */
+function refuseOtherMethods(app: OpenAPIHono): void {
+  for (const [path, methods] of methodsByPath(app)) {
+    app.all(path, (context) => {
+      context.header('Allow', methods.join(', '));
+      throw new GatewayError('method_not_allowed', `Only ${methods.join(', ')} may be asked here`);
+    });
+  }
+}
+
+/** What an API documents: its paths as Hono writes them, and their methods. */
+export function methodsByPath({ openAPIRegistry }: OpenAPIHono): ReadonlyMap<string, string[]> {
+  const found = new Map<string, string[]>();
+  for (const definition of openAPIRegistry.definitions) {
+    if (definition.type !== 'route') continue;
+    const path = definition.route.path.replaceAll(/\{(\w+)\}/g, ':$1');
+    const method = definition.route.method.toUpperCase();
+    const methods = method === 'GET' ? [method, 'HEAD'] : [method];
+    found.set(path, [...(found.get(path) ?? []), ...methods]);
+  }
+  return found;
+}
+
+function withoutPrefix(request: Request, prefix: string): string {
+  const path = getPath(request);
+  return path === prefix || path.startsWith(`${prefix}/`) ? path.slice(prefix.length) || '/' : path;
+}
+
+function allowOrigins(origins: readonly string[]) {
+  return cors({
+    origin: origins.includes('*') ? '*' : [...origins],
+    exposeHeaders: ['Content-Disposition', 'Content-Range', 'ETag', 'Retry-After'],
+    maxAge: 3_600,
+  });
+}
