@@ -1,4 +1,4 @@
-import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import {
   type BackendView,
   backendStates,
@@ -7,7 +7,7 @@ import {
 } from '../core/backend.ts';
 import { operatorsOnly } from './auth.ts';
 import { errorSchema } from './errors.ts';
-import { createRoutes, json } from './openapi.ts';
+import { createRoutes, defineRoute, json } from './openapi.ts';
 
 /** What operators do to the pool. */
 export interface PoolControl {
@@ -95,14 +95,14 @@ function present(view: BackendView): z.infer<typeof backend> {
 const invalid = { 400: json(errorSchema, 'The request is wrong; `field` says where.') };
 const unknown = { 404: json(errorSchema, 'There is no such backend.') };
 
-const listRoute = createRoute({
+const listRoute = defineRoute({
   method: 'get',
   path: '/backends',
   summary: 'The pool',
   responses: { 200: json(z.object({ backends: z.array(backend) }), 'All backends.') },
 });
 
-const addRoute = createRoute({
+const addRoute = defineRoute({
   method: 'post',
   path: '/backends',
   summary: 'Add a ComfyUI server to the pool',
@@ -132,7 +132,7 @@ const addRoute = createRoute({
   },
 });
 
-const changeRoute = createRoute({
+const changeRoute = defineRoute({
   method: 'patch',
   path: '/backends/{id}',
   summary: 'Drain a backend, or resume it',
@@ -149,7 +149,7 @@ const changeRoute = createRoute({
   responses: { 200: json(backend, 'The backend.'), ...invalid, ...unknown },
 });
 
-const removeRoute = createRoute({
+const removeRoute = defineRoute({
   method: 'delete',
   path: '/backends/{id}',
   summary: 'Remove a backend from the pool, once it has ended what it works on',

@@ -2,25 +2,19 @@ import type { HttpBindings } from '@hono/node-server';
 import type { Context, MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { bodyTooLarge } from './errors.ts';
+import { bringsFile, policyOf } from './route-policy.ts';
 
-/** Which bodies a dialect expects. */
-export interface ExpectedBodies {
-  /** Whether the body is, or holds, a file: of any size, and never whole in memory. */
-  readonly bringsFile: (context: Context) => boolean;
-  /** Bytes that the others may have. */
-  readonly maxBodyBytes: (context: Context) => number;
-}
-
-/** Keeps what is held in memory small, and does not wait for it for ever; files are seen to where they go. */
-export function boundBodies(
-  { bringsFile, maxBodyBytes }: ExpectedBodies,
-  deadlineMs: number,
-): MiddlewareHandler {
+/**
+ * Keeps what is held in memory small, and does not wait for it for ever; files are seen to where they go.
+ * `maxBytes`: of bodies of which their route says nothing.
+ */
+export function boundBodies(maxBytes: number, deadlineMs: number): MiddlewareHandler {
   return async (context, next) => {
-    if (bringsFile(context)) return await next();
+    const policy = policyOf(context);
+    if (bringsFile(policy, context.req.raw)) return await next();
     const cut = cutLater(context, deadlineMs);
     try {
-      return await limitBody(maxBodyBytes(context))(context, next);
+      return await limitBody(policy.maxBodyBytes ?? maxBytes)(context, next);
     } finally {
       clearTimeout(cut);
     }

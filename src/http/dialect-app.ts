@@ -10,6 +10,7 @@ import { boundBodies } from './bounded-bodies.ts';
 import type { Dialect, DialectParts } from './dialect.ts';
 import { describeKeys, documentRoutes } from './docs/document-routes.ts';
 import { onError, onNotFound } from './errors.ts';
+import { declare, declaredPolicy, isOpen } from './route-policy.ts';
 
 export interface DialectOptions {
   /** Who may ask; without any, everybody may. */
@@ -34,10 +35,10 @@ export function createDialectApp(
   // Web pages of other origins may show results.
   app.use(secureHeaders({ crossOriginResourcePolicy: false }));
   if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
-  app.use(boundBodies(dialect, parts.tempo.bodyDeadlineMs));
+  app.use(boundBodies(dialect.maxBodyBytes, parts.tempo.bodyDeadlineMs));
   describeKeys(app);
   app.route('/', documentRoutes(app, dialect, parts.version));
-  app.use(except(dialect.isOpen, identify(apiKeys)));
+  app.use(except(isOpen, identify(apiKeys)));
   app.route('/', dialect.routes(parts));
   refuseOtherMethods(app);
   return app;
@@ -46,7 +47,9 @@ export function createDialectApp(
 /** Comes after the routes: what arrives here, none of them has taken (RFC 9110 §15.5.6). */
 function refuseOtherMethods(app: OpenAPIHono): void {
   for (const [path, methods] of methodsByPath(app)) {
-    app.all(path, (context) => {
+    // Whoever may look at an address hears what else it takes.
+    const policy = declare(declaredPolicy(app, 'GET', path) ?? {});
+    app.all(path, policy, (context) => {
       context.header('Allow', methods.join(', '));
       throw new GatewayError('method_not_allowed', `Only ${methods.join(', ')} may be asked here`);
     });

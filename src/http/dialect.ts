@@ -1,5 +1,4 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
-import type { Context } from 'hono';
 import type { Tempo } from '../core/tempo.ts';
 import type { ResultService } from '../tasks/result-service.ts';
 import type { TaskService } from '../tasks/task-service.ts';
@@ -8,12 +7,11 @@ import type { TaskMetrics } from '../telemetry/task-metrics.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
 import type { WorkflowService } from '../workflows/workflow-service.ts';
 import type { PoolControl } from './backends.ts';
-import type { ExpectedBodies } from './bounded-bodies.ts';
 import type { PresentError } from './errors.ts';
 import type { ObjectReader } from './objects.ts';
 
 /** One outward API over the one core: a folder in `dialects/`, and a line in `dialects/index.ts`. */
-export interface Dialect extends ExpectedBodies {
+export interface Dialect {
   /** Also the mark of its tasks: no other dialect finds them. */
   readonly name: string;
   /** Under which it is mounted whole, whatever others have at the root. */
@@ -22,8 +20,9 @@ export interface Dialect extends ExpectedBodies {
   readonly description: string;
   /** Where its `openapi.json`, `openapi.yaml`, `docs` and `redoc` lie. */
   readonly documentsAt: '' | `/${string}`;
-  /** Whether the request needs no key. Documents never do. */
-  readonly isOpen: (context: Context) => boolean;
+  /** Bytes that a body may have whose route says nothing else. It is held in memory. */
+  readonly maxBodyBytes: number;
+  /** Each says what it is (`defineRoute`). */
   readonly routes: (parts: DialectParts) => OpenAPIHono;
   readonly presentError: PresentError;
 }

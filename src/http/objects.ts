@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { Hono } from 'hono';
 import { GatewayError } from '../core/errors.ts';
+import { declare } from './route-policy.ts';
 import { disposition, type FileRange, type FileStat, sendFile } from './stored-file.ts';
 
 /** What these routes need of a store. */
@@ -13,10 +14,16 @@ export interface ObjectReader {
   ): Promise<{ readonly body: Readable } | null>;
 }
 
-/** Serves stored objects. */
-export function objectRoutes(store: ObjectReader): Hono {
+const objectPath = '/objects/:key{.+}';
+
+/** Serves stored objects; `null`: the store has its own address for them. */
+export function objectRoutes(store: ObjectReader | null): Hono {
   const app = new Hono();
-  app.get('/objects/:key{.+}', async (context) => {
+  // Whoever was given the address of a result may open it.
+  const open = declare({ isOpen: true });
+  app.use(objectPath, open);
+  if (!store) return app;
+  app.get(objectPath, open, async (context) => {
     const { signal } = context.req.raw;
     const key = context.req.param('key');
     const stat = await store.stat(key, signal).catch(() => null);

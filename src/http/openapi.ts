@@ -1,5 +1,7 @@
-import { OpenAPIHono, type z } from '@hono/zod-openapi';
+import { createRoute, OpenAPIHono, type RouteConfig, type z } from '@hono/zod-openapi';
+import type { Context, MiddlewareHandler } from 'hono';
 import { invalidRequest } from './errors.ts';
+import { declare, type RoutePolicy } from './route-policy.ts';
 
 /** An app for routes with schemas: a request that does not fit one is answered with the field. */
 export function createRoutes(): OpenAPIHono {
@@ -8,6 +10,48 @@ export function createRoutes(): OpenAPIHono {
       if (!result.success) throw invalidRequest(result.error);
     },
   });
+}
+
+type Definition<Path extends string> = Omit<RouteConfig, 'path' | 'middleware'> & {
+  readonly path: Path;
+  readonly policy?: RoutePolicy;
+  readonly middleware?: MiddlewareHandler;
+};
+
+/** A body that holds files has to be declared one, or it would be held in memory. */
+type DeclaresFile<Route> = Route extends { request: { body: { content: infer Content } } }
+  ? Extract<keyof Content, 'multipart/form-data' | 'application/octet-stream'> extends never
+    ? unknown
+    : { readonly policy: Required<Pick<RoutePolicy, 'file'>> }
+  : unknown;
+
+type DefinedRoute<Route> = Omit<Route, 'policy' | 'middleware'> & {
+  readonly middleware: MiddlewareHandler[];
+  getRoutingPath(): string;
+};
+
+/** A route as it is documented, and what it is: open, taking a file, taking more than others. */
+export function defineRoute<Path extends string, Route extends Definition<Path>>(
+  definition: Route & DeclaresFile<Route>,
+): DefinedRoute<Route> {
+  const { policy = {}, middleware, ...documented }: Definition<Path> = definition;
+  const mark = declare(policy);
+  const route = createRoute({
+    ...documented,
+    middleware: middleware ? [mark, middleware] : [mark],
+  });
+  return route as typeof route & DefinedRoute<Route>;
+}
+
+/** A route that reads its files by itself: a validator would hold the whole body. */
+export function handleFiles(
+  app: OpenAPIHono,
+  route: RouteConfig & { getRoutingPath(): string },
+  handler: (context: Context, next: () => Promise<void>) => Promise<Response | undefined>,
+): void {
+  const { middleware = [], ...documented } = route;
+  app.openAPIRegistry.registerPath(documented);
+  app.on([route.method], [route.getRoutingPath()], ...[middleware].flat(), handler);
 }
 
 /** A body in JSON, as a request's or a response's description. */

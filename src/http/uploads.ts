@@ -1,10 +1,10 @@
-import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { GatewayError } from '../core/errors.ts';
 import type { Tempo } from '../core/tempo.ts';
 import { uploadIdOf, uploadUrl } from '../core/upload.ts';
 import type { UploadService } from '../tasks/upload-service.ts';
 import { errorSchema } from './errors.ts';
-import { createRoutes, json } from './openapi.ts';
+import { createRoutes, defineRoute, json } from './openapi.ts';
 import { paceOf, requestBody, whileThere } from './request-body.ts';
 
 /** Large files first, their tasks later. */
@@ -34,7 +34,6 @@ export function uploadRoutes(
     );
   });
 
-  // Its id is known to whoever asked for it, and to nobody else: no key is needed.
   app.openapi(fillRoute, async (context) => {
     const id = uploadIdOf(uploadUrl(context.req.valid('param').upload_id));
     if (!id) throw new GatewayError('upload_not_found', 'There is no such upload');
@@ -49,7 +48,7 @@ export function uploadRoutes(
   return app;
 }
 
-const offerRoute = createRoute({
+const offerRoute = defineRoute({
   method: 'post',
   path: '/uploads',
   summary: 'Open an upload for a file that a task is to work on',
@@ -88,9 +87,11 @@ const offerRoute = createRoute({
   },
 });
 
-const fillRoute = createRoute({
+const fillRoute = defineRoute({
   method: 'put',
   path: '/uploads/{upload_id}',
+  // Its id is known to whoever asked for it, and to nobody else.
+  policy: { isOpen: true, file: 'body' },
   summary: 'Send the file of an upload, as it is',
   description:
     'The body is the file. Where the gateway stores in a bucket, files go there instead.',

@@ -1,10 +1,11 @@
-import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { mediaKinds } from '../core/media.ts';
+import { maxWorkflowBytes } from '../workflows/parse.ts';
 import { presentWorkflow } from '../workflows/present.ts';
 import type { Draft, WorkflowDescription, WorkflowService } from '../workflows/workflow-service.ts';
 import { operatorsOnly } from './auth.ts';
 import { errorSchema } from './errors.ts';
-import { createRoutes, json } from './openapi.ts';
+import { createRoutes, defineRoute, json } from './openapi.ts';
 
 /** `/workflows`: what clients can call, and what operators put there. */
 export function workflowRoutes(workflows: WorkflowService): OpenAPIHono {
@@ -120,9 +121,11 @@ const closed = { 401: json(errorSchema, 'A key is needed.') };
 const operators = { ...closed, 403: json(errorSchema, 'An operator’s key is needed.') };
 const refused = { 400: json(errorSchema, 'It is no workflow; the message says why.') };
 const untold = { 503: json(errorSchema, 'No ComfyUI server has told its nodes yet.') };
+/** A workflow comes with what is said of it. */
+const draftPolicy = { maxBodyBytes: maxWorkflowBytes + 1024 * 1024 };
 const draftBody = { body: { ...json(draft, 'The workflow.'), required: true } };
 
-const listRoute = createRoute({
+const listRoute = defineRoute({
   method: 'get',
   path: '/workflows',
   summary: 'The workflows, and the files that are none',
@@ -132,7 +135,7 @@ const listRoute = createRoute({
   },
 });
 
-const findRoute = createRoute({
+const findRoute = defineRoute({
   method: 'get',
   path: '/workflows/{name}',
   summary: 'What a workflow takes and gives, and where it runs',
@@ -140,7 +143,7 @@ const findRoute = createRoute({
   responses: { 200: json(workflow, 'The workflow.'), ...unknown, ...closed },
 });
 
-const graphRoute = createRoute({
+const graphRoute = defineRoute({
   method: 'get',
   path: '/workflows/{name}/graph',
   summary: 'The graph in the API format',
@@ -153,9 +156,10 @@ const graphRoute = createRoute({
   },
 });
 
-const validateRoute = createRoute({
+const validateRoute = defineRoute({
   method: 'post',
   path: '/workflows/validate',
+  policy: draftPolicy,
   summary: 'Try a workflow out without putting it in place',
   request: {
     query: z.object({ name: z.string().optional() }),
@@ -168,16 +172,17 @@ const validateRoute = createRoute({
   },
 });
 
-const putRoute = createRoute({
+const putRoute = defineRoute({
   method: 'put',
   path: '/workflows/{name}',
+  policy: draftPolicy,
   summary: 'Put a workflow in place',
   middleware: operatorsOnly,
   request: { params: nameParam, ...draftBody },
   responses: { 200: json(workflow, 'It can be called.'), ...refused, ...operators, ...untold },
 });
 
-const removeRoute = createRoute({
+const removeRoute = defineRoute({
   method: 'delete',
   path: '/workflows/{name}',
   summary: 'Take a workflow away; tasks that wait for it still run',

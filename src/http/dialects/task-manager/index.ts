@@ -5,9 +5,6 @@ import { monitoringRoutes } from './monitoring.ts';
 import { dialect } from './parse.ts';
 import { taskRoutes } from './routes.ts';
 
-/** Requests are small JSON; it may be held in memory. */
-const maxRequestBytes = 1024 * 1024;
-
 /** The API of the task manager, whose tasks are named functions with their arguments. */
 export const taskManager: Dialect = {
   name: dialect,
@@ -15,14 +12,13 @@ export const taskManager: Dialect = {
   title: 'Task manager',
   description: 'Tasks by the names of pipelines, with a dashboard and metrics for Prometheus.',
   documentsAt: '',
-  isOpen: ({ req }) => req.path === '/health',
+  // Requests are small JSON.
+  maxBodyBytes: 1024 * 1024,
   routes: (parts) => {
     const app = createRoutes();
     app.route('/', taskRoutes(parts));
     app.route('/', monitoringRoutes(parts, app));
     return app;
   },
-  bringsFile: () => false,
-  maxBodyBytes: () => maxRequestBytes,
   presentError,
 };

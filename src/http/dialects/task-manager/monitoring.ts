@@ -1,7 +1,7 @@
-import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { isInService } from '../../../core/backend.ts';
 import type { DialectParts } from '../../dialect.ts';
-import { createRoutes, json } from '../../openapi.ts';
+import { createRoutes, defineRoute, json } from '../../openapi.ts';
 import { dashboardPage, dashboardPolicy, type Endpoint } from './dashboard.ts';
 import { errorBody } from './schema.ts';
 import { listTaskNames } from './task-names.ts';
@@ -65,7 +65,7 @@ function endpointsOf({ openAPIRegistry }: Pick<OpenAPIHono, 'openAPIRegistry'>):
 const closed = { 401: json(errorBody, 'A key is needed.') };
 const away = { 503: json(errorBody, 'The gateway cannot tell at present.') };
 
-const dashboardRoute = createRoute({
+const dashboardRoute = defineRoute({
   method: 'get',
   path: '/dashboard',
   summary: 'Workers, GPUs and queues, as a page for people',
@@ -76,7 +76,7 @@ const dashboardRoute = createRoute({
   },
 });
 
-const metricsRoute = createRoute({
+const metricsRoute = defineRoute({
   method: 'get',
   path: '/dashboard/metrics',
   summary: 'Metrics for Prometheus',

@@ -1,4 +1,4 @@
-import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { GatewayError } from '../../../core/errors.ts';
 import { hasEnded } from '../../../core/task.ts';
 import { parseUuid } from '../../../core/uuid.ts';
@@ -6,7 +6,7 @@ import type { TaskView } from '../../../tasks/task-service.ts';
 import type { TaskOwner } from '../../../tasks/task-store.ts';
 import { type Caller, ownerIn } from '../../auth.ts';
 import type { DialectParts } from '../../dialect.ts';
-import { createRoutes, json } from '../../openapi.ts';
+import { createRoutes, defineRoute, json } from '../../openapi.ts';
 import { whileThere } from '../../request-body.ts';
 import { dialect, parseTaskRequest } from './parse.ts';
 import { presentAccepted, presentTask } from './present.ts';
@@ -122,7 +122,7 @@ const closed = { 401: json(schema.errorBody, 'A key is needed.') };
 const unknown = { 404: json(schema.errorBody, 'There is no such task.') };
 const away = { 503: json(schema.errorBody, 'The gateway cannot tell or do it at present.') };
 
-const submitRoute = createRoute({
+const submitRoute = defineRoute({
   method: 'post',
   path: '/api/v1/tasks',
   summary: 'Submit a task',
@@ -140,7 +140,7 @@ const submitRoute = createRoute({
   },
 });
 
-const statusRoute = createRoute({
+const statusRoute = defineRoute({
   method: 'get',
   path: '/api/v1/tasks/{task_id}',
   summary: 'State, progress and result of a task',
@@ -148,7 +148,7 @@ const statusRoute = createRoute({
   responses: { 200: json(schema.managedTask, 'The task.'), ...closed, ...unknown, ...away },
 });
 
-const cleanUpRoute = createRoute({
+const cleanUpRoute = defineRoute({
   method: 'delete',
   path: '/api/v1/tasks/{task_id}',
   summary: 'Remove what is stored of a task that has ended, or revoke one that has not',
@@ -161,16 +161,17 @@ const cleanUpRoute = createRoute({
   },
 });
 
-const taskNamesRoute = createRoute({
+const taskNamesRoute = defineRoute({
   method: 'get',
   path: '/api/v1/task-names',
   summary: 'The names of tasks, and what they stand for',
   responses: { 200: json(schema.taskNameList, 'In alphabetical order.'), ...closed, ...away },
 });
 
-const healthRoute = createRoute({
+const healthRoute = defineRoute({
   method: 'get',
   path: '/health',
+  policy: { isOpen: true },
   summary: 'Whether the gateway runs',
   responses: { 200: json(schema.health, 'It runs.') },
 });

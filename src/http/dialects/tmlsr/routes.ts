@@ -1,4 +1,4 @@
-import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { BackendView } from '../../../core/backend.ts';
 import { GatewayError } from '../../../core/errors.ts';
 import type { TaskService, TaskView } from '../../../tasks/task-service.ts';
@@ -11,7 +11,7 @@ import {
   submitWithFiles,
 } from '../../form-tasks.ts';
 import { isForm } from '../../multipart.ts';
-import { createRoutes, json } from '../../openapi.ts';
+import { createRoutes, defineRoute, handleFiles, json } from '../../openapi.ts';
 import { whileThere } from '../../request-body.ts';
 import { requestOfForm } from './form.ts';
 import {
@@ -40,15 +40,13 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
   const { tasks, registry, pool, version } = parts;
   const app = createRoutes();
 
-  // A form may be of any size: it must not come to the route below, which holds what it validates.
-  app.post('/tasks', async (context, next) => {
+  handleFiles(app, createTaskRoute, async (context, next) => {
     const { raw } = context.req;
-    if (!isForm(raw)) return await next();
+    if (!isForm(raw)) return void (await next());
     const task = await whileThere(raw, submitForm(parts, raw, context.var.caller));
     return context.json({ status: 'ok' as const, task_id: presentTaskId(task.id) }, 200);
   });
-  app.openAPIRegistry.registerPath(createTaskRouteWithForms);
-  app.openapi({ ...createTaskRoute, hide: true }, async (context) => {
+  app.openapi({ ...createTaskInJsonRoute, hide: true }, async (context) => {
     const body = context.req.valid('json');
     const { tenant } = context.var.caller;
     const task = await tasks.submit({
@@ -139,30 +137,33 @@ const invalid = { 400: json(errorSchema, 'The request is wrong; `field` says whe
 const unknown = { 404: json(errorSchema, 'There is no such task.') };
 const ended = { 409: json(errorSchema, 'The task has completed or failed already.') };
 
-const createTaskRoute = createRoute({
+const creating = {
   method: 'post',
   path: '/tasks',
   summary: 'Submit a task',
-  request: {
-    body: { ...json(schema.createTask, 'The source and what to do with it.'), required: true },
-  },
   responses: { 200: json(schema.taskCreated, 'The task is taken on.'), ...invalid, ...closed },
+} as const;
+
+const inJson = json(schema.createTask, 'The source and what to do with it.');
+
+const createTaskInJsonRoute = defineRoute({
+  ...creating,
+  request: { body: { ...inJson, required: true } },
 });
 
-const createTaskRouteWithForms = {
-  ...createTaskRoute,
+const createTaskRoute = defineRoute({
+  ...creating,
+  policy: { file: 'form' },
   request: {
     body: {
-      ...createTaskRoute.request.body,
-      content: {
-        ...createTaskRoute.request.body.content,
-        'multipart/form-data': { schema: schema.createTaskForm },
-      },
+      ...inJson,
+      content: { ...inJson.content, 'multipart/form-data': { schema: schema.createTaskForm } },
+      required: true,
     },
   },
-};
+});
 
-const getTaskRoute = createRoute({
+const getTaskRoute = defineRoute({
   method: 'get',
   path: '/tasks/{task_id}',
   summary: 'State, progress and result of a task',
@@ -170,7 +171,7 @@ const getTaskRoute = createRoute({
   responses: { 200: json(schema.task, 'The task.'), ...unknown, ...closed },
 });
 
-const cancelTaskRoute = createRoute({
+const cancelTaskRoute = defineRoute({
   method: 'delete',
   path: '/tasks/{task_id}',
   summary: 'Cancel a task that waits or runs',
@@ -183,23 +184,25 @@ const cancelTaskRoute = createRoute({
   },
 });
 
-const statsRoute = createRoute({
+const statsRoute = defineRoute({
   method: 'get',
   path: '/monitor/stats',
   summary: 'The pool, the queue and the newest tasks',
   responses: { 200: json(schema.stats, 'The state of the whole.'), ...closed },
 });
 
-const indexRoute = createRoute({
+const indexRoute = defineRoute({
   method: 'get',
   path: '/',
+  policy: { isOpen: true },
   summary: 'What this is, and where to go on',
   responses: { 200: json(schema.index, 'The way on.') },
 });
 
-const healthRoute = createRoute({
+const healthRoute = defineRoute({
   method: 'get',
   path: '/health',
+  policy: { isOpen: true },
   summary: 'Whether the gateway runs',
   responses: { 200: json(schema.health, 'It runs.') },
 });

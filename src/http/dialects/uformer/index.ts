@@ -1,14 +1,7 @@
 import type { Dialect } from '../../dialect.ts';
-import { isForm } from '../../multipart.ts';
 import { presentError } from './errors.ts';
 import { dialect } from './parse.ts';
-import { bringsSecret } from './result-routes.ts';
 import { uformerRoutes } from './routes.ts';
-
-/** What is no form is small JSON. */
-const maxRequestBytes = 1024 * 1024;
-
-const formPaths = new Set(['/api/process_image', '/api/process_video', '/api/generate_preview']);
 
 /** The API of the Uformer hub: pictures and clips are denoised and deblurred. */
 export const uformer: Dialect = {
@@ -18,9 +11,8 @@ export const uformer: Dialect = {
   description:
     'Denoising and deblurring of pictures and clips: start a task, then poll its status.',
   documentsAt: '',
-  isOpen: (context) => context.req.path === '/health' || bringsSecret(context),
-  routes: uformerRoutes,
-  bringsFile: ({ req }) => formPaths.has(req.path) && isForm(req.raw),
-  maxBodyBytes: () => maxRequestBytes,
+  // What is no form is small JSON.
+  maxBodyBytes: 1024 * 1024,
   presentError,
+  routes: uformerRoutes,
 };

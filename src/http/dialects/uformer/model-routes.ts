@@ -1,7 +1,7 @@
-import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+import type { OpenAPIHono } from '@hono/zod-openapi';
 import { operatorsOnly } from '../../auth.ts';
 import type { DialectParts } from '../../dialect.ts';
-import { createRoutes, json } from '../../openapi.ts';
+import { createRoutes, defineRoute, json } from '../../openapi.ts';
 import { closed, invalid } from './errors.ts';
 import { isNamed, modelsOf, presentModels, presentUnloaded } from './models.ts';
 import * as schema from './schema.ts';
@@ -33,21 +33,21 @@ export function modelRoutes({
   return app;
 }
 
-const loadedRoute = createRoute({
+const loadedRoute = defineRoute({
   method: 'get',
   path: '/api/loaded_models_status',
   summary: 'The models, and which are loaded',
   responses: { 200: json(schema.loadedModels, 'All models.'), ...closed },
 });
 
-const strategyRoute = createRoute({
+const strategyRoute = defineRoute({
   method: 'get',
   path: '/api/model_loading_strategy',
   summary: 'Whether models are loaded before they are needed',
   responses: { 200: json(schema.loadingStrategy, 'They are not.'), ...closed },
 });
 
-const unloadRoute = createRoute({
+const unloadRoute = defineRoute({
   method: 'post',
   path: '/api/unload_models',
   summary: 'Take models out of the memory of GPUs that have nothing to do',

@@ -1,9 +1,8 @@
-import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
-import type { Context } from 'hono';
+import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { GatewayError } from '../../../core/errors.ts';
 import { type MediaKind, mediaKinds } from '../../../core/media.ts';
 import type { DialectParts } from '../../dialect.ts';
-import { createRoutes, json } from '../../openapi.ts';
+import { createRoutes, defineRoute, json } from '../../openapi.ts';
 import { whileThere } from '../../request-body.ts';
 import { disposition, sendFile } from '../../stored-file.ts';
 import { closed, invalid, unknown } from './errors.ts';
@@ -12,11 +11,6 @@ import { parseResultPath } from './parse.ts';
 import { presentCacheStatus } from './present.ts';
 import { graceMs, noteSign } from './result-life.ts';
 import * as schema from './schema.ts';
-
-/** Whether the request shows by a secret in its address that it may see the result. */
-export function bringsSecret({ req }: Context): boolean {
-  return req.path.startsWith('/static_results/') && req.query('id') !== undefined;
-}
 
 /** Results, and how long they are kept. */
 export function resultRoutes({
@@ -102,9 +96,11 @@ function kindsToClear(wanted: z.infer<typeof schema.clearCache>): MediaKind[] {
 
 const file = { schema: { type: 'string', format: 'binary' } } as const;
 
-const resultRoute = createRoute({
+const resultRoute = defineRoute({
   method: 'get',
   path: '/static_results/{kind}/{task_type}/processed/{file}',
+  // A secret in the address shows that its sender was given it.
+  policy: { isOpen: (request) => request.query('id') !== undefined },
   summary: 'A result, whole or in part',
   request: {
     params: z.object({
@@ -132,7 +128,7 @@ const resultRoute = createRoute({
   },
 });
 
-const confirmRoute = createRoute({
+const confirmRoute = defineRoute({
   method: 'post',
   path: '/api/confirm_download',
   summary: 'Tell that a result has been downloaded',
@@ -147,7 +143,7 @@ const confirmRoute = createRoute({
   },
 });
 
-const heartbeatRoute = createRoute({
+const heartbeatRoute = defineRoute({
   method: 'post',
   path: '/api/task_heartbeat',
   summary: 'Tell that a result is still looked at',
@@ -155,14 +151,14 @@ const heartbeatRoute = createRoute({
   responses: { 200: json(schema.heartbeatAnswer, 'Heard.'), ...invalid, ...closed },
 });
 
-const cacheStatusRoute = createRoute({
+const cacheStatusRoute = defineRoute({
   method: 'get',
   path: '/api/cache_status',
   summary: 'What results take',
   responses: { 200: json(schema.cacheStatus, 'In megabytes.'), ...closed },
 });
 
-const clearCacheRoute = createRoute({
+const clearCacheRoute = defineRoute({
   method: 'post',
   path: '/api/clear_cache',
   summary: 'Remove results that have been downloaded',

@@ -1,6 +1,6 @@
-import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { DialectParts } from '../../dialect.ts';
-import { createRoutes, json } from '../../openapi.ts';
+import { createRoutes, defineRoute, json } from '../../openapi.ts';
 import { modelRoutes } from './model-routes.ts';
 import { resultRoutes } from './result-routes.ts';
 import * as schema from './schema.ts';
@@ -16,9 +16,10 @@ export function uformerRoutes(parts: DialectParts): OpenAPIHono {
   return app;
 }
 
-const healthRoute = createRoute({
+const healthRoute = defineRoute({
   method: 'get',
   path: '/health',
+  policy: { isOpen: true },
   summary: 'Whether the gateway runs',
   responses: { 200: json(schema.health, 'It runs.') },
 });

@@ -1,4 +1,4 @@
-import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { GatewayError } from '../../../core/errors.ts';
 import type { MediaKind } from '../../../core/media.ts';
@@ -12,7 +12,7 @@ import {
   submitWithFiles,
 } from '../../form-tasks.ts';
 import { isForm } from '../../multipart.ts';
-import { createRoutes, json } from '../../openapi.ts';
+import { createRoutes, defineRoute, handleFiles, json } from '../../openapi.ts';
 import { whileThere } from '../../request-body.ts';
 import { closed, full, invalid, tooLarge, unknown } from './errors.ts';
 import { findTask, noSuchTask, ownerOf } from './find.ts';
@@ -36,11 +36,8 @@ export function taskRoutes(parts: TaskRouteParts): OpenAPIHono {
     const { id } = await whileThere(raw, submitForm(parts, kind, raw, context.var.caller));
     return context.json({ task_id: id, message }, 202);
   };
-  // A form may be of any size: it must not come to a route that holds what it validates.
-  app.post(processImageRoute.path, submit('image', 'Image processing task started.'));
-  app.openAPIRegistry.registerPath(processImageRoute);
-  app.post(processVideoRoute.path, submit('video', 'Video processing task started.'));
-  app.openAPIRegistry.registerPath(processVideoRoute);
+  handleFiles(app, processImageRoute, submit('image', 'Image processing task started.'));
+  handleFiles(app, processVideoRoute, submit('video', 'Video processing task started.'));
 
   const statusOf = async (kind: MediaKind, id: string, caller: Caller) => {
     const owner = ownerOf(caller);
@@ -58,12 +55,11 @@ export function taskRoutes(parts: TaskRouteParts): OpenAPIHono {
     return context.json(await statusOf('video', task_id, context.var.caller), 200);
   });
 
-  app.post(previewRoute.path, async (context) => {
+  handleFiles(app, previewRoute, async (context) => {
     const { raw } = context.req;
     const { bytes, contentType } = await whileThere(raw, previewForm(parts, raw));
     return context.body(bytes, 200, { 'content-type': contentType, 'cache-control': 'no-store' });
   });
-  app.openAPIRegistry.registerPath(previewRoute);
 
   return app;
 }
@@ -102,11 +98,9 @@ const taskIdParam = z.object({
   task_id: z.string().openapi({ example: 'a1b2c3d4-e5f6-4890-a1b2-c3d4e5f67890' }),
 });
 
-const processImageRoute = createRoute({
+const processing = {
   method: 'post',
-  path: '/api/process_image',
-  summary: 'Denoise or deblur a picture',
-  request: form(schema.processImage),
+  policy: { file: 'form' },
   responses: {
     202: json(schema.started, 'The task is taken on.'),
     ...invalid,
@@ -114,32 +108,44 @@ const processImageRoute = createRoute({
     ...tooLarge,
     ...full,
   },
+} as const;
+
+const processImageRoute = defineRoute({
+  ...processing,
+  path: '/api/process_image',
+  summary: 'Denoise or deblur a picture',
+  request: form(schema.processImage),
 });
 
-const processVideoRoute = createRoute({
-  ...processImageRoute,
+const processVideoRoute = defineRoute({
+  ...processing,
   path: '/api/process_video',
   summary: 'Denoise or deblur a clip',
   request: form(schema.processVideo),
 });
 
-const imageStatusRoute = createRoute({
+const status = {
   method: 'get',
-  path: '/api/image_status/{task_id}',
-  summary: 'How far a picture has come, and its result',
   request: { params: taskIdParam },
   responses: { 200: json(schema.status, 'The task.'), ...unknown, ...closed },
+} as const;
+
+const imageStatusRoute = defineRoute({
+  ...status,
+  path: '/api/image_status/{task_id}',
+  summary: 'How far a picture has come, and its result',
 });
 
-const videoStatusRoute = createRoute({
-  ...imageStatusRoute,
+const videoStatusRoute = defineRoute({
+  ...status,
   path: '/api/video_status/{task_id}',
   summary: 'How far a clip has come, and its result',
 });
 
-const previewRoute = createRoute({
+const previewRoute = defineRoute({
   method: 'post',
   path: '/api/generate_preview',
+  policy: { file: 'form' },
   summary: 'A picture as any browser shows it, TIFF among others',
   description: 'A WebP of at most 2048 pixels a side, upright. Nothing is kept.',
   request: form(schema.previewForm),

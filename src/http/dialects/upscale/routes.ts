@@ -1,5 +1,5 @@
 import type { HttpBindings } from '@hono/node-server';
-import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { GatewayError } from '../../../core/errors.ts';
 import { hasEnded } from '../../../core/task.ts';
@@ -8,7 +8,7 @@ import { type Caller, ownerIn } from '../../auth.ts';
 import type { DialectParts } from '../../dialect.ts';
 import { receiveForm, submitWithFiles } from '../../form-tasks.ts';
 import { isForm } from '../../multipart.ts';
-import { createRoutes, json } from '../../openapi.ts';
+import { createRoutes, defineRoute, handleFiles, json } from '../../openapi.ts';
 import { whileThere } from '../../request-body.ts';
 import { sendFile } from '../../stored-file.ts';
 import { errorBody } from './errors.ts';
@@ -30,8 +30,7 @@ export function upscaleRoutes(parts: UpscaleParts): OpenAPIHono {
   const app = createRoutes();
   const handovers = new Handovers(tempo.handoverQuietMs);
 
-  // The file may be of any size: it must not come to a route that holds what it validates.
-  app.post('/api/v1/upscale', async (context) => {
+  handleFiles(app, upscaleRoute, async (context) => {
     const { raw } = context.req;
     if (!isForm(raw)) {
       const message =
@@ -41,7 +40,6 @@ export function upscaleRoutes(parts: UpscaleParts): OpenAPIHono {
     const job_id = await whileThere(raw, submitForm(parts, raw, context.var.caller));
     return context.json({ success: true, job_id, status_url: `/api/v1/status/${job_id}` }, 202);
   });
-  app.openAPIRegistry.registerPath(upscaleRoute);
 
   app.openapi(statusRoute, async (context) => {
     const id = taskId(context.req.valid('param').job_id);
@@ -160,9 +158,10 @@ const away = { 503: json(schema.error, 'Not at the moment; another try may succe
 
 const file = { 'application/octet-stream': { schema: z.string().openapi({ format: 'binary' }) } };
 
-const upscaleRoute = createRoute({
+const upscaleRoute = defineRoute({
   method: 'post',
   path: '/api/v1/upscale',
+  policy: { file: 'form' },
   summary: 'Submit a picture to be made larger',
   request: {
     body: { required: true, content: { 'multipart/form-data': { schema: schema.upscaleForm } } },
@@ -177,7 +176,7 @@ const upscaleRoute = createRoute({
   },
 });
 
-const statusRoute = createRoute({
+const statusRoute = defineRoute({
   method: 'get',
   path: '/api/v1/status/{job_id}',
   summary: 'State, progress and result of a job',
@@ -185,7 +184,7 @@ const statusRoute = createRoute({
   responses: { 200: json(schema.status, 'The job.'), ...unknown, ...closed, ...away },
 });
 
-const downloadRoute = createRoute({
+const downloadRoute = defineRoute({
   method: 'get',
   path: '/api/v1/download/{job_id}',
   summary: 'The result of a job; it is deleted after a complete download',
@@ -205,7 +204,7 @@ const downloadRoute = createRoute({
   },
 });
 
-const cancelRoute = createRoute({
+const cancelRoute = defineRoute({
   method: 'post',
   path: '/api/v1/cancel/{job_id}',
   summary: 'Cancel a job that waits or runs',
@@ -219,7 +218,7 @@ const cancelRoute = createRoute({
   },
 });
 
-const modelsRoute = createRoute({
+const modelsRoute = defineRoute({
   method: 'get',
   path: '/api/v1/models',
   summary: 'The models that jobs may name',
@@ -227,9 +226,10 @@ const modelsRoute = createRoute({
   responses: { 200: json(schema.models, 'The models.'), ...invalid, ...closed },
 });
 
-const healthRoute = createRoute({
+const healthRoute = defineRoute({
   method: 'get',
   path: '/api/v1/health',
+  policy: { isOpen: true },
   summary: 'Whether the service runs',
   responses: { 200: json(schema.health, 'It runs.') },
 });
