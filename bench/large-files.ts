@@ -23,6 +23,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { readConfig } from '../src/config/config.ts';
+import { dialectSettings } from '../src/http/dialects/index.ts';
 import { openOssStore } from '../src/storage/oss-store.ts';
 import { EmulatorProcess } from '../test/support/emulator-process.ts';
 import { hasEnded, type TaskBody } from '../test/support/gateway-client.ts';
@@ -158,7 +159,7 @@ async function copyPlainly(copy: PlainCopy): Promise<CopyTimes> {
 
 async function plainly(storeName: StoreName): Promise<CopyTimes> {
   await using stage = await setStage(storeName);
-  const config = readConfig(stage.env);
+  const config = readConfig(stage.env, dialectSettings);
   const files = { spool: join(stage.dataDir, 'spooled'), stored: join(stage.dataDir, 'stored') };
   const source = await serveClip(megabytes);
   const common = { source, spool: files.spool, emulator: stage.emulator.url };

@@ -14,7 +14,6 @@ import { EditionWatch } from './db/edition-watch.ts';
 import { lockFile } from './db/file-lock.ts';
 import { Notices } from './db/notices.ts';
 import { type App, createApps } from './http/app.ts';
-import { taskNameOf } from './http/dialects/task-manager/parse.ts';
 import { SourceFetcher } from './media/fetch-source.ts';
 import { createGuardedAgent } from './media/guarded-agent.ts';
 import { ImageEncoder } from './media/image-encoder.ts';
@@ -52,7 +51,7 @@ import type { Logger } from './telemetry/logger.ts';
 import { PoolLog } from './telemetry/pool-log.ts';
 import { ResultLog } from './telemetry/result-log.ts';
 import { TaskLog } from './telemetry/task-log.ts';
-import { TaskMetrics } from './telemetry/task-metrics.ts';
+import { TaskObservers } from './telemetry/task-observer.ts';
 import { UploadLog } from './telemetry/upload-log.ts';
 import { WorkflowFolder } from './workflows/folder.ts';
 import { WorkflowRegistry } from './workflows/registry.ts';
@@ -100,11 +99,8 @@ export class Gateway implements AsyncDisposable {
     checkTempo(tempo);
     await using parts = new AsyncDisposableStack();
     const folders = dataFolders(config.dataDir);
-    const taskMetrics = new TaskMetrics({
-      names: config.taskManager.taskNames.keys(),
-      nameOf: taskNameOf,
-    });
-    const log = new TaskLog(logger, taskMetrics);
+    const observers = new TaskObservers();
+    const log = new TaskLog(logger, observers);
 
     const database = parts.use(
       await connectDatabase(
@@ -298,13 +294,17 @@ export class Gateway implements AsyncDisposable {
         baseUrl: () => config.publicUrl ?? url,
         isGuarded: config.apiKeys.length > 0,
         version: packageJson.version,
-        taskMetrics,
-        taskManager: config.taskManager,
         stopping: stopping.signal,
         tempo: tempo.http,
       },
-      { apiKeys: config.apiKeys, corsOrigins: config.corsOrigins, logger },
+      {
+        apiKeys: config.apiKeys,
+        corsOrigins: config.corsOrigins,
+        settings: config.dialectSettings,
+        logger,
+      },
     );
+    for (const observer of apps.observers) observers.add(observer);
 
     pool.listen(dispatcher.wake, membership.changed, () => void workflows.reconvert());
     await notices.listen(database);

@@ -3,6 +3,7 @@ import { readConfig, unknownSettings } from './config/config.ts';
 import { readEnv } from './config/env.ts';
 import { backendsOrEmulator } from './emulator-process.ts';
 import { Gateway, type GatewayOptions } from './gateway.ts';
+import { dialectSettings } from './http/dialects/index.ts';
 import { stopSignal } from './run.ts';
 import { createLogger, type Logger } from './telemetry/logger.ts';
 
@@ -19,10 +20,11 @@ export async function serve({ logTo, ...options }: ServeOptions = {}): Promise<v
   // (docs/decisions/017). A V8 that does not know the flag says so and goes on.
   setFlagsFromString('--external-memory-accounted-in-global-limit');
   const env = readEnv();
-  const config = readConfig(env);
+  const config = readConfig(env, dialectSettings);
   const logger = createLogger(config.logLevel);
   logTo?.(logger);
-  for (const name of unknownSettings(env)) logger.warn({ name }, 'setting.unknown');
+  for (const name of unknownSettings(env, dialectSettings))
+    logger.warn({ name }, 'setting.unknown');
   if (config.apiKeys.length === 0 && !isLoopback(config.host)) {
     const reason = 'it listens beyond this machine and asks no one for a key';
     logger.warn({ host: config.host, reason }, 'gateway.open');

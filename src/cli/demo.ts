@@ -10,6 +10,7 @@ import { GatewayError } from '../core/errors.ts';
 import { mediaKindOf } from '../core/media.ts';
 import { backendsOrEmulator } from '../emulator-process.ts';
 import { Gateway } from '../gateway.ts';
+import { dialectSettings } from '../http/dialects/index.ts';
 import { sniff } from '../media/sniff.ts';
 import { run, stopSignal } from '../run.ts';
 import { createLogger } from '../telemetry/logger.ts';
@@ -100,7 +101,8 @@ async function kindOf(path: string): Promise<'image' | 'video'> {
 function demoConfig(sourceHost: string): Config {
   const env = readEnv();
   const allow = [env.SOURCE_ALLOW, sourceHost].filter(Boolean).join(',');
-  return readConfig({ ...env, SOURCE_ALLOW: allow, LOG_LEVEL: env.LOG_LEVEL ?? 'error' });
+  const forDemo = { ...env, SOURCE_ALLOW: allow, LOG_LEVEL: env.LOG_LEVEL ?? 'error' };
+  return readConfig(forDemo, dialectSettings);
 }
 
 async function submit(gateway: string, task: object): Promise<string> {

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
-import { ConfigError, readConfig, settingNames, unknownSettings } from './config.ts';
+import { z } from 'zod';
+import { dialectSettings } from '../http/dialects/index.ts';
+import * as config from './config.ts';
+import { ConfigError } from './config.ts';
+import type { Env } from './env.ts';
+
+const readConfig = (env: Env) => config.readConfig(env, dialectSettings);
+const settingNames = config.settingNames(dialectSettings);
 
 const read = (path: string) => readFile(new URL(`../../${path}`, import.meta.url), 'utf8');
 
@@ -88,34 +95,32 @@ describe('readConfig', () => {
     );
   });
 
-  it('reads which workflows task names stand for', () => {
-    const { taskManager } = readConfig({});
-    assert.deepEqual(
-      [...taskManager.taskNames],
-      [['image_super_resolution_pipeline', 'esrgan_image_4x']],
+  it('reads what others declare with its own settings', () => {
+    const declared = [
+      { schemas: { THEIR_LIMIT: z.coerce.number().default(7) }, prefix: 'THEIR_' },
+      { schemas: { OTHERS: z.string('must be set') }, prefix: 'OTHER_' },
+    ];
+    const read = (env: Env) => config.readConfig(env, declared).dialectSettings;
+    assert.deepEqual(read({ OTHERS: 'x' }), { THEIR_LIMIT: 7, OTHERS: 'x' });
+    assert.throws(
+      () => read({ PORT: 'x', THEIR_LIMIT: '' }),
+      /PORT must be a whole number.*\n {2}OTHERS must be set/,
     );
-    assert.equal(taskManager.queueTimeoutMs, 30_000);
-    const of = (TASK_NAMES: string) => [...readConfig({ TASK_NAMES }).taskManager.taskNames];
-    assert.deepEqual(of(' a = x 4x.json , b=y'), [
-      ['a', 'x 4x'],
-      ['b', 'y'],
-    ]);
-    for (const wrong of ['a', 'a=', '=x', 'a=x=y', 'a=x,a=y', 'a b=x']) {
-      assert.throws(() => of(wrong), /TASK_NAMES (entry \d is not|a stands for)/, wrong);
-    }
-    const patient = readConfig({ TASK_MANAGER_QUEUE_TIMEOUT: '0' }).taskManager;
-    assert.equal(patient.queueTimeoutMs, null);
+    const env = { THEIR_LIMIT: '1', THEIR_LIMITS: '1', OTHERS: 'x', OTHERS_TOO: 'x' };
+    assert.deepEqual(config.unknownSettings(env, declared), ['THEIR_LIMITS']);
   });
 
   it('notices names that look like ours and are not', () => {
-    assert.deepEqual(unknownSettings({ OSS_BUKET: 'x', COMFYUI_BACKENDS: 'y', PATH: 'z' }), [
-      'OSS_BUKET',
-    ]);
+    assert.deepEqual(
+      config.unknownSettings({ OSS_BUKET: 'x', COMFYUI_BACKENDS: 'y', PATH: 'z' }, dialectSettings),
+      ['OSS_BUKET'],
+    );
   });
 });
 
 describe('the documents', () => {
-  it('name every setting, and no other', async () => {
+  it('name every setting once, and no other', async () => {
+    assert.equal(new Set(settingNames).size, settingNames.length);
     const example = [...(await read('.env.example')).matchAll(/^([A-Z0-9_]+)=/gm)].map((m) => m[1]);
     assert.deepEqual(example.sort(), [...settingNames].sort());
     const reference = await read('docs/configuration.md');

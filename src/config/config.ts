@@ -12,7 +12,17 @@ import type { Timeouts } from '../core/workflow.ts';
 import { parseDatabaseAddress } from '../db/address.ts';
 import { parseSourceAllow, type SourceAllow } from '../media/source-policy.ts';
 import type { Env } from './env.ts';
-import { httpUrl, wholeNumber, yesOrNo } from './fields.ts';
+import {
+  type DeclaredSettings,
+  entries,
+  httpUrl,
+  orNone,
+  parsed,
+  type SettingValues,
+  seconds,
+  wholeNumber,
+  yesOrNo,
+} from './fields.ts';
 import {
   missingForStorage,
   type StorageConfig,
@@ -67,7 +77,8 @@ export interface Config {
   /** Whether a task takes the results of another one that is the same. */
   readonly coalesces: boolean;
   readonly retention: RetentionConfig;
-  readonly taskManager: TaskManagerConfig;
+  /** Of dialects, by the names of the variables; each takes its own. */
+  readonly dialectSettings: SettingValues;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 }
 
@@ -92,16 +103,6 @@ export interface RetentionConfig {
   readonly retentionMs: number | null;
   /** The oldest, when all take more; `null`: any number. */
   readonly maxBytes: number | null;
-}
-
-/** Of the task manager's API. */
-export interface TaskManagerConfig {
-  /** Workflows, by the names of tasks under which they are asked for. */
-  readonly taskNames: ReadonlyMap<string, string>;
-  /** `null`: for ever. */
-  readonly queueTimeoutMs: number | null;
-  /** How long a request is held that waits for the end of its task. */
-  readonly syncTimeoutMs: number;
 }
 
 /** Everything that is wrong with the settings, in one message. */
@@ -161,12 +162,6 @@ const settings = z.object({
     .max(36_500, { error: daysError })
     .default(0),
   MAX_STORED_BYTES: wholeNumber(1, Number.MAX_SAFE_INTEGER).optional(),
-  TASK_NAMES: z
-    .string()
-    .default('image_super_resolution_pipeline=esrgan_image_4x')
-    .transform(parsed(parseTaskNames)),
-  TASK_MANAGER_QUEUE_TIMEOUT: seconds().default(30),
-  TASK_MANAGER_SYNC_TIMEOUT: wholeNumber(1, 86_400).default(300),
   LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
       error: 'must be trace, debug, info, warn, error, fatal or silent',
@@ -174,23 +169,32 @@ const settings = z.object({
     .default('info'),
 });
 
-export const settingNames: readonly string[] = Object.keys(settings.shape);
+/** Of all settings, those that dialects declare among them. */
+export function settingNames(declared: readonly DeclaredSettings[]): string[] {
+  const own = [settings.shape, ...declared.map(({ schemas }) => schemas)];
+  return own.flatMap((schemas) => Object.keys(schemas));
+}
 
 /** Prefixes that only our own settings have a reason to bear. */
 const ours =
-  /^(COMFYUI_|SOURCE_|MAX_SOURCE_|MAX_IMAGE_|MAX_VIDEO_|MAX_STORED_|RETENTION_|OSS_|S3_|TARGET_|TASK_MANAGER_|WORKFLOWS_)/;
+  /^(COMFYUI_|SOURCE_|MAX_SOURCE_|MAX_IMAGE_|MAX_VIDEO_|MAX_STORED_|RETENTION_|OSS_|S3_|TARGET_|WORKFLOWS_)/;
 
-/** @throws ConfigError naming every variable that is wrong. */
-export function readConfig(env: Env): Config {
+/**
+ * `declared`: what dialects let operators set.
+ *
+ * @throws ConfigError naming every variable that is wrong.
+ */
+export function readConfig(env: Env, declared: readonly DeclaredSettings[]): Config {
   // An empty variable is one that a compose file passed on unset.
   const given = Object.entries(env).filter(([, value]) => value !== undefined && value !== '');
-  const { data, error } = settings.safeParse(Object.fromEntries(given));
-  const problems = error
-    ? error.issues.map(({ path, message }) => `${String(path[0])} ${message}`)
-    : [];
   const variables = Object.fromEntries(given) as Record<string, string>;
+  const { data, error } = settings.safeParse(variables);
+  const ofDialects = z
+    .object(Object.assign({}, ...declared.map(({ schemas }) => schemas)))
+    .safeParse(variables);
+  const problems = [error, ofDialects.error].flatMap((each) => each?.issues ?? []).map(sentenceOf);
   problems.push(...missingForStorage(variables));
-  if (!data || problems.length > 0) throw new ConfigError(problems);
+  if (!data || !ofDialects.data || problems.length > 0) throw new ConfigError(problems);
   return {
     host: data.HOST,
     port: data.PORT,
@@ -239,34 +243,26 @@ export function readConfig(env: Env): Config {
       retentionMs: orNone(data.RETENTION_DAYS * 24 * 3_600_000),
       maxBytes: data.MAX_STORED_BYTES ?? null,
     },
-    taskManager: {
-      taskNames: data.TASK_NAMES,
-      queueTimeoutMs: orNone(data.TASK_MANAGER_QUEUE_TIMEOUT * 1_000),
-      syncTimeoutMs: data.TASK_MANAGER_SYNC_TIMEOUT * 1_000,
-    },
+    dialectSettings: ofDialects.data,
     logLevel: data.LOG_LEVEL,
   };
 }
 
 /** Variables that look like a misspelt one of ours. */
-export function unknownSettings(env: Env): string[] {
-  return Object.keys(env).filter((name) => ours.test(name) && !settingNames.includes(name));
+export function unknownSettings(env: Env, declared: readonly DeclaredSettings[]): string[] {
+  const known = settingNames(declared);
+  const isOurs = (name: string) =>
+    ours.test(name) || declared.some(({ prefix }) => name.startsWith(prefix));
+  return Object.keys(env).filter((name) => isOurs(name) && !known.includes(name));
+}
+
+function sentenceOf({ path, message }: z.core.$ZodIssue): string {
+  return `${String(path[0])} ${message}`;
 }
 
 /** `./workflows` of the working directory is this folder when the gateway is started from its own. */
 function shippedWorkflows(): string {
   return fileURLToPath(new URL('../../workflows', import.meta.url));
-}
-
-/** Whole seconds or parts of them. */
-function seconds() {
-  const error = 'must be a number of seconds, at least 0';
-  return z.coerce.number({ error }).min(0, { error }).max(10_000_000, { error });
-}
-
-/** 0 stands for no limit. */
-function orNone(ms: number): number | null {
-  return ms === 0 ? null : ms;
 }
 
 function checkDatabaseUrl(text: string): string {
@@ -281,13 +277,6 @@ function parseKeys(text: string): { name: string; key: string }[] {
     if (name && key) return { name, key };
     throw new Error(`entry ${index + 1} is not name:key with a key of at least 16 characters`);
   });
-}
-
-function entries(text: string): string[] {
-  return text
-    .split(',')
-    .map((entry) => entry.trim())
-    .filter((entry) => entry !== '');
 }
 
 /** `https://app.example.com,http://localhost:3000`, as a browser writes them; or `*`. */
@@ -307,19 +296,6 @@ function parseDialectPorts(text: string): Map<string, number> {
     throw new Error(`entry ${index + 1} is not dialect:port`);
   });
   return new Map(ports);
-}
-
-/** `image_super_resolution_pipeline=esrgan_image_4x,…`; which workflows there are may change. */
-function parseTaskNames(text: string): ReadonlyMap<string, string> {
-  const workflows = new Map<string, string>();
-  for (const [index, entry] of entries(text).entries()) {
-    const [, name, workflow] =
-      /^([\w.-]{1,100})\s*=\s*([^=]{1,200}?)(?:\.json)?$/i.exec(entry) ?? [];
-    if (!name || !workflow) throw new Error(`entry ${index + 1} is not task_name=workflow`);
-    if (workflows.has(name)) throw new Error(`${name} stands for a workflow already`);
-    workflows.set(name, workflow);
-  }
-  return workflows;
 }
 
 /** `none` stands for a pool that is filled at run time. */
@@ -349,18 +325,6 @@ function parseInputDirs(text: string): ReadonlyMap<string, string> {
     }
   }
   return dirs;
-}
-
-/** A parser that throws, as a step of a schema. */
-function parsed<T>(parse: (text: string) => T) {
-  return (text: string, context: z.RefinementCtx): T => {
-    try {
-      return parse(text);
-    } catch (error) {
-      context.addIssue({ code: 'custom', message: (error as Error).message });
-      return z.NEVER;
-    }
-  };
 }
 
 /** Where each part keeps its files. */

@@ -1,8 +1,14 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { type Context, Hono } from 'hono';
+import type { TaskObserver } from '../telemetry/task-observer.ts';
 import type { Dialect, DialectParts } from './dialect.ts';
-import { createDialectApp, type DialectOptions, methodsByPath } from './dialect-app.ts';
-import { dialects, mainDialect } from './dialects/index.ts';
+import {
+  createDialectApp,
+  type DialectApp,
+  type DialectOptions,
+  methodsByPath,
+} from './dialect-app.ts';
+import { type Dialects, dialects } from './dialects/index.ts';
 import { documentRoutes } from './docs/document-routes.ts';
 
 export interface Apps {
@@ -10,6 +16,8 @@ export interface Apps {
   readonly root: App;
   /** Each by its name, as it is where it has a port of its own. */
   readonly byDialect: ReadonlyMap<string, App>;
+  /** Of all dialects that have one. */
+  readonly observers: readonly TaskObserver[];
 }
 
 export interface App {
@@ -21,59 +29,64 @@ others is listed under the prefix where it lies whole, and its paths are also se
 other API has the same ones.`;
 
 /**
- * One app for all dialects: the main one at the root, every other one under its prefix, and with the
+ * One app for all dialects: the first at the root, every other one under its prefix, and with the
  * paths that nobody else has at the root too, so that old clients need not know of prefixes.
  */
-export function createApps(parts: DialectParts, options: DialectOptions): Apps {
-  const byDialect = new Map(
-    dialects.map((dialect) => [dialect.name, createDialectApp(dialect, parts, options)]),
+export function createApps(
+  parts: DialectParts,
+  options: DialectOptions,
+  served: Dialects = dialects,
+): Apps {
+  const apps = new Map(
+    served.map((dialect) => [dialect.name, createDialectApp(dialect, parts, options)]),
   );
-  const appOf = ({ name }: Dialect) => byDialect.get(name) as OpenAPIHono;
+  const appOf = ({ name }: Dialect) => apps.get(name) as DialectApp;
+  return {
+    root: rootOf(served, appOf, parts.version),
+    byDialect: new Map([...apps].map(([name, app]) => [name, app.routes])),
+    observers: [...apps.values()].flatMap(({ observer }) => observer ?? []),
+  };
+}
+
+function rootOf(served: Dialects, appOf: (dialect: Dialect) => DialectApp, version: string): App {
+  const [main] = served;
   const root = new Hono();
-  const main = appOf(mainDialect);
   root.route(
     '/',
-    documentRoutes(
-      whole(dialects, appOf),
-      { title: 'TMLSR', description, documentsAt: '' },
-      parts.version,
-    ),
+    documentRoutes(whole(served, appOf), { title: 'TMLSR', description, documentsAt: '' }, version),
   );
 
-  const taken = new Set(methodsByPath(main).keys());
-  for (const dialect of dialects) {
-    const forward = forwardTo(appOf(dialect));
+  const taken = new Set(methodsByPath(appOf(main).routes).keys());
+  for (const dialect of served) {
+    const { routes } = appOf(dialect);
+    const forward = forwardTo(routes);
     root.all(dialect.prefix, forward);
     root.all(`${dialect.prefix}/*`, forward);
-    if (dialect === mainDialect) continue;
+    if (dialect === main) continue;
     if (dialect.documentsAt) {
       for (const page of documents) root.all(`${dialect.documentsAt}/${page}`, forward);
     }
-    for (const path of methodsByPath(appOf(dialect)).keys()) {
+    for (const path of methodsByPath(routes).keys()) {
       if (taken.has(path)) continue;
       taken.add(path);
       root.all(path, forward);
     }
   }
-  root.all('*', forwardTo(main));
-  return { root, byDialect };
+  root.all('*', forwardTo(appOf(main).routes));
+  return root;
 }
 
 const documents = ['openapi.json', 'openapi.yaml', 'docs', 'docs/*', 'redoc'];
 
 /** Only to be described. */
-function whole(
-  dialects: readonly Dialect[],
-  appOf: (dialect: Dialect) => OpenAPIHono,
-): OpenAPIHono {
+function whole([main, ...others]: Dialects, appOf: (dialect: Dialect) => DialectApp): OpenAPIHono {
   const all = new OpenAPIHono();
-  for (const dialect of dialects) {
-    all.route(dialect === mainDialect ? '/' : dialect.prefix, appOf(dialect));
-  }
+  all.route('/', appOf(main).routes);
+  for (const dialect of others) all.route(dialect.prefix, appOf(dialect).routes);
   return all;
 }
 
 /** The request goes on as it is: a dialect leaves its prefix out of account by itself. */
-function forwardTo(app: App) {
-  return (context: Context) => app.fetch(context.req.raw, context.env);
+function forwardTo(routes: OpenAPIHono) {
+  return (context: Context) => routes.fetch(context.req.raw, context.env);
 }

@@ -3,8 +3,10 @@ import { except } from 'hono/combine';
 import { cors } from 'hono/cors';
 import { secureHeaders } from 'hono/secure-headers';
 import { getPath } from 'hono/utils/url';
+import type { SettingValues } from '../config/fields.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import type { TaskObserver } from '../telemetry/task-observer.ts';
 import { type ApiKey, identify } from './auth.ts';
 import { boundBodies } from './bounded-bodies.ts';
 import type { Dialect, DialectParts } from './dialect.ts';
@@ -17,7 +19,14 @@ export interface DialectOptions {
   readonly apiKeys: readonly ApiKey[];
   /** Origins whose web pages may ask; `*` for all. */
   readonly corsOrigins: readonly string[];
+  /** Of all dialects, as they were read. */
+  readonly settings: SettingValues;
   readonly logger: Logger;
+}
+
+export interface DialectApp {
+  readonly routes: OpenAPIHono;
+  readonly observer: TaskObserver | null;
 }
 
 /**
@@ -27,11 +36,13 @@ export interface DialectOptions {
 export function createDialectApp(
   dialect: Dialect,
   parts: DialectParts,
-  { apiKeys, corsOrigins, logger }: DialectOptions,
-): OpenAPIHono {
-  const app = new OpenAPIHono({ getPath: (request) => withoutPrefix(request, dialect.prefix) });
-  app.onError(onError(logger, dialect.presentError));
-  app.notFound(onNotFound(dialect.presentError));
+  { apiKeys, corsOrigins, settings, logger }: DialectOptions,
+): DialectApp {
+  const { prefix, presentError } = dialect;
+  const { routes, observer = null } = dialect.create(parts, settings);
+  const app = new OpenAPIHono({ getPath: (request) => withoutPrefix(request, prefix) });
+  app.onError(onError(logger, presentError));
+  app.notFound(onNotFound(presentError));
   // Web pages of other origins may show results.
   app.use(secureHeaders({ crossOriginResourcePolicy: false }));
   if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
@@ -39,9 +50,9 @@ export function createDialectApp(
   describeKeys(app);
   app.route('/', documentRoutes(app, dialect, parts.version));
   app.use(except(isOpen, identify(apiKeys)));
-  app.route('/', dialect.routes(parts));
+  app.route('/', routes);
   refuseOtherMethods(app);
-  return app;
+  return { routes: app, observer };
 }
 
 /** Comes after the routes: what arrives here, none of them has taken (RFC 9110 §15.5.6). */

@@ -1,9 +1,11 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { z } from 'zod';
+import type { DeclaredSettings, SettingValues } from '../config/fields.ts';
 import type { Tempo } from '../core/tempo.ts';
 import type { ResultService } from '../tasks/result-service.ts';
 import type { TaskService } from '../tasks/task-service.ts';
 import type { UploadService } from '../tasks/upload-service.ts';
-import type { TaskMetrics } from '../telemetry/task-metrics.ts';
+import type { TaskObserver } from '../telemetry/task-observer.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
 import type { WorkflowService } from '../workflows/workflow-service.ts';
 import type { PoolControl } from './backends.ts';
@@ -11,7 +13,14 @@ import type { PresentError } from './errors.ts';
 import type { ObjectReader } from './objects.ts';
 
 /** One outward API over the one core: a folder in `dialects/`, and a line in `dialects/index.ts`. */
-export interface Dialect {
+export interface Dialect extends DialectDescription {
+  readonly settings?: DeclaredSettings;
+  /** `settings`: the values of those that it declares, among others. */
+  readonly create: (parts: DialectParts, settings: SettingValues) => DialectApi;
+}
+
+/** What is known of a dialect before it is made. */
+export interface DialectDescription {
   /** Also the mark of its tasks: no other dialect finds them. */
   readonly name: string;
   /** Under which it is mounted whole, whatever others have at the root. */
@@ -22,12 +31,17 @@ export interface Dialect {
   readonly documentsAt: '' | `/${string}`;
   /** Bytes that a body may have whose route says nothing else. It is held in memory. */
   readonly maxBodyBytes: number;
-  /** Each says what it is (`defineRoute`). */
-  readonly routes: (parts: DialectParts) => OpenAPIHono;
   readonly presentError: PresentError;
 }
 
-/** What dialects are made of. */
+/** What a dialect contributes to the gateway. */
+export interface DialectApi {
+  /** Each says what it is (`defineRoute`). */
+  readonly routes: OpenAPIHono;
+  readonly observer?: TaskObserver;
+}
+
+/** What dialects are made of: each asks for what it needs, by the type of its `create`. */
 export interface DialectParts {
   readonly tasks: TaskService;
   readonly results: ResultService;
@@ -38,8 +52,6 @@ export interface DialectParts {
   /** `null` where the store has its own address. */
   readonly objects: ObjectReader | null;
   readonly preview: MakePreview;
-  readonly taskMetrics: TaskMetrics;
-  readonly taskManager: TaskManagerSettings;
   /** Where clients reach us. */
   readonly baseUrl: () => string;
   /** Whether keys are asked for. */
@@ -48,16 +60,6 @@ export interface DialectParts {
   /** Aborts when the gateway is asked to stop: whoever holds a request answers it. */
   readonly stopping: AbortSignal;
   readonly tempo: Tempo['http'];
-}
-
-/** What an operator settles for the task manager's clients. */
-export interface TaskManagerSettings {
-  /** Workflows, by the names of tasks under which they are asked for. */
-  readonly taskNames: ReadonlyMap<string, string>;
-  /** How long a task may wait before it is begun; `null` for ever. */
-  readonly queueTimeoutMs: number | null;
-  /** How long a request is held that waits for the end of its task. */
-  readonly syncTimeoutMs: number;
 }
 
 /**
@@ -69,3 +71,18 @@ export type MakePreview = (
   path: string,
   signal: AbortSignal,
 ) => Promise<{ readonly bytes: Uint8Array<ArrayBuffer>; readonly contentType: string }>;
+
+/** A dialect with settings of its own, which it is given as their schemas read them. */
+export function defineDialect<Schemas extends z.ZodRawShape>({
+  create,
+  ...dialect
+}: DialectDescription & {
+  readonly settings: DeclaredSettings<Schemas>;
+  readonly create: (parts: DialectParts, settings: z.output<z.ZodObject<Schemas>>) => DialectApi;
+}): Dialect {
+  return {
+    ...dialect,
+    // They were read by these schemas, among others.
+    create: (parts, settings) => create(parts, settings as z.output<z.ZodObject<Schemas>>),
+  };
+}

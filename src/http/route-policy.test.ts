@@ -4,8 +4,9 @@ import { type OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
 import { Hono } from 'hono';
 import { pino } from 'pino';
 import { absentParts } from '../../test/support/dialect-parts.ts';
+import { readConfig } from '../config/config.ts';
 import { createDialectApp } from './dialect-app.ts';
-import { dialects } from './dialects/index.ts';
+import { dialectSettings, dialects } from './dialects/index.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
 import { declare, declaredPolicy, isOpen, type RoutePolicy } from './route-policy.ts';
 
@@ -14,9 +15,10 @@ const fileTypes = ['multipart/form-data', 'application/octet-stream'];
 describe('the routes of every dialect', () => {
   for (const dialect of dialects) {
     it(`say what they are: ${dialect.name}`, () => {
-      const routes = createDialectApp(dialect, absentParts(), {
+      const { routes } = createDialectApp(dialect, absentParts(), {
         apiKeys: [],
         corsOrigins: [],
+        settings: readConfig({}, dialectSettings).dialectSettings,
         logger: pino({ level: 'silent' }),
       });
       const documented = documentedIn(routes);

@@ -3,7 +3,7 @@ import type { GatewayError } from '../core/errors.ts';
 import type { NextStep } from '../core/next-step.ts';
 import type { TaskError } from '../core/task.ts';
 import type { Logger } from './logger.ts';
-import type { TaskMetrics } from './task-metrics.ts';
+import type { TaskObserver } from './task-observer.ts';
 
 /** A seat knows the backend of the moment: an attempt may move before it has a GPU. */
 export interface Seated {
@@ -13,13 +13,13 @@ export interface Seated {
 /** One function for each thing that happens to an attempt; each line names the backend of its seat. */
 export class AttemptLog {
   readonly #logger: Logger;
-  readonly #metrics: TaskMetrics;
+  readonly #observer: TaskObserver;
   readonly #claim: Claim;
   readonly #seat: Seated;
 
-  constructor(logger: Logger, metrics: TaskMetrics, claim: Claim, seat: Seated) {
+  constructor(logger: Logger, observer: TaskObserver, claim: Claim, seat: Seated) {
     this.#logger = logger;
-    this.#metrics = metrics;
+    this.#observer = observer;
     this.#claim = claim;
     this.#seat = seat;
   }
@@ -36,7 +36,7 @@ export class AttemptLog {
   /** `end`: whether the task's results were made, or taken from a twin. */
   completed(end: 'made' | 'taken'): void {
     this.#logger.info({ ...this.#named, results: end }, 'task.completed');
-    this.#metrics.ended(this.#claim.task, 'success');
+    this.#observer.ended(this.#claim.task, 'completed');
   }
 
   /** What a client or a source did wrong is not our trouble. */
@@ -52,7 +52,7 @@ export class AttemptLog {
   /** The task failed for good; what led to it was told with its last attempt. */
   taskFailed({ code }: TaskError): void {
     this.#logger.info({ ...this.#named, code }, 'task.failed');
-    this.#metrics.ended(this.#claim.task, 'failure');
+    this.#observer.ended(this.#claim.task, 'failed');
   }
 
   detached(): void {

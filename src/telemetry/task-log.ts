@@ -3,16 +3,16 @@ import type { Source, Task } from '../core/task.ts';
 import { withoutQuery } from '../core/without-query.ts';
 import { AttemptLog, type Seated } from './attempt-log.ts';
 import type { Logger } from './logger.ts';
-import type { TaskMetrics } from './task-metrics.ts';
+import type { TaskObserver } from './task-observer.ts';
 
-/** One function for each thing that happens to a task: what is logged and counted of it, in one place. */
+/** One function for each thing that happens to a task: it is logged, and observers hear of it. */
 export class TaskLog {
   readonly #logger: Logger;
-  readonly #metrics: TaskMetrics;
+  readonly #observer: TaskObserver;
 
-  constructor(logger: Logger, metrics: TaskMetrics) {
+  constructor(logger: Logger, observer: TaskObserver) {
     this.#logger = logger;
-    this.#metrics = metrics;
+    this.#observer = observer;
   }
 
   taskAccepted(task: Task): void {
@@ -20,17 +20,17 @@ export class TaskLog {
     const hash = workflowHash.slice(0, 12);
     const fields = { task: id, dialect, workflow, hash, sources: sources.map(addressOf) };
     this.#logger.info(fields, 'task.accepted');
-    this.#metrics.submitted(task);
+    this.#observer.submitted(task);
   }
 
   taskCanceled(task: Task): void {
     this.#logger.info({ task: task.id }, 'task.canceled');
-    this.#metrics.ended(task, 'revoked');
+    this.#observer.ended(task, 'canceled');
   }
 
   /** For all that happens to an attempt. */
   attempt(claim: Claim, seat: Seated): AttemptLog {
-    return new AttemptLog(this.#logger, this.#metrics, claim, seat);
+    return new AttemptLog(this.#logger, this.#observer, claim, seat);
   }
 
   /** Before it has a seat. */
@@ -41,7 +41,7 @@ export class TaskLog {
 
   taskExpired(task: Task): void {
     this.#logger.info({ task: task.id }, 'task.expired');
-    this.#metrics.ended(task, 'timeout');
+    this.#observer.ended(task, 'expired');
   }
 
   dispatchFailed(error: unknown): void {

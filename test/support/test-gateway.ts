@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { readConfig } from '../../src/config/config.ts';
 import type { Tempo } from '../../src/core/tempo.ts';
 import { Gateway } from '../../src/gateway.ts';
+import { dialectSettings } from '../../src/http/dialects/index.ts';
 import { createLogger, type Logger } from '../../src/telemetry/logger.ts';
 import { GatewayClient } from './gateway-client.ts';
 import { testTempo } from './tempo.ts';
@@ -45,16 +46,19 @@ export class TestGateway extends GatewayClient implements AsyncDisposable {
     const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'tmlsr-data-')));
     if (!options.dataDir) parts.defer(() => rm(dataDir, { recursive: true, force: true }));
     const databaseUrl = await gatewayDatabase(options, dataDir, parts);
-    const config = readConfig({
-      PORT: '0',
-      DATA_DIR: dataDir,
-      COMFYUI_BACKENDS: options.backends.join(',') || 'none',
-      LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'silent',
-      DATABASE_URL: databaseUrl,
-      // Many gateways share one server.
-      DATABASE_POOL_SIZE: '4',
-      ...options.env,
-    });
+    const config = readConfig(
+      {
+        PORT: '0',
+        DATA_DIR: dataDir,
+        COMFYUI_BACKENDS: options.backends.join(',') || 'none',
+        LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'silent',
+        DATABASE_URL: databaseUrl,
+        // Many gateways share one server.
+        DATABASE_POOL_SIZE: '4',
+        ...options.env,
+      },
+      dialectSettings,
+    );
     const gateway = parts.use(
       await Gateway.start(
         { ...config, backends: config.backends ?? [] },

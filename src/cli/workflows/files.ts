@@ -1,10 +1,10 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
-import { ConfigError, readConfig } from '../../config/config.ts';
-import { readEnv } from '../../config/env.ts';
+import { ConfigError } from '../../config/config.ts';
 import { invalid } from '../../core/workflow.ts';
 import { WorkflowFolder } from '../../workflows/folder.ts';
 import type { WorkflowFile } from '../../workflows/parse.ts';
+import { readSettings } from '../read-settings.ts';
 
 /** A workflow's files, not read yet. */
 export interface FoundFile {
@@ -31,7 +31,7 @@ export async function findWorkflows(paths: readonly string[]): Promise<FoundFile
 }
 
 async function settledFolder(): Promise<FoundFile[]> {
-  const { workflowsDir } = readConfig(readEnv());
+  const { workflowsDir } = await readSettings();
   const shown = relative('', workflowsDir);
   try {
     return await filesIn(shown.startsWith('..') ? workflowsDir : shown);

@@ -9,11 +9,10 @@ import { ComfyClient } from '../../comfyui/client.ts';
 import { DnsDiscovery } from '../../comfyui/discovery.ts';
 import { parsePythonJson } from '../../comfyui/json.ts';
 import { nodeCatalogue, objectInfo } from '../../comfyui/messages.ts';
-import { readConfig } from '../../config/config.ts';
-import { readEnv } from '../../config/env.ts';
 import { GatewayError } from '../../core/errors.ts';
 import { mergeCatalogues, type NodeCatalogue } from '../../core/node-catalogue.ts';
 import { UsageError } from '../arguments.ts';
+import { readSettings } from '../read-settings.ts';
 
 /** A ComfyUI server and its nodes, as it tells them or as they were saved in a file. */
 export type Server = ToldServer | SilentServer;
@@ -54,7 +53,7 @@ export async function askServers(
   const isNamed = named.backend.length > 0 || files.length > 0;
   const entries = isNamed
     ? named.backend.map((url) => entryOf(command, url))
-    : (readConfig(readEnv()).backends ?? []);
+    : ((await readSettings()).backends ?? []);
   const asked = await Promise.all([...entries.map(askEntry), ...files.map(readSaved)]);
   return asked.flat();
 }

@@ -4,8 +4,10 @@ import { tmlsr } from './tmlsr/index.ts';
 import { uformer } from './uformer/index.ts';
 import { upscale } from './upscale/index.ts';
 
-/** Has the root, and what several want there. */
-export const mainDialect: Dialect = tmlsr;
+export type Dialects = readonly [main: Dialect, ...others: Dialect[]];
 
 /** Every API that the gateway speaks. Where two want the same path at the root, the first has it. */
-export const dialects: readonly Dialect[] = [tmlsr, upscale, taskManager, uformer];
+export const dialects: Dialects = [tmlsr, upscale, taskManager, uformer];
+
+/** What operators may set for them. */
+export const dialectSettings = dialects.flatMap(({ settings }) => settings ?? []);

@@ -4,19 +4,22 @@ import type { DialectParts } from '../../dialect.ts';
 import { createRoutes, defineRoute, json } from '../../openapi.ts';
 import { dashboardPage, dashboardPolicy, type Endpoint } from './dashboard.ts';
 import { errorBody } from './schema.ts';
+import type { TaskManagerSettings } from './settings.ts';
+import type { TaskMetrics } from './task-metrics.ts';
 import { listTaskNames } from './task-names.ts';
 
-export type MonitoringParts = Pick<
-  DialectParts,
-  'tasks' | 'registry' | 'pool' | 'taskManager' | 'taskMetrics' | 'version'
->;
+export interface MonitoringParts
+  extends Pick<DialectParts, 'tasks' | 'registry' | 'pool' | 'version'> {
+  readonly settings: TaskManagerSettings;
+  readonly metrics: TaskMetrics;
+}
 
 /** What people and Prometheus look at. `api`: whose routes the dashboard lists. */
 export function monitoringRoutes(
   parts: MonitoringParts,
   api: Pick<OpenAPIHono, 'openAPIRegistry'>,
 ): OpenAPIHono {
-  const { tasks, pool, taskMetrics, version } = parts;
+  const { tasks, pool, metrics, version } = parts;
   const app = createRoutes();
 
   app.openapi(dashboardRoute, async (context) => {
@@ -41,14 +44,14 @@ export function monitoringRoutes(
     const reports = backends.flatMap(({ address, report }) =>
       report ? [{ address, report }] : [],
     );
-    const text = await taskMetrics.expose({
+    const text = await metrics.expose({
       activeWorkers: reports.filter(({ report }) => isInService(report.state)).length,
       queueDepths: new Map(workflows.map(({ name, counts }) => [name, counts.pending])),
       gpuUtilization: new Map(
         reports.map(({ address, report }) => [address, Math.round(report.busyShare * 1_000) / 10]),
       ),
     });
-    return context.text(text, 200, { 'content-type': taskMetrics.contentType });
+    return context.text(text, 200, { 'content-type': metrics.contentType });
   });
 
   return app;

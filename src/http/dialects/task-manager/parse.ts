@@ -4,8 +4,8 @@ import { formatOfName } from '../../../core/media.ts';
 import type { Task, TaskRequest } from '../../../core/task.ts';
 import { withoutQuery } from '../../../core/without-query.ts';
 import type { Workflow } from '../../../core/workflow.ts';
-import type { TaskManagerSettings } from '../../dialect.ts';
 import { parameters, type SubmitTask } from './schema.ts';
+import type { TaskManagerSettings } from './settings.ts';
 
 export const dialect = 'task-manager';
 

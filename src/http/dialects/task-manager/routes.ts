@@ -11,22 +11,23 @@ import { whileThere } from '../../request-body.ts';
 import { dialect, parseTaskRequest } from './parse.ts';
 import { presentAccepted, presentTask } from './present.ts';
 import * as schema from './schema.ts';
+import type { TaskManagerSettings } from './settings.ts';
 import { listTaskNames } from './task-names.ts';
 
-export type TaskParts = Pick<
-  DialectParts,
-  'tasks' | 'results' | 'registry' | 'taskManager' | 'version' | 'stopping'
->;
+export interface TaskParts
+  extends Pick<DialectParts, 'tasks' | 'results' | 'registry' | 'version' | 'stopping'> {
+  readonly settings: TaskManagerSettings;
+}
 
 /** Tasks, and whether all is well. */
 export function taskRoutes(parts: TaskParts): OpenAPIHono {
-  const { tasks, registry, taskManager, version } = parts;
+  const { tasks, registry, settings, version } = parts;
   const app = createRoutes();
 
   app.openapi(submitRoute, async (context) => {
     const body = context.req.valid('json');
     const { caller } = context.var;
-    const request = parseTaskRequest(body, taskManager, registry);
+    const request = parseTaskRequest(body, settings, registry);
     const accepted = await tasks.submit({ ...request, tenant: caller.tenant });
     if (!body.sync) return context.json(presentAccepted(accepted), 202);
     const { raw } = context.req;
@@ -81,12 +82,12 @@ async function findTask(
 
 /** The task at its end; as it is by then, where that is longer off than a request is held. */
 async function untilEnded(
-  { tasks, taskManager, stopping }: TaskParts,
+  { tasks, settings, stopping }: TaskParts,
   accepted: TaskView,
   owner: TaskOwner,
   signal: AbortSignal,
 ): Promise<TaskView> {
-  const limit = AbortSignal.timeout(taskManager.syncTimeoutMs);
+  const limit = AbortSignal.timeout(settings.syncTimeoutMs);
   try {
     return await tasks.ended(accepted.id, owner, AbortSignal.any([signal, limit, stopping]));
   } catch {

@@ -1,6 +1,7 @@
 import type { z } from '@hono/zod-openapi';
 import type { DialectParts } from '../../dialect.ts';
 import { parameters, type taskNameList } from './schema.ts';
+import type { TaskManagerSettings } from './settings.ts';
 
 type TaskName = z.infer<typeof taskNameList>['task_names'][number];
 
@@ -8,12 +9,14 @@ type TaskName = z.infer<typeof taskNameList>['task_names'][number];
 export async function listTaskNames({
   tasks,
   registry,
-  taskManager,
-}: Pick<DialectParts, 'tasks' | 'registry' | 'taskManager'>): Promise<TaskName[]> {
+  settings,
+}: Pick<DialectParts, 'tasks' | 'registry'> & {
+  readonly settings: Pick<TaskManagerSettings, 'taskNames'>;
+}): Promise<TaskName[]> {
   const runnable = new Set(
     (await tasks.workflows()).filter(({ runsOn }) => runsOn > 0).map(({ name }) => name),
   );
-  const names = [...taskManager.taskNames].map(([task_name, workflow]) => {
+  const names = [...settings.taskNames].map(([task_name, workflow]) => {
     const found = registry.find(workflow);
     const own = [...(found?.inputs.slice(1) ?? []), ...(found?.parameters ?? [])];
     return {

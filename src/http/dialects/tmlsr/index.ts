@@ -19,7 +19,7 @@ export const tmlsr: Dialect = {
   // Requests are small JSON.
   maxBodyBytes: 1024 * 1024,
   presentError,
-  routes: routesOf,
+  create: (parts) => ({ routes: routesOf(parts) }),
 };
 
 function routesOf(parts: DialectParts): OpenAPIHono {

@@ -14,5 +14,5 @@ export const uformer: Dialect = {
   // What is no form is small JSON.
   maxBodyBytes: 1024 * 1024,
   presentError,
-  routes: uformerRoutes,
+  create: (parts) => ({ routes: uformerRoutes(parts) }),
 };

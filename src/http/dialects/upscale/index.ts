@@ -13,5 +13,5 @@ export const upscale: Dialect = {
   // But for forms, no request has a body worth mentioning.
   maxBodyBytes: 64 * 1024,
   presentError,
-  routes: upscaleRoutes,
+  create: (parts) => ({ routes: upscaleRoutes(parts) }),
 };

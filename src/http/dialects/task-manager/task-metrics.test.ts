@@ -1,23 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type MeasuredTask, TaskMetrics } from './task-metrics.ts';
+import type { ObservedTask } from '../../../telemetry/task-observer.ts';
+import { TaskMetrics } from './task-metrics.ts';
 
 const readings = { activeWorkers: 0, queueDepths: new Map(), gpuUtilization: new Map() };
 const createdAt = new Date('2025-01-15T10:30:00Z');
 const at = (seconds: number): Date => new Date(createdAt.getTime() + seconds * 1_000);
 
-function task(
-  startedAt: Date | null,
-  dialect = 'task-manager',
-): MeasuredTask & { workflow: string } {
+function task(startedAt: Date | null, dialect = 'task-manager'): ObservedTask {
   return { dialect, params: { task_name: 'enlarge' }, workflow: 'x4', createdAt, startedAt };
 }
 
 function metrics(): TaskMetrics {
-  return new TaskMetrics({
-    names: ['enlarge'],
-    nameOf: ({ dialect, params }) => (dialect === 'task-manager' ? String(params.task_name) : null),
-  });
+  return new TaskMetrics(['enlarge']);
 }
 
 /** The lines of one metric, without its buckets. */
@@ -41,7 +36,7 @@ describe('TaskMetrics', () => {
   it('times a task from when it was begun, and its waiting before that', async () => {
     const measured = metrics();
     measured.submitted(task(null));
-    measured.ended(task(at(2)), 'success', at(6).getTime());
+    measured.ended(task(at(2)), 'completed', at(6).getTime());
     assert.deepEqual(await linesOf(measured, 'task_'), [
       'task_duration_seconds_sum{task_name="enlarge",worker_type="gpu"} 4',
       'task_duration_seconds_count{task_name="enlarge",worker_type="gpu"} 1',
@@ -56,8 +51,8 @@ describe('TaskMetrics', () => {
 
   it('counts the whole wait of a task that it was too long for, and none of one that gave up', async () => {
     const measured = metrics();
-    measured.ended(task(null), 'timeout', at(30).getTime());
-    measured.ended(task(null), 'revoked', at(10).getTime());
+    measured.ended(task(null), 'expired', at(30).getTime());
+    measured.ended(task(null), 'canceled', at(10).getTime());
     assert.deepEqual(await linesOf(measured, 'task_queue'), [
       'task_queue_time_seconds_sum{queue_name="x4"} 30',
       'task_queue_time_seconds_count{queue_name="x4"} 1',
@@ -73,14 +68,14 @@ describe('TaskMetrics', () => {
 
   it('takes no time to be below zero, whatever the clocks say', async () => {
     const measured = metrics();
-    measured.ended(task(at(2)), 'failure', at(1).getTime());
+    measured.ended(task(at(2)), 'failed', at(1).getTime());
     assert.match((await linesOf(measured, 'task_duration'))[0] ?? '', / 0$/);
   });
 
-  it('leaves tasks without a name out', async () => {
+  it('leaves tasks of other dialects out', async () => {
     const measured = metrics();
     measured.submitted(task(null, 'tmlsr'));
-    measured.ended(task(at(1), 'tmlsr'), 'success', at(2).getTime());
+    measured.ended(task(at(1), 'tmlsr'), 'completed', at(2).getTime());
     assert.deepEqual(await measured.expose(readings), await metrics().expose(readings));
   });
 

@@ -1,18 +1,14 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { Task } from '../core/task.ts';
+import type { ObservedTask, TaskEnd, TaskObserver } from '../../../telemetry/task-observer.ts';
+import { taskNameOf } from './parse.ts';
 
-/** How a task came to its end, in the words of the `status` label. */
-export const taskEnds = ['success', 'failure', 'timeout', 'revoked'] as const;
-export type TaskEnd = (typeof taskEnds)[number];
-
-export type MeasuredTask = Pick<Task, 'dialect' | 'params' | 'createdAt' | 'startedAt'>;
-
-export interface TaskMetricsOptions {
-  /** Under which tasks may be submitted: their counters stand at 0 from the start. */
-  readonly names: Iterable<string>;
-  /** Under which a task was submitted; `null` for one that is not measured. */
-  readonly nameOf: (task: MeasuredTask) => string | null;
-}
+/** The words of the `status` label. */
+const statusOf = {
+  completed: 'success',
+  failed: 'failure',
+  expired: 'timeout',
+  canceled: 'revoked',
+} as const satisfies Record<TaskEnd, string>;
 
 /** What is not counted but read when somebody asks. */
 export interface MetricReadings {
@@ -28,12 +24,8 @@ const workerType = 'gpu';
 const durationBuckets = [0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1_800, 3_600];
 const queueTimeBuckets = [0.1, 0.5, 1, 2.5, 5, 10, 15, 20, 25, 30, 60, 300, 1_800];
 
-/**
- * Counts and times tasks that have a name, for Prometheus. Whoever changes a task's state tells of it
- * here, once: several gateways add up to the whole.
- */
-export class TaskMetrics {
-  readonly #nameOf: TaskMetricsOptions['nameOf'];
+/** Counts and times the tasks of this dialect, for Prometheus. */
+export class TaskMetrics implements TaskObserver {
   readonly #registry = new Registry();
   readonly #submitted = new Counter({
     name: 'tasks_submitted_total',
@@ -86,13 +78,13 @@ export class TaskMetrics {
     registers: [this.#registry],
   });
 
-  constructor({ names, nameOf }: TaskMetricsOptions) {
-    this.#nameOf = nameOf;
+  /** `names`: under which tasks may be submitted. Their counters stand at 0 from the start. */
+  constructor(names: Iterable<string>) {
     // A series that begins with its first event has no rate for it.
     for (const task_name of names) {
       this.#submitted.inc({ task_name }, 0);
       this.#timedOut.inc({ task_name }, 0);
-      for (const status of taskEnds) this.#completed.inc({ task_name, status }, 0);
+      for (const status of Object.values(statusOf)) this.#completed.inc({ task_name, status }, 0);
       this.#duration.zero({ task_name, worker_type: workerType });
     }
   }
@@ -101,22 +93,22 @@ export class TaskMetrics {
     return this.#registry.contentType;
   }
 
-  submitted(task: MeasuredTask): void {
-    const task_name = this.#nameOf(task);
+  submitted(task: ObservedTask): void {
+    const task_name = taskNameOf(task);
     if (task_name !== null) this.#submitted.inc({ task_name });
   }
 
-  /** The task, as it was when somebody last looked, has just ended; `workflow` is its queue. */
-  ended(task: MeasuredTask & Pick<Task, 'workflow'>, status: TaskEnd, now = Date.now()): void {
-    const task_name = this.#nameOf(task);
+  /** A task's queue is its workflow. */
+  ended(task: ObservedTask, end: TaskEnd, now = Date.now()): void {
+    const task_name = taskNameOf(task);
     if (task_name === null) return;
     const { createdAt, startedAt, workflow: queue_name } = task;
-    this.#completed.inc({ task_name, status });
-    if (status === 'timeout') this.#timedOut.inc({ task_name });
+    this.#completed.inc({ task_name, status: statusOf[end] });
+    if (end === 'expired') this.#timedOut.inc({ task_name });
     // Whoever gave up waiting says nothing of how long the queue takes; whom it was too long for does.
-    const leftAt = startedAt?.getTime() ?? (status === 'timeout' ? now : null);
+    const leftAt = startedAt?.getTime() ?? (end === 'expired' ? now : null);
     if (leftAt !== null) this.#queueTime.observe({ queue_name }, since(createdAt, leftAt));
-    if (startedAt && (status === 'success' || status === 'failure')) {
+    if (startedAt && (end === 'completed' || end === 'failed')) {
       this.#duration.observe({ task_name, worker_type: workerType }, since(startedAt, now));
     }
   }
