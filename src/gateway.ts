@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { availableParallelism } from 'node:os';
-import { createAdaptorServer } from '@hono/node-server';
 import PQueue from 'p-queue';
 import packageJson from '../package.json' with { type: 'json' };
 import type { BackendEntry } from './comfyui/address.ts';
@@ -14,6 +13,7 @@ import { EditionWatch } from './db/edition-watch.ts';
 import { lockFile } from './db/file-lock.ts';
 import { Notices } from './db/notices.ts';
 import { type App, createApps } from './http/app.ts';
+import { type AppServer, createServer } from './http/server.ts';
 import { SourceFetcher } from './media/fetch-source.ts';
 import { createGuardedAgent } from './media/guarded-agent.ts';
 import { ImageEncoder } from './media/image-encoder.ts';
@@ -327,9 +327,9 @@ export class Gateway implements AsyncDisposable {
       headersTimeout: tempo.http.headersDeadlineMs,
     };
     const serve = async (app: App, port: number): Promise<string> => {
-      const server = createAdaptorServer({ fetch: app.fetch, serverOptions: serverLimits });
-      const address = await listen(server as Server, config.host, port);
-      parts.defer(() => close(server as Server, tempo.http.closeDeadlineMs));
+      const server = createServer(app, serverLimits, logger);
+      const address = await listen(server.server, config.host, port);
+      parts.defer(() => close(server, tempo.http.closeDeadlineMs));
       return address;
     };
     url = await serve(apps.root, config.port);
@@ -435,10 +435,10 @@ async function listen(server: Server, host: string, port: number): Promise<strin
 }
 
 /** Requests that are still being answered after the deadline are cut. */
-async function close(server: Server, deadlineMs: number): Promise<void> {
+async function close({ server, cut }: AppServer, deadlineMs: number): Promise<void> {
   const closed = once(server, 'close');
   server.close();
-  const cut = setTimeout(() => server.closeAllConnections(), deadlineMs);
+  const patience = setTimeout(cut, deadlineMs);
   await closed;
-  clearTimeout(cut);
+  clearTimeout(patience);
 }

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { type Context, Hono } from 'hono';
 import type { TaskObserver } from '../telemetry/task-observer.ts';
@@ -6,10 +7,13 @@ import {
   createDialectApp,
   type DialectApp,
   type DialectOptions,
+  isBelow,
   methodsByPath,
+  pathOf,
 } from './dialect-app.ts';
 import { type Dialects, dialects } from './dialects/index.ts';
 import { documentRoutes } from './docs/document-routes.ts';
+import type { TakeConnection } from './upgrade.ts';
 
 export interface Apps {
   /** All dialects together. */
@@ -20,8 +24,11 @@ export interface Apps {
   readonly observers: readonly TaskObserver[];
 }
 
+/** What a server serves. */
 export interface App {
   readonly fetch: (request: Request, env?: object) => Response | Promise<Response>;
+  /** Who makes a WebSocket of the request's connection; `null`: the request is one like any other. */
+  readonly upgrade: (request: IncomingMessage) => TakeConnection | null;
 }
 
 const description = `A gateway in front of a pool of ComfyUI servers. TMLSR's own API lies at the root; each of the
@@ -43,7 +50,7 @@ export function createApps(
   const appOf = ({ name }: Dialect) => apps.get(name) as DialectApp;
   return {
     root: rootOf(served, appOf, parts.version),
-    byDialect: new Map([...apps].map(([name, app]) => [name, app.routes])),
+    byDialect: new Map([...apps].map(([name, app]) => [name, standalone(app)])),
     observers: [...apps.values()].flatMap(({ observer }) => observer ?? []),
   };
 }
@@ -73,7 +80,23 @@ function rootOf(served: Dialects, appOf: (dialect: Dialect) => DialectApp, versi
     }
   }
   root.all('*', forwardTo(appOf(main).routes));
-  return root;
+  return { fetch: root.fetch, upgrade: upgradeIn(served, appOf) };
+}
+
+/** Below its prefix a dialect is asked alone; elsewhere, the first that takes the connection has it. */
+function upgradeIn(served: Dialects, appOf: (dialect: Dialect) => DialectApp): App['upgrade'] {
+  return (request) => {
+    const owner = served.find(({ prefix }) => isBelow(pathOf(request), prefix));
+    for (const dialect of owner ? [owner] : served) {
+      const take = appOf(dialect).upgrade(request);
+      if (take) return take;
+    }
+    return null;
+  };
+}
+
+function standalone({ routes, upgrade }: DialectApp): App {
+  return { fetch: routes.fetch, upgrade };
 }
 
 const documents = ['openapi.json', 'openapi.yaml', 'docs', 'docs/*', 'redoc'];

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Context, MiddlewareHandler } from 'hono';
+import type { MiddlewareHandler } from 'hono';
 import { GatewayError } from '../core/errors.ts';
 import type { TaskOwner } from '../tasks/task-store.ts';
 
@@ -32,18 +32,37 @@ export function ownerIn(dialect: string): (caller: Caller) => TaskOwner {
 /** Without keys, whoever reaches the gateway is everybody. */
 const everybody: Caller = { tenant: '', isOperator: true };
 
+/** Who sends a request with these headers; `null` for nobody that is known. */
+export type FindCaller = (header: (name: string) => string | undefined) => Caller | null;
+
 /**
- * Finds out who sends a request: by `Authorization: Bearer KEY` or `X-API-Key: KEY`. Keys are compared
- * by their digests, which tells nothing of how much of a guess was right.
- *
- * @throws GatewayError `unauthorized`.
+ * Knows callers by `Authorization: Bearer KEY` or `X-API-Key: KEY`. Keys are compared by their digests,
+ * which tells nothing of how much of a guess was right.
  */
-export function identify(keys: readonly ApiKey[]): MiddlewareHandler {
+export function keyring(keys: readonly ApiKey[]): FindCaller {
+  if (keys.length === 0) return () => everybody;
   const callers = new Map(
     keys.map(({ name, key, isOperator }) => [digest(key), { tenant: name, isOperator }]),
   );
+  return (header) => {
+    const [, bearer] = /^Bearer (\S+)$/i.exec(header('authorization') ?? '') ?? [];
+    const key = bearer ?? header('x-api-key');
+    return (key !== undefined && callers.get(digest(key))) || null;
+  };
+}
+
+/** @throws GatewayError `unauthorized`. */
+export function identify(callerOf: FindCaller): MiddlewareHandler {
   return async (context, next) => {
-    context.set('caller', callers.size === 0 ? everybody : callerOf(context, callers));
+    const caller = callerOf((name) => context.req.header(name));
+    if (!caller) {
+      context.header('WWW-Authenticate', 'Bearer');
+      throw new GatewayError(
+        'unauthorized',
+        'A key is needed, as Authorization: Bearer KEY or X-API-Key: KEY',
+      );
+    }
+    context.set('caller', caller);
     await next();
   };
 }
@@ -55,18 +74,6 @@ export const operatorsOnly: MiddlewareHandler = async (context, next) => {
   }
   await next();
 };
-
-function callerOf(context: Context, callers: ReadonlyMap<string, Caller>): Caller {
-  const [, bearer] = /^Bearer (\S+)$/i.exec(context.req.header('authorization') ?? '') ?? [];
-  const key = bearer ?? context.req.header('x-api-key');
-  const caller = key === undefined ? null : callers.get(digest(key));
-  if (caller) return caller;
-  context.header('WWW-Authenticate', 'Bearer');
-  throw new GatewayError(
-    'unauthorized',
-    'A key is needed, as Authorization: Bearer KEY or X-API-Key: KEY',
-  );
-}
 
 function digest(key: string): string {
   return createHash('sha256').update(key).digest('base64');

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { except } from 'hono/combine';
 import { cors } from 'hono/cors';
@@ -7,12 +8,13 @@ import type { SettingValues } from '../config/fields.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { TaskObserver } from '../telemetry/task-observer.ts';
-import { type ApiKey, identify } from './auth.ts';
+import { type ApiKey, identify, keyring } from './auth.ts';
 import { boundBodies } from './bounded-bodies.ts';
 import type { Dialect, DialectParts } from './dialect.ts';
 import { describeKeys, documentRoutes } from './docs/document-routes.ts';
 import { onError, onNotFound } from './errors.ts';
 import { declare, declaredPolicy, isOpen } from './route-policy.ts';
+import type { TakeConnection } from './upgrade.ts';
 
 export interface DialectOptions {
   /** Who may ask; without any, everybody may. */
@@ -27,6 +29,8 @@ export interface DialectOptions {
 export interface DialectApp {
   readonly routes: OpenAPIHono;
   readonly observer: TaskObserver | null;
+  /** Who makes a WebSocket of the request's connection; `null`: the request is one like any other. */
+  readonly upgrade: (request: IncomingMessage) => TakeConnection | null;
 }
 
 /**
@@ -39,8 +43,9 @@ export function createDialectApp(
   { apiKeys, corsOrigins, settings, logger }: DialectOptions,
 ): DialectApp {
   const { prefix, presentError } = dialect;
-  const { routes, observer = null } = dialect.create(parts, settings);
-  const app = new OpenAPIHono({ getPath: (request) => withoutPrefix(request, prefix) });
+  const { routes, observer = null, findUpgrade } = dialect.create(parts, settings);
+  const callerOf = keyring(apiKeys);
+  const app = new OpenAPIHono({ getPath: (request) => withoutPrefix(getPath(request), prefix) });
   app.onError(onError(logger, presentError));
   app.notFound(onNotFound(presentError));
   // Web pages of other origins may show results.
@@ -49,10 +54,30 @@ export function createDialectApp(
   app.use(boundBodies(dialect.maxBodyBytes, parts.tempo.bodyDeadlineMs));
   describeKeys(app);
   app.route('/', documentRoutes(app, dialect, parts.version));
-  app.use(except(isOpen, identify(apiKeys)));
+  app.use(except(isOpen, identify(callerOf)));
   app.route('/', routes);
   refuseOtherMethods(app);
-  return { routes: app, observer };
+  return {
+    routes: app,
+    observer,
+    upgrade: (request) => {
+      if (!findUpgrade) return null;
+      // Without a key, it is refused like any other request, in the dialect's words.
+      const caller = callerOf((name) => [request.headers[name]].flat()[0]);
+      const path = withoutPrefix(pathOf(request), prefix);
+      return caller && findUpgrade({ request, path, caller });
+    },
+  };
+}
+
+/** Where a request goes, as it was sent. */
+export function pathOf({ url = '' }: IncomingMessage): string {
+  return URL.parse(url, 'http://localhost')?.pathname ?? url;
+}
+
+/** Whether a path leads to where a dialect lies whole. */
+export function isBelow(path: string, prefix: string): boolean {
+  return path === prefix || path.startsWith(`${prefix}/`);
 }
 
 /** Comes after the routes: what arrives here, none of them has taken (RFC 9110 §15.5.6). */
@@ -80,9 +105,8 @@ export function methodsByPath({ openAPIRegistry }: OpenAPIHono): ReadonlyMap<str
   return found;
 }
 
-function withoutPrefix(request: Request, prefix: string): string {
-  const path = getPath(request);
-  return path === prefix || path.startsWith(`${prefix}/`) ? path.slice(prefix.length) || '/' : path;
+function withoutPrefix(path: string, prefix: string): string {
+  return isBelow(path, prefix) ? path.slice(prefix.length) || '/' : path;
 }
 
 function allowOrigins(origins: readonly string[]) {

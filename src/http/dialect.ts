@@ -11,6 +11,7 @@ import type { WorkflowService } from '../workflows/workflow-service.ts';
 import type { PoolControl } from './backends.ts';
 import type { PresentError } from './errors.ts';
 import type { ObjectReader } from './objects.ts';
+import type { FindUpgrade } from './upgrade.ts';
 
 /** One outward API over the one core: a folder in `dialects/`, and a line in `dialects/index.ts`. */
 export interface Dialect extends DialectDescription {
@@ -39,6 +40,8 @@ export interface DialectApi {
   /** Each says what it is (`defineRoute`). */
   readonly routes: OpenAPIHono;
   readonly observer?: TaskObserver;
+  /** Whose connections become WebSockets. */
+  readonly findUpgrade?: FindUpgrade;
 }
 
 /** What dialects are made of: each asks for what it needs, by the type of its `create`. */

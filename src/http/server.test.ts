@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { afterEach, describe, it } from 'node:test';
+import { pino } from 'pino';
+import { WebSocket, WebSocketServer } from 'ws';
+import { absentParts } from '../../test/support/dialect-parts.ts';
+import { type Apps, createApps } from './app.ts';
+import type { Dialect } from './dialect.ts';
+import { presentError } from './errors.ts';
+import { createRoutes } from './openapi.ts';
+import { createServer } from './server.ts';
+import type { FindUpgrade } from './upgrade.ts';
+
+const key = 'alice-secret-0123456789';
+const headers = { 'x-api-key': key };
+
+describe('a server', () => {
+  const cleanup: (() => Promise<unknown>)[] = [];
+  afterEach(async () => {
+    for (const end of cleanup.splice(0)) await end();
+  });
+
+  /** With two dialects: `main` takes no WebSockets, `talk` those of its upgrade. */
+  async function serve(findUpgrade: FindUpgrade, pick: (apps: Apps) => Apps['root'] | undefined) {
+    const apps = createApps(
+      absentParts(),
+      {
+        apiKeys: [{ name: 'alice', key, isOperator: false }],
+        corsOrigins: [],
+        settings: {},
+        logger: pino({ level: 'silent' }),
+      },
+      [dialect('main'), dialect('talk', findUpgrade)],
+    );
+    const app = pick(apps);
+    assert.ok(app);
+    const { server, cut } = createServer(app, {}, pino({ level: 'silent' }));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    cleanup.push(async () => {
+      const closed = once(server, 'close');
+      server.close();
+      cut();
+      await closed;
+    });
+    return (server.address() as AddressInfo).port;
+  }
+
+  const root = ({ root }: Apps) => root;
+  const wss = new WebSocketServer({ noServer: true });
+  const greet: FindUpgrade = ({ request, path, caller }) =>
+    path === '/ws'
+      ? (socket, head) => wss.handleUpgrade(request, socket, head, (ws) => ws.send(caller.tenant))
+      : null;
+
+  async function greeting(url: string): Promise<string> {
+    const client = new WebSocket(url, { headers });
+    const [data] = await once(client, 'message');
+    client.terminate();
+    return String(data);
+  }
+
+  /** All that the server says until it closes the connection. */
+  async function handshake(port: number, path: string, more = ''): Promise<string> {
+    const socket = connect(port, '127.0.0.1');
+    socket.write(
+      `GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n${more}\r\n`,
+    );
+    return await text(socket);
+  }
+
+  it('lets a dialect make a WebSocket of a connection, wherever it is', async () => {
+    const whole = await serve(greet, root);
+    const own = await serve(greet, ({ byDialect }) => byDialect.get('talk'));
+    for (const url of [`${whole}/ws`, `${whole}/talk/ws`, `${own}/ws`, `${own}/talk/ws?x=1`]) {
+      assert.equal(await greeting(`ws://127.0.0.1:${url}`), 'alice');
+    }
+  });
+
+  it('answers one that nobody takes in the words of its dialect, and closes', async () => {
+    const port = await serve(greet, root);
+    for (const path of ['/nowhere', '/main/ws', '/talk/ws/deeper']) {
+      const answer = await handshake(port, path, `X-API-Key: ${key}\r\n`);
+      assert.match(answer, /^HTTP\/1\.1 404 /, path);
+      assert.match(answer, /"code":"not_found"/);
+      assert.match(answer, /^connection: close\r$/im);
+    }
+  });
+
+  it('asks for a key', async () => {
+    const port = await serve(greet, root);
+    const answer = await handshake(port, '/talk/ws');
+    assert.match(answer, /^HTTP\/1\.1 401 /);
+    assert.match(answer, /"code":"unauthorized"/);
+  });
+
+  it('answers a request for another protocol as if it asked for none', async () => {
+    const port = await serve(greet, root);
+    const socket = connect(port, '127.0.0.1');
+    socket.write(
+      'GET /openapi.json HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n',
+    );
+    assert.match(await text(socket), /^HTTP\/1\.1 200 /);
+  });
+
+  it('outlives a dialect that throws, and a connection that breaks', async () => {
+    const broken: FindUpgrade = ({ path }) => {
+      if (path === '/find') throw new Error('found nothing');
+      return async (socket) => {
+        if (path === '/throw') throw new Error('taken badly');
+        socket.emit('error', new Error('broken'));
+      };
+    };
+    const port = await serve(broken, root);
+    const keyed = `X-API-Key: ${key}\r\n`;
+    assert.match(await handshake(port, '/talk/find', keyed), /^HTTP\/1\.1 404 /);
+    assert.equal(await handshake(port, '/talk/throw', keyed), '');
+    assert.equal(await handshake(port, '/talk/break', keyed), '');
+  });
+
+  it('cuts the WebSockets that are left when it is closed', async () => {
+    const port = await serve(greet, root);
+    const client = new WebSocket(`ws://127.0.0.1:${port}/ws`, { headers });
+    await once(client, 'message');
+    const closed = once(client, 'close');
+    for (const end of cleanup.splice(0)) await end();
+    await closed;
+  });
+});
+
+function dialect(name: string, findUpgrade?: FindUpgrade): Dialect {
+  return {
+    name,
+    prefix: `/${name}`,
+    title: name,
+    description: '',
+    documentsAt: '',
+    maxBodyBytes: 1024,
+    presentError,
+    create: () => ({ routes: createRoutes(), ...(findUpgrade ? { findUpgrade } : {}) }),
+  };
+}
