@@ -41,12 +41,11 @@ import { QueueStats } from './tasks/queue-stats.ts';
 import { removeOrphans } from './tasks/result-orphans.ts';
 import { ResultService } from './tasks/result-service.ts';
 import { ResultStore } from './tasks/result-store.ts';
-import { RetentionSweep } from './tasks/retention-sweep.ts';
+import { Sweep } from './tasks/sweep.ts';
 import { TaskService } from './tasks/task-service.ts';
 import { TaskStore } from './tasks/task-store.ts';
 import { UploadService } from './tasks/upload-service.ts';
 import { UploadStore } from './tasks/upload-store.ts';
-import { UploadSweep } from './tasks/upload-sweep.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { PoolLog } from './telemetry/pool-log.ts';
 import { ResultLog } from './telemetry/result-log.ts';
@@ -319,8 +318,18 @@ export class Gateway implements AsyncDisposable {
     await recovery.sweep();
     recovery.start();
     dispatcher.start();
-    parts.use(new UploadSweep(uploads, tempo.uploads)).start();
-    parts.use(new RetentionSweep(results, removeOrphansOnDisk, tempo.results)).start();
+    const { sweepEveryMs, orphansEveryMs } = tempo.results;
+    parts
+      .use(new Sweep([{ everyMs: tempo.uploads.sweepEveryMs, look: () => uploads.sweep() }]))
+      .start();
+    parts
+      .use(
+        new Sweep([
+          { everyMs: sweepEveryMs, look: (signal) => results.sweep(signal) },
+          { everyMs: orphansEveryMs, look: removeOrphansOnDisk },
+        ]),
+      )
+      .start();
     // The last to start and the first to stop: nobody is answered by half a gateway.
     const serverLimits = {
       requestTimeout: tempo.http.requestDeadlineMs,

@@ -1,5 +1,4 @@
 import { EventEmitter } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   type BackendReport,
   type BackendState,
@@ -11,6 +10,7 @@ import { isSameCatalogue, type NodeCatalogue } from '../core/node-catalogue.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import type { Workflow } from '../core/workflow.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { pause } from '../timing/pause.ts';
 import type { BackendAddress } from './address.ts';
 import { BusyMeter } from './busy-meter.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
@@ -382,7 +382,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
         this.#logger.debug({ err: error }, 'backend.unidentified');
         this.#away(`not known yet: ${(error as Error).message}`);
       }
-      await this.#pause(this.#tempo.identifyAgainMs);
+      await pause(this.#tempo.identifyAgainMs, this.#stop.signal);
     }
   }
 
@@ -429,7 +429,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   async #keepDescribed(): Promise<void> {
     let learntAt = performance.now();
     while (!this.#stop.signal.aborted) {
-      await this.#pause(this.#tempo.describeEveryMs);
+      await pause(this.#tempo.describeEveryMs, this.#stop.signal);
       if (!this.#isIdentified) continue;
       try {
         this.#devices = (await this.client.describe(this.#stop.signal)).devices;
@@ -464,7 +464,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   /** Waits until it has rested and answers with an empty queue, then lets one task try it. */
   async #tryLater(): Promise<void> {
     while (!this.#stop.signal.aborted) {
-      await this.#pause(this.#breaker.restMs);
+      await pause(this.#breaker.restMs, this.#stop.signal);
       try {
         const { running, pending } = await this.client.queue(this.#stop.signal);
         if (running.size + pending.size > 0) continue;
@@ -474,10 +474,6 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
         this.#logger.debug({ err: error }, 'backend.untried');
       }
     }
-  }
-
-  async #pause(ms: number): Promise<void> {
-    await delay(ms, undefined, { signal: this.#stop.signal }).catch(() => {});
   }
 
   /**

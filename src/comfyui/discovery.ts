@@ -1,9 +1,9 @@
 import { lookup } from 'node:dns/promises';
 import { EventEmitter } from 'node:events';
 import { isIPv4 } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import { untilAborted } from '../core/until-aborted.ts';
+import { every } from '../timing/every.ts';
 import type { BackendAddress, DnsName } from './address.ts';
 
 export interface DnsDiscoveryOptions extends Partial<Tempo['discovery']> {
@@ -41,18 +41,12 @@ export class DnsDiscovery extends EventEmitter<DiscoveryEventMap> implements Asy
   }
 
   start(): void {
-    this.#running ??= this.#run(this.#stop.signal);
-  }
-
-  async #run(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      try {
-        this.#keep(oneFamily(await this.#ips(signal)));
-      } catch (error) {
-        if (!signal.aborted) this.emit('failed', error as Error);
-      }
-      await delay(this.#tempo.lookEveryMs, undefined, { signal }).catch(() => {});
-    }
+    const { signal } = this.#stop;
+    const look = async () => this.#keep(oneFamily(await this.#ips(signal)));
+    const onError = (error: unknown) => {
+      if (!signal.aborted) this.emit('failed', error as Error);
+    };
+    this.#running ??= every(this.#tempo.lookEveryMs, signal, look, { onError });
   }
 
   /**

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocket } from 'ws';
+import { backoffMs } from '../core/backoff.ts';
 import type { Tempo } from '../core/tempo.ts';
+import { pause } from '../timing/pause.ts';
 import type { BackendAddress } from './address.ts';
 import { type ComfyMessage, parseMessage } from './messages.ts';
 
@@ -44,13 +45,12 @@ export class ComfySocket extends EventEmitter<SocketEventMap> {
 
   /** Keeps a connection until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { firstPauseMs, longestPauseMs } = this.#tempo;
-    let pauseMs: number = firstPauseMs;
+    let failures = 0;
     while (!signal.aborted) {
       const wasOpen = await this.#connect(signal);
-      pauseMs = wasOpen ? firstPauseMs : Math.min(pauseMs * 2, longestPauseMs);
+      failures = wasOpen ? 0 : failures + 1;
       // Jitter, or a server's return is greeted by all at once.
-      await delay(pauseMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {});
+      await pause(backoffMs(failures, this.#tempo, Math.random()), signal);
     }
   }
 

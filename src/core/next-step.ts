@@ -1,4 +1,5 @@
 import type { PastAttempt } from './attempt.ts';
+import { backoffMs, withJitter } from './backoff.ts';
 import type { ErrorCode, GatewayError } from './errors.ts';
 import type { StageName } from './stage.ts';
 import type { Tempo } from './tempo.ts';
@@ -97,20 +98,14 @@ export function nextStep(attempt: FailedAttempt, random: number, policy: RetryPo
   }
   // What it waits for comes when it comes: nothing is gained by asking sooner.
   if (attempts === 'each' || attempts === 'any') {
-    const afterMs = withJitter(policy.tempo.longestPauseMs, random);
+    const afterMs = Math.round(withJitter(policy.tempo.longestPauseMs, random));
     return { kind: 'retry', afterMs, elsewhere, counts: false };
   }
   if (kills(attempt) >= deadlyKills) return { kind: 'fail', isPoison: true };
   const allowed = attempts === 'most' ? policy.maxAttempts : Math.min(attempts, policy.maxAttempts);
   if (retries + 1 >= allowed) return { kind: 'fail' };
-  const { firstPauseMs, longestPauseMs } = policy.tempo;
-  const ceilingMs = Math.min(firstPauseMs * 2 ** retries, longestPauseMs);
-  return { kind: 'retry', afterMs: withJitter(ceilingMs, random), elsewhere, counts: true };
-}
-
-/** Half of it fixed, half of it jitter: waiting tasks do not come back all at once. */
-function withJitter(ceilingMs: number, random: number): number {
-  return Math.round(ceilingMs * (0.5 + random / 2));
+  const afterMs = Math.round(backoffMs(retries, policy.tempo, random));
+  return { kind: 'retry', afterMs, elsewhere, counts: true };
 }
 
 /** How many servers went down with the task on them. */

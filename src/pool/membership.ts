@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { type BackendAddress, type BackendEntry, parseBackendAddress } from '../comfyui/address.ts';
 import { DnsDiscovery } from '../comfyui/discovery.ts';
 import type { BackendReport } from '../core/backend.ts';
@@ -7,6 +6,8 @@ import type { Tempo } from '../core/tempo.ts';
 import type { Workflow } from '../core/workflow.ts';
 import type { Notices } from '../db/notices.ts';
 import type { PoolLog } from '../telemetry/pool-log.ts';
+import { Alarm } from '../timing/alarm.ts';
+import { every } from '../timing/every.ts';
 import type { BackendRecord, BackendStore, Renewal } from './backend-store.ts';
 import type { LeaseClock } from './lease-clock.ts';
 import type { Pool } from './pool.ts';
@@ -35,7 +36,7 @@ export class Membership {
   readonly #stop = new AbortController();
   readonly #fixed: readonly BackendAddress[];
   readonly #discoveries: readonly DnsDiscovery[];
-  #wake = Promise.withResolvers<void>();
+  readonly #look = new Alarm();
   #loops: Promise<unknown> | null = null;
   #records: readonly BackendRecord[] = [];
   readonly #changed = new Set<string>();
@@ -62,20 +63,19 @@ export class Membership {
   /** When this returns, the backends that nobody else drives are ours. */
   async start(): Promise<void> {
     for (const discovery of this.#discoveries) {
-      discovery.on('changed', this.#look);
+      discovery.on('changed', this.#look.ring);
       discovery.on('failed', (error) => this.#parts.log.discoveryFailed(error));
       discovery.start();
     }
-    this.#parts.notices.on('pool', this.#look);
+    this.#parts.notices.on('pool', this.#look.ring);
     await this.sync();
     this.#loops = Promise.all([this.#keepSynced(), this.#keepReported()]);
   }
 
   /** Gives everything up, so that others need not wait for the leases to run out. */
   async stop(): Promise<void> {
-    this.#parts.notices.off('pool', this.#look);
+    this.#parts.notices.off('pool', this.#look.ring);
     this.#stop.abort();
-    this.#look();
     await this.#loops;
     if (this.#reporting) clearTimeout(this.#reporting);
     await Promise.all(this.#discoveries.map((each) => each[Symbol.asyncDispose]()));
@@ -143,29 +143,20 @@ export class Membership {
     return labels.toSorted((a, b) => Number(isVacant(a)) - Number(isVacant(b)));
   }
 
-  readonly #look = (): void => this.#wake.resolve();
-
   async #keepSynced(): Promise<void> {
-    const { signal } = this.#stop;
-    const { renewEveryMs } = this.#parts.tempo.lease;
-    while (!signal.aborted) {
-      const timer = new AbortController();
-      const elapsed = delay(renewEveryMs, undefined, { signal: timer.signal }).catch(() => {});
-      await Promise.race([this.#wake.promise, elapsed]);
-      timer.abort();
-      this.#wake = Promise.withResolvers<void>();
-      if (signal.aborted) return;
-      await this.sync().catch((error) => this.#parts.log.syncFailed(error));
-    }
+    const { tempo, log } = this.#parts;
+    await every(tempo.lease.renewEveryMs, this.#stop.signal, () => this.sync(), {
+      alarm: this.#look,
+      isLater: true,
+      onError: (error) => log.syncFailed(error),
+    });
   }
 
   async #keepReported(): Promise<void> {
-    const { signal } = this.#stop;
-    const { reportEveryMs } = this.#parts.tempo.membership;
-    while (!signal.aborted) {
-      for (const label of this.#parts.pool.labels) this.changed(label);
-      await delay(reportEveryMs, undefined, { signal }).catch(() => {});
-    }
+    const { tempo, pool } = this.#parts;
+    await every(tempo.membership.reportEveryMs, this.#stop.signal, () => {
+      for (const label of pool.labels) this.changed(label);
+    });
   }
 
   async #report(): Promise<void> {

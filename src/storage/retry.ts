@@ -1,7 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import type { Tempo } from '../core/tempo.ts';
+import { backoffMs, type Pauses } from '../core/backoff.ts';
+import { pause } from '../timing/pause.ts';
 
-export interface RetryPolicy extends Pick<Tempo['store'], 'firstPauseMs' | 'longestPauseMs'> {
+export interface RetryPolicy extends Pauses {
   /** Tries in all, the first one included. */
   readonly attempts: number;
 }
@@ -21,19 +21,6 @@ export async function retry<T>(
       signal.throwIfAborted();
       if (failures >= policy.attempts || !isTransient(error)) throw error;
     }
-    await pause(backoffMs(policy, failures), signal);
+    await pause(backoffMs(failures - 1, policy, Math.random()), signal);
   }
-}
-
-/**
- * Each pause is twice as long as the one before. Between half and all of it is waited, so that those who
- * failed together spread out.
- */
-function backoffMs({ firstPauseMs, longestPauseMs }: RetryPolicy, failures: number): number {
-  const stepMs = Math.min(longestPauseMs, firstPauseMs * 2 ** (failures - 1));
-  return stepMs * (0.5 + Math.random() / 2);
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await delay(ms, undefined, { signal }).catch(() => signal.throwIfAborted());
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { Alarm } from './alarm.ts';
 import { every } from './every.ts';
 
 const hourMs = 3_600_000;
@@ -57,6 +58,20 @@ describe('every', () => {
     const { signal } = new AbortController();
     const failing = every(1, signal, () => Promise.reject(new Error('away')));
     await assert.rejects(failing, new Error('away'));
+  });
+
+  it('does the next round when the alarm rings, also during a round', async () => {
+    const stop = new AbortController();
+    const alarm = new Alarm();
+    let rounds = 0;
+    const round = () => {
+      rounds += 1;
+      if (rounds === 1) setImmediate(alarm.ring);
+      if (rounds === 2) alarm.ring();
+      if (rounds === 3) stop.abort();
+    };
+    await every(hourMs, stop.signal, round, { alarm });
+    assert.equal(rounds, 3);
   });
 
   it('hands the signal to the round', async () => {

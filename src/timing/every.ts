@@ -1,8 +1,11 @@
+import type { Alarm } from './alarm.ts';
 import { pause } from './pause.ts';
 
 export interface EveryOptions {
   /** Hears what a round throws, and the rounds go on; without it they end with that. */
   readonly onError?: (error: unknown) => void;
+  /** Ends a pause before its time. */
+  readonly alarm?: Alarm;
   /** How much a pause may differ, as a share of the period: several gateways come at different times. */
   readonly jitter?: number;
   /** Whether the first round is a period from now, because whoever starts it has just done one. */
@@ -14,9 +17,12 @@ export async function every(
   periodMs: number,
   signal: AbortSignal,
   round: (signal: AbortSignal) => Promise<void> | void,
-  { onError, jitter = 0, isLater = false }: EveryOptions = {},
+  { onError, alarm, jitter = 0, isLater = false }: EveryOptions = {},
 ): Promise<void> {
-  const rest = () => pause(periodMs * (1 + jitter * (2 * Math.random() - 1)), signal);
+  const rest = () => {
+    const ms = periodMs * (1 + jitter * (2 * Math.random() - 1));
+    return alarm ? alarm.wait(ms, signal) : pause(ms, signal);
+  };
   if (isLater) await rest();
   while (!signal.aborted) {
     try {

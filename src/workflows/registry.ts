@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import { watch } from 'chokidar';
 import { type GatewayError, toGatewayError } from '../core/errors.ts';
 import type { NodeCatalogue } from '../core/node-catalogue.ts';
@@ -7,6 +6,7 @@ import type { Tempo } from '../core/tempo.ts';
 import type { Workflow } from '../core/workflow.ts';
 import { translateDatabaseError } from '../db/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { every } from '../timing/every.ts';
 import { checkArguments } from './arguments.ts';
 import type { WorkflowFolder } from './folder.ts';
 import { type ParsedFile, parseFile, toWorkflow, type WorkflowFile } from './parse.ts';
@@ -157,15 +157,9 @@ export class WorkflowRegistry implements AsyncDisposable {
     watcher.on('ready', () => void this.refresh());
     watcher.on('error', (error) => logger.error({ err: error }, 'workflows.unwatched'));
     this.#cleanup.defer(() => watcher.close());
-    const looking = this.#keepLooking(this.#stop.signal);
+    const refresh = () => this.refresh();
+    const looking = every(tempo.lookEveryMs, this.#stop.signal, refresh, { isLater: true });
     this.#cleanup.defer(() => looking);
-  }
-
-  async #keepLooking(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      await delay(this.#parts.tempo.lookEveryMs, undefined, { signal }).catch(() => {});
-      if (!signal.aborted) await this.refresh();
-    }
   }
 
   async #inTurn(what: string, work: () => Promise<void>): Promise<void> {
