@@ -31,9 +31,7 @@ import { LeaseClock } from './pool/lease-clock.ts';
 import { Membership } from './pool/membership.ts';
 import { Pool } from './pool/pool.ts';
 import { PoolService } from './pool/pool-service.ts';
-import { BucketSources } from './storage/bucket-sources.ts';
-import { DiskStore } from './storage/disk-store.ts';
-import type { ObjectStore } from './storage/object-store.ts';
+import { bucketSchemes, openStore } from './storage/drivers.ts';
 import { PutTarget } from './storage/put-target.ts';
 import { AttemptStore } from './tasks/attempt-store.ts';
 import { ClaimStore } from './tasks/claim-store.ts';
@@ -122,13 +120,13 @@ export class Gateway implements AsyncDisposable {
     if (database.engine === 'pglite') await Promise.all([claims, backends].map(expireOthers));
 
     let url = '';
-    const { store, ownSources, objects } = await openStore(
-      config,
-      folders.objects,
-      () => url,
-      tempo.store,
+    const baseUrl = () => config.publicUrl ?? url;
+    const { store, ownSources } = await openStore(config.storage, {
+      folder: folders.objects,
+      baseUrl,
+      tempo: tempo.store,
       parts,
-    );
+    });
     const sourceLimits = {
       maxBytes: config.maxSourceBytes,
       maxImageBytes: config.maxImageBytes,
@@ -149,6 +147,7 @@ export class Gateway implements AsyncDisposable {
       fetcher,
       store,
       ownSources,
+      bucketSchemes,
       limits: sourceLimits,
       validateUrl: (source, field) => validateSourceUrl(source, config.sourceAllow, field),
       tempo: tempo.source,
@@ -169,9 +168,9 @@ export class Gateway implements AsyncDisposable {
       log: resultLog,
       tempo: tempo.results,
     });
-    const removeOrphansOnDisk = async (signal: AbortSignal): Promise<void> => {
+    const removeNobodys = async (signal: AbortSignal): Promise<void> => {
       const parts = { results: resultStore, log: resultLog, tempo: tempo.results };
-      if (objects) await removeOrphans({ ...parts, store: objects }, signal);
+      await removeOrphans({ ...parts, store }, signal);
     };
     const targetAgent = parts.adopt(
       createGuardedAgent({
@@ -288,9 +287,9 @@ export class Gateway implements AsyncDisposable {
         registry: workflows,
         pool: poolService,
         uploads,
-        objects,
+        objects: store.isServedByGateway ? store : null,
         preview: (path, signal) => encoder.preview(path, config.limits.maxImagePixels, signal),
-        baseUrl: () => config.publicUrl ?? url,
+        baseUrl,
         isGuarded: config.apiKeys.length > 0,
         version: packageJson.version,
         stopping: stopping.signal,
@@ -326,7 +325,7 @@ export class Gateway implements AsyncDisposable {
       .use(
         new Sweep([
           { everyMs: sweepEveryMs, look: (signal) => results.sweep(signal) },
-          { everyMs: orphansEveryMs, look: removeOrphansOnDisk },
+          { everyMs: orphansEveryMs, look: removeNobodys },
         ]),
       )
       .start();
@@ -377,62 +376,6 @@ function encodingsAtOnce(): number {
 
 async function expireOthers(store: { expireOthers(): Promise<void> }): Promise<void> {
   await store.expireOthers();
-}
-
-interface Stores {
-  readonly store: ObjectStore;
-  /** What of it may be a source. */
-  readonly ownSources: Pick<ObjectStore, 'open' | 'keyOf'>;
-  /** What is served by us. */
-  readonly objects: DiskStore | null;
-}
-
-async function openStore(
-  { storage, publicUrl }: Config,
-  root: string,
-  ownUrl: () => string,
-  tuning: Tempo['store'],
-  parts: AsyncDisposableStack,
-): Promise<Stores> {
-  // Each client takes a tenth of a second to load and some memory, which the others do not owe.
-  if (storage.driver === 'oss') {
-    const { openOssStore } = await import('./storage/oss-store.ts');
-    const { publicUrlOf } = await import('./storage/oss-client.ts');
-    return {
-      store: parts.use(openOssStore({ ...storage, tuning })),
-      ownSources: new BucketSources(parts.use(openOssStore({ ...storage, tuning, prefix: '' })), {
-        scheme: 'oss',
-        bucket: storage.bucket,
-        urls: urlsOf(publicUrlOf(storage), storage),
-      }),
-      objects: null,
-    };
-  }
-  if (storage.driver === 's3') {
-    const { S3Store } = await import('./storage/s3-store.ts');
-    const { publicUrlOf } = await import('./storage/s3-bucket.ts');
-    return {
-      store: parts.use(new S3Store({ ...storage, tuning })),
-      ownSources: new BucketSources(parts.use(new S3Store({ ...storage, tuning, prefix: '' })), {
-        scheme: 's3',
-        bucket: storage.bucket,
-        urls: urlsOf(publicUrlOf(storage), storage),
-      }),
-      objects: null,
-    };
-  }
-  const disk = await DiskStore.open({
-    root,
-    baseUrl: () => publicUrl ?? ownUrl(),
-    tempo: tuning,
-  });
-  return { store: disk, ownSources: disk, objects: disk };
-}
-
-/** Where clients may take the objects of a bucket to be, also from inside of Aliyun's network. */
-function urlsOf(bucketUrl: string, { publicUrl }: { publicUrl: string | null }): string[] {
-  const internalUrl = bucketUrl.replace(/(?<!-internal)\.aliyuncs\.com$/, '-internal.aliyuncs.com');
-  return [bucketUrl, internalUrl, ...(publicUrl ? [publicUrl] : [])];
 }
 
 async function listen(server: Server, host: string, port: number): Promise<string> {

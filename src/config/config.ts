@@ -11,6 +11,13 @@ import { generousLimits, type MediaLimits } from '../core/media-limits.ts';
 import type { Timeouts } from '../core/workflow.ts';
 import { parseDatabaseAddress } from '../db/address.ts';
 import { parseSourceAllow, type SourceAllow } from '../media/source-policy.ts';
+import {
+  missingForStorage,
+  type StorageConfig,
+  storageConfig,
+  storagePrefixes,
+  storageVariables,
+} from '../storage/drivers.ts';
 import type { Env } from './env.ts';
 import {
   type DeclaredSettings,
@@ -23,12 +30,6 @@ import {
   wholeNumber,
   yesOrNo,
 } from './fields.ts';
-import {
-  missingForStorage,
-  type StorageConfig,
-  storageConfig,
-  storageSettings,
-} from './storage-settings.ts';
 
 export interface Config {
   readonly host: string;
@@ -140,7 +141,7 @@ const settings = z.object({
   MAX_DOWNLOADS: wholeNumber(1, 1_000).default(8),
   MAX_UPLOADS: wholeNumber(1, 1_000).default(4),
   MAX_SPOOL_BYTES: wholeNumber(1, Number.MAX_SAFE_INTEGER).default(16 * 1024 ** 3), // 16 GiB
-  ...storageSettings,
+  ...storageVariables,
   SOURCE_ALLOW: z.string().default('').transform(parsed(parseSourceAllow)),
   TARGET_ALLOW: z.string().default('').transform(parsed(parseSourceAllow)),
   SOURCE_USER_AGENT: z
@@ -177,7 +178,7 @@ export function settingNames(declared: readonly DeclaredSettings[]): string[] {
 
 /** Prefixes that only our own settings have a reason to bear. */
 const ours =
-  /^(COMFYUI_|SOURCE_|MAX_SOURCE_|MAX_IMAGE_|MAX_VIDEO_|MAX_STORED_|RETENTION_|OSS_|S3_|TARGET_|WORKFLOWS_)/;
+  /^(COMFYUI_|SOURCE_|MAX_SOURCE_|MAX_IMAGE_|MAX_VIDEO_|MAX_STORED_|RETENTION_|TARGET_|WORKFLOWS_)/;
 
 /**
  * `declared`: what dialects let operators set.
@@ -251,8 +252,9 @@ export function readConfig(env: Env, declared: readonly DeclaredSettings[]): Con
 /** Variables that look like a misspelt one of ours. */
 export function unknownSettings(env: Env, declared: readonly DeclaredSettings[]): string[] {
   const known = settingNames(declared);
+  const prefixes = [...storagePrefixes, ...declared.map(({ prefix }) => prefix)];
   const isOurs = (name: string) =>
-    ours.test(name) || declared.some(({ prefix }) => name.startsWith(prefix));
+    ours.test(name) || prefixes.some((prefix) => name.startsWith(prefix));
   return Object.keys(env).filter((name) => isOurs(name) && !known.includes(name));
 }
 

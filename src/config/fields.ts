@@ -23,7 +23,7 @@ export function wholeNumber(least: number, most: number) {
 
 export const yesOrNo = z.stringbool({ error: 'must be true or false' });
 
-export function oneOf<const Words extends readonly [string, ...string[]]>(words: Words) {
+export function oneOf<const Words extends readonly string[]>(words: Words) {
   return z.enum(words, { error: `must be ${words.slice(0, -1).join(', ')} or ${words.at(-1)}` });
 }
 

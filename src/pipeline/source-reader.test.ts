@@ -56,6 +56,7 @@ function readerOf(
     fetcher,
     store,
     ownSources: store,
+    bucketSchemes: ['oss'],
     limits,
     validateUrl: () => {},
     tempo: realTempo.source,
@@ -112,4 +113,11 @@ test('tells that there is none, or too much of it', async () => {
   await assertFails(readerOf([null]).reader, 'source_not_found');
   await assertFails(readerOf([{ breaksAfter: 3_000 }, null]).reader, 'source_not_found');
   await assertFails(readerOf([{}], 9_999).reader, 'source_too_large');
+});
+
+test('refuses a bucket that is not its own', () => {
+  const { reader } = readerOf([]);
+  const check = (address: string) => () => reader.check(address, 'source');
+  assert.throws(check('OSS://other/a.png'), { code: 'source_refused' });
+  assert.doesNotThrow(check('https://oss.example.com/a.png'));
 });

@@ -5,14 +5,16 @@ import { uploadIdOf, uploadKey } from '../core/upload.ts';
 import type { FetchOptions, SourceFetcher } from '../media/fetch-source.ts';
 import { interrupted, sourceTimeout } from '../media/source-errors.ts';
 import { type FetchedSource, SourceFile, type SourceLimits } from '../media/source-file.ts';
-import type { ByteRange, ObjectStore, OpenObject } from '../storage/object-store.ts';
+import type { ByteRange, ObjectStore, OpenObject, OwnSources } from '../storage/object-store.ts';
 
 export interface SourceReaderParts {
   readonly fetcher: SourceFetcher;
   /** Where uploads are. */
   readonly store: Pick<ObjectStore, 'open'>;
   /** What else may be read by our own credentials. */
-  readonly ownSources: Pick<ObjectStore, 'open' | 'keyOf'>;
+  readonly ownSources: OwnSources;
+  /** Of addresses that name objects in buckets, of which only our own is read. */
+  readonly bucketSchemes: readonly string[];
   readonly limits: SourceLimits;
   /** Refuses what the fetcher could never fetch. */
   readonly validateUrl: (url: string, field: string) => void;
@@ -38,8 +40,9 @@ export class SourceReader {
    * @throws GatewayError `source_invalid`, `source_refused`.
    */
   check(url: string, field: string): void {
-    if (this.#parts.ownSources.keyOf(url) !== null) return;
-    if (/^(oss|s3):/i.test(url)) {
+    const { ownSources, bucketSchemes } = this.#parts;
+    if (ownSources.keyOf(url) !== null) return;
+    if (bucketSchemes.some((scheme) => url.toLowerCase().startsWith(`${scheme}:`))) {
       throw new GatewayError(
         'source_refused',
         'The gateway reads no bucket but its own; give an https:// address, signed where it has to be',

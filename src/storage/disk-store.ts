@@ -51,6 +51,7 @@ const publishTries = 20;
  * on the same file system, brought to the disk, and then renamed.
  */
 export class DiskStore implements ObjectStore {
+  readonly isServedByGateway = true;
   readonly #root: string;
   readonly #baseUrl: () => string;
 

@@ -51,7 +51,16 @@ export interface ObjectStore {
 
   /** The key of the object that an address of this store means; `null` for any other address. */
   keyOf(url: string): string | null;
+
+  /** The keys of all objects, in no order; left out where a list costs a request for every thousand. */
+  keys?(signal: AbortSignal): AsyncIterable<string>;
+
+  /** Whether its addresses are the gateway's own, which then serves the objects under `/objects/`. */
+  readonly isServedByGateway?: boolean;
 }
+
+/** What may be read as a source, by the credentials of the gateway. */
+export type OwnSources = Pick<ObjectStore, 'open' | 'keyOf'>;
 
 export interface PresignedPut {
   readonly url: string;

@@ -7,6 +7,7 @@ import { validateSourceUrl } from '../../src/media/source-url.ts';
 import type { Spool } from '../../src/media/spool.ts';
 import { acquireSource } from '../../src/pipeline/acquire-source.ts';
 import { SourceReader } from '../../src/pipeline/source-reader.ts';
+import { bucketSchemes } from '../../src/storage/drivers.ts';
 import { maxSourceBytes } from './hostile-sources.ts';
 
 export interface ReaderOptions {
@@ -25,6 +26,7 @@ export function openReader({ allow, deadlines }: ReaderOptions): SourceReader & 
     fetcher,
     store: nothing,
     ownSources: nothing,
+    bucketSchemes,
     limits,
     validateUrl: (url, field) => void validateSourceUrl(url, policy, field),
     tempo: realTempo.source,
