@@ -1,0 +1,93 @@
+import { once } from 'node:events';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import packageJson from '../../package.json' with { type: 'json' };
+import { ConfigError } from '../config/config.ts';
+import { type App, type Apps, createApps } from '../http/app.ts';
+import { type AppServer, createServer } from '../http/server.ts';
+import type { Frame } from './frame.ts';
+import type { Media } from './media.ts';
+import type { OpenPool } from './pool.ts';
+import type { Services } from './services.ts';
+import type { Stores } from './stores.ts';
+
+/** What answers, before it listens. */
+export interface Front {
+  readonly apps: Apps;
+  /** Tells those who hold a request that the gateway is asked to stop. */
+  readonly stopping: AbortController;
+}
+
+export function createFront(
+  { config, tempo, logger, baseUrl, observers }: Frame,
+  { objects }: Stores,
+  { encoder }: Media,
+  { wholePool, workflows }: OpenPool,
+  services: Services,
+): Front {
+  const stopping = new AbortController();
+  const parts = {
+    ...services,
+    registry: workflows,
+    pool: wholePool,
+    objects: objects.isServedByGateway ? objects : null,
+    preview: (path: string, signal: AbortSignal) =>
+      encoder.preview(path, config.limits.maxImagePixels, signal),
+    baseUrl,
+    isGuarded: config.apiKeys.length > 0,
+    version: packageJson.version,
+    stopping: stopping.signal,
+    tempo: tempo.http,
+  };
+  const { apiKeys, corsOrigins, dialectSettings: settings } = config;
+  const apps = createApps(parts, { apiKeys, corsOrigins, settings, logger });
+  for (const observer of apps.observers) observers.add(observer);
+  return { apps, stopping };
+}
+
+/** Listens, for all dialects and for those with a port of their own; resolves with where those do. */
+export async function serve(
+  { config, tempo, logger, listening, parts }: Frame,
+  { apps, stopping }: Front,
+): Promise<ReadonlyMap<string, string>> {
+  const { requestDeadlineMs, headersDeadlineMs, closeDeadlineMs } = tempo.http;
+  const limits = { requestTimeout: requestDeadlineMs, headersTimeout: headersDeadlineMs };
+  const listenAt = async (app: App, port: number): Promise<string> => {
+    const server = createServer(app, limits, logger);
+    const url = await listen(server.server, config.host, port);
+    parts.defer(() => close(server, closeDeadlineMs));
+    return url;
+  };
+  listening.url = await listenAt(apps.root, config.port);
+  const dialectUrls = new Map<string, string>();
+  for (const [dialect, port] of config.dialectPorts) {
+    dialectUrls.set(dialect, await listenAt(appOf(apps, dialect), port));
+  }
+  // The very first to go: a server closes when all requests are answered, also those that wait.
+  parts.defer(() => stopping.abort());
+  return dialectUrls;
+}
+
+function appOf({ byDialect }: Apps, dialect: string): App {
+  const app = byDialect.get(dialect);
+  if (app) return app;
+  const known = [...byDialect.keys()].join(', ');
+  throw new ConfigError([`DIALECT_PORTS there is no dialect ${dialect}; known: ${known}`]);
+}
+
+async function listen(server: Server, host: string, port: number): Promise<string> {
+  server.listen(port, host);
+  await once(server, 'listening');
+  const address = server.address() as AddressInfo;
+  const name = address.family === 'IPv6' ? `[${address.address}]` : address.address;
+  return `http://${name}:${address.port}`;
+}
+
+/** Requests that are still being answered after the deadline are cut. */
+async function close({ server, cut }: AppServer, deadlineMs: number): Promise<void> {
+  const closed = once(server, 'close');
+  server.close();
+  const patience = setTimeout(cut, deadlineMs);
+  await closed;
+  clearTimeout(patience);
+}

@@ -1,0 +1,67 @@
+import { validateTargetUrl } from '../media/target-url.ts';
+import { ResultService } from '../tasks/result-service.ts';
+import { TaskService } from '../tasks/task-service.ts';
+import { UploadService } from '../tasks/upload-service.ts';
+import { ResultLog } from '../telemetry/result-log.ts';
+import { UploadLog } from '../telemetry/upload-log.ts';
+import { WorkflowService } from '../workflows/workflow-service.ts';
+import type { Frame } from './frame.ts';
+import type { Media } from './media.ts';
+import type { OpenPool } from './pool.ts';
+import type { Stores } from './stores.ts';
+
+/** What dialects call. */
+export interface Services {
+  readonly tasks: TaskService;
+  readonly uploads: UploadService;
+  readonly results: ResultService;
+  readonly workflows: WorkflowService;
+}
+
+export function createServices(
+  { config, tempo, logger, log }: Frame,
+  stores: Stores,
+  { sourceReader, intake }: Media,
+  { wholePool, notices, folder, workflows, catalogue }: OpenPool,
+): Services {
+  const { stats } = stores;
+  const uploads = new UploadService({
+    uploads: stores.uploads,
+    store: stores.objects,
+    intake,
+    maxBytes: config.maxSourceBytes,
+    log: new UploadLog(logger),
+    tempo: tempo.uploads,
+  });
+  return {
+    uploads,
+    tasks: new TaskService({
+      tasks: stores.tasks,
+      stats,
+      store: stores.objects,
+      workflows,
+      pool: wholePool,
+      notices,
+      timeouts: config.timeouts,
+      checkSource: (source, field) => sourceReader.check(source, field),
+      checkTarget: (target) => validateTargetUrl(target, config.targetAllow),
+      uploads,
+      queueWhenUnavailable: config.queueWhenUnavailable,
+      log,
+      tempo: tempo.tasks,
+    }),
+    results: new ResultService({
+      results: stores.results,
+      store: stores.objects,
+      log: new ResultLog(logger),
+      tempo: tempo.results,
+    }),
+    workflows: new WorkflowService({
+      registry: workflows,
+      folder,
+      catalogue,
+      pool: wholePool,
+      stats,
+    }),
+  };
+}
