@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Tempo } from '../core/tempo.ts';
-import type { Database } from './connect.ts';
+import type { Database } from './database.ts';
 import { ownEdition } from './edition.ts';
 
 /** Looks now and then whether a newer gateway has changed the schema. */

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import type { Database, Orm } from './connect.ts';
+import type { Database, Orm } from './database.ts';
 import { type SQL, sql } from './drizzle.ts';
 
 const channel = 'tmlsr';

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PGlite } from '@electric-sql/pglite';
 import { GatewayError } from '../core/errors.ts';
-import type { Database } from './connect.ts';
+import type { Database } from './database.ts';
 import { loadPglite } from './drizzle.ts';
 import { editionOf, refuseNewer } from './edition.ts';
 import { lockFile } from './file-lock.ts';

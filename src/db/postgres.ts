@@ -3,7 +3,7 @@ import type { Tempo } from '../core/tempo.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { type DatabaseAddress, describeAddress } from './address.ts';
 import { checkSession } from './check-session.ts';
-import type { Database } from './connect.ts';
+import type { Database } from './database.ts';
 import { driverOptions, patientOptions } from './driver-options.ts';
 import { loadPostgresJs } from './drizzle.ts';
 import { editionOf } from './edition.ts';
