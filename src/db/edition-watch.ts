@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Tempo } from '../core/tempo.ts';
+import { every } from '../timing/every.ts';
 import type { Database } from './database.ts';
 import { ownEdition } from './edition.ts';
 
@@ -15,21 +15,13 @@ export class EditionWatch implements Disposable {
   ) {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.outdated = promise;
-    void this.#look(database, editionCheckEveryMs, resolve);
-  }
-
-  async #look(
-    database: Pick<Database, 'edition'>,
-    periodMs: number,
-    found: () => void,
-  ): Promise<void> {
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      // Without the database it cannot be told; whoever needs it says so.
-      const edition = await database.edition().catch(() => 0);
-      if (edition > ownEdition) return found();
-      await delay(periodMs, undefined, { signal, ref: false }).catch(() => {});
-    }
+    const look = async (): Promise<void> => {
+      if ((await database.edition()) <= ownEdition) return;
+      this.#stop.abort();
+      resolve();
+    };
+    // Without the database it cannot be told; whoever needs it says so.
+    void every(editionCheckEveryMs, this.#stop.signal, look, { onError: () => {} });
   }
 
   [Symbol.dispose](): void {
