@@ -1,12 +1,6 @@
 import { EventEmitter } from 'node:events';
-import {
-  type BackendReport,
-  type BackendState,
-  type Device,
-  isInService,
-} from '../core/backend.ts';
-import { shortcomings } from '../core/capabilities.ts';
-import { isSameCatalogue, type NodeCatalogue } from '../core/node-catalogue.ts';
+import { type BackendReport, type BackendState, isInService } from '../core/backend.ts';
+import type { NodeCatalogue } from '../core/node-catalogue.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import type { Workflow } from '../core/workflow.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -15,6 +9,7 @@ import type { BackendAddress } from './address.ts';
 import { BusyMeter } from './busy-meter.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import { ComfyClient } from './client.ts';
+import { Identity } from './identity.ts';
 import { Inputs } from './inputs.ts';
 import type { ComfyMessage } from './messages.ts';
 import { RunTimes } from './run-times.ts';
@@ -62,6 +57,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   readonly inputs: Inputs;
   /** What is known of how long it takes. */
   readonly runTimes = new RunTimes();
+  readonly #identity = new Identity();
   readonly #socket: ComfySocket;
   readonly #logger: Logger;
   readonly #tempo: Tempo['backend'];
@@ -75,8 +71,6 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   #absence = this.#reason;
   #draining: string | null = null;
   #distrust = '';
-  /** The server has told what it is and what it can do, over the present connection. */
-  #isIdentified = false;
   readonly #breaker: CircuitBreaker;
   /** Those of our tasks that have a prompt here: one, or more while prompts are adopted. */
   readonly #occupants = new Set<Occupant>();
@@ -86,13 +80,6 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   #idleSince = 0;
 
   #lastActiveAt: Date | null = null;
-  /** When its socket last said anything (`performance.now()`). */
-  #version: string | null = null;
-  #devices: readonly Device[] = [];
-  #hasJobs = false;
-  #catalogue: NodeCatalogue | null = null;
-  /** By hash of a workflow, why it cannot run here: found out beforehand, or by trying. */
-  #shortcomings = new Map<string, readonly string[]>();
   #promptCount = -1;
   #warm: string | null = null;
   readonly #busy = new BusyMeter(performance.now());
@@ -129,7 +116,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
 
   /** Whether prompts are known to it as jobs, which it can cancel in one step. */
   get hasJobs(): boolean {
-    return this.#hasJobs;
+    return this.#identity.hasJobs;
   }
 
   /** The workflow of its last prompt, whose models it holds; `null` after a restart. */
@@ -163,7 +150,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
 
   /** Sets the server's `input` folder as it is here, if there is one, and makes sure of it. */
   shareInputs(path: string | null): void {
-    if (!this.inputs.share(path) || !this.#isIdentified) return;
+    if (!this.inputs.share(path) || !this.#identity.isCurrent) return;
     this.#running.push(this.#learnInputs());
   }
 
@@ -198,7 +185,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   get hasRoom(): boolean {
     // What decides whether it is well again is one task, alone.
     const isOnTrial = this.#breaker.isHalfOpen && !this.isVacant;
-    return this.isInService && this.#isIdentified && this.#next === null && !isOnTrial;
+    return this.isInService && this.#identity.isCurrent && this.#next === null && !isOnTrial;
   }
 
   /** How long its GPU has been idle, milliseconds. */
@@ -246,22 +233,17 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
 
   /** Why it cannot run the workflow; nothing when it can, or while nothing is known. */
   whyNot(workflow: Workflow): readonly string[] {
-    let reasons = this.#shortcomings.get(workflow.hash);
-    if (!reasons) {
-      reasons = this.#catalogue ? shortcomings(workflow, this.#catalogue) : [];
-      this.#shortcomings.set(workflow.hash, reasons);
-    }
-    return reasons;
+    return this.#identity.whyNot(workflow);
   }
 
   /** The nodes that it has; `null` while it was never reached. */
   get catalogue(): NodeCatalogue | null {
-    return this.#catalogue;
+    return this.#identity.catalogue;
   }
 
   /** Whether it has told what it can run. */
   get isKnown(): boolean {
-    return this.#catalogue !== null;
+    return this.#identity.isKnown;
   }
 
   canRun(workflow: Workflow): boolean {
@@ -270,7 +252,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
 
   /** It refused the workflow for want of something: it is not asked again until it has changed. */
   markUnable(workflow: Workflow, reason: string): void {
-    this.#shortcomings.set(workflow.hash, [reason]);
+    this.#identity.markUnable(workflow, reason);
     this.#logger.warn({ workflow: workflow.name, reason }, 'backend.unable');
     this.emit('changed');
   }
@@ -339,26 +321,19 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   }
 
   report(workflows: Iterable<Workflow>): BackendReport {
-    const cannotRun: Record<string, readonly string[]> = {};
-    if (this.#catalogue) {
-      for (const workflow of workflows) {
-        const reasons = this.whyNot(workflow);
-        if (reasons.length > 0) cannotRun[workflow.name] = reasons;
-      }
-    }
     const [occupant] = this.#occupants;
     return {
       state: this.#state,
       reason: this.#reason,
       since: this.#since.toISOString(),
       lastActiveAt: this.#lastActiveAt?.toISOString() ?? null,
-      version: this.#version,
-      devices: this.#devices,
+      version: this.#identity.version,
+      devices: this.#identity.devices,
       task: occupant?.taskId ?? null,
       nextTask: this.#next?.taskId ?? null,
       warm: this.#warm,
       busyShare: Math.round(this.#busy.share(performance.now()) * 1_000) / 1_000,
-      cannotRun,
+      cannotRun: this.#identity.cannotRun(workflows),
       isKnown: this.isKnown,
       maxInputBytes: this.inputs.maxBytes,
       sharesInputs: this.inputs.isShared,
@@ -375,7 +350,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
       try {
         await this.#identify();
         if (isOver()) return;
-        this.#isIdentified = true;
+        this.#identity.confirm();
         return this.#settle('connected');
       } catch (error) {
         if (isOver()) return;
@@ -387,7 +362,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   }
 
   #closed(reason: string): void {
-    this.#isIdentified = false;
+    this.#identity.doubt();
     // Whether it restarted shows later; that it may have is enough not to count on its memory.
     this.#warm = null;
     this.#away(`connection lost: ${reason}`);
@@ -411,31 +386,22 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
       this.client.hasJobs(signal),
       this.inputs.learn(signal),
     ]);
-    this.#version = description.version;
-    this.#devices = description.devices;
-    this.#hasJobs = hasJobs;
-    this.#learn(catalogue);
+    if (this.#identity.learn({ ...description, hasJobs, catalogue })) this.emit('catalogue');
     const { version } = description;
     this.#logger.info({ version, hasJobs, nodes: catalogue.size }, 'backend.identified');
-  }
-
-  #learn(catalogue: NodeCatalogue): void {
-    const isNew = !this.#catalogue || !isSameCatalogue(this.#catalogue, catalogue);
-    this.#catalogue = catalogue;
-    this.#shortcomings = new Map();
-    if (isNew) this.emit('catalogue');
   }
 
   async #keepDescribed(): Promise<void> {
     let learntAt = performance.now();
     while (!this.#stop.signal.aborted) {
       await pause(this.#tempo.describeEveryMs, this.#stop.signal);
-      if (!this.#isIdentified) continue;
+      if (!this.#identity.isCurrent) continue;
       try {
-        this.#devices = (await this.client.describe(this.#stop.signal)).devices;
+        this.#identity.learnDevices((await this.client.describe(this.#stop.signal)).devices);
         if (performance.now() - learntAt < this.#tempo.catalogueEveryMs) continue;
         // A model that was added since.
-        this.#learn(await this.client.nodeCatalogue(this.#stop.signal));
+        const catalogue = await this.client.nodeCatalogue(this.#stop.signal);
+        if (this.#identity.learnNodes(catalogue)) this.emit('catalogue');
         await this.inputs.learn(this.#stop.signal);
         learntAt = performance.now();
         this.emit('room');
@@ -503,7 +469,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     if (this.#breaker.isOpen) return { state: 'quarantined', reason: this.#distrust };
     if (this.#draining !== null) return { state: 'draining', reason: this.#draining };
     if (this.#occupants.size > 0) return { state: 'busy', reason: 'it has a task' };
-    if (!this.#isIdentified) return { state: 'offline', reason: this.#absence };
+    if (!this.#identity.isCurrent) return { state: 'offline', reason: this.#absence };
     return { state: 'idle', reason: this.#breaker.isHalfOpen ? onTrial : event };
   }
 
