@@ -185,7 +185,7 @@ for (const engine of enginesAboveStores) {
       assert.equal(emulators.flatMap((each) => each.runs).length, 2);
     });
 
-    it('wait in the queue, and hold no place in front of a GPU meanwhile', async () => {
+    it('wait in the queue, and hold no seat in front of a GPU meanwhile', async () => {
       const leader = await lead();
       const follower = await gateway.submit({ url, workflow: 'while' });
       assert.equal((await gateway.until(follower, isFollowing)).retry_at, null);

@@ -6,12 +6,12 @@ import type { Workflow } from '../core/workflow.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { pause } from '../timing/pause.ts';
 import type { BackendAddress } from './address.ts';
-import { BusyMeter } from './busy-meter.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import { ComfyClient } from './client.ts';
 import { Identity } from './identity.ts';
 import { Inputs } from './inputs.ts';
 import type { ComfyMessage } from './messages.ts';
+import { type GpuSeat, Occupancy, type Occupant } from './occupancy.ts';
 import { RunTimes } from './run-times.ts';
 import { ComfySocket } from './socket.ts';
 
@@ -33,19 +33,6 @@ interface BackendEventMap {
   catalogue: [];
 }
 
-/** Who is on a backend, or next. */
-export interface Occupant {
-  readonly taskId: string;
-  readonly workflow: string;
-}
-
-/** The right to run one prompt on a backend. */
-export interface BackendSlot extends Disposable {
-  readonly backend: Backend;
-  /** Gives the GPU to the next task. Once is enough; more does nothing. */
-  release(): void;
-}
-
 /** The waits of a backend and of its parts. */
 export type BackendTempo = Pick<Tempo, 'backend' | 'breaker' | 'socket' | 'comfyui' | 'inputs'>;
 
@@ -58,32 +45,25 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   /** What is known of how long it takes. */
   readonly runTimes = new RunTimes();
   readonly #identity = new Identity();
+  readonly #occupancy = new Occupancy();
   readonly #socket: ComfySocket;
   readonly #logger: Logger;
   readonly #tempo: Tempo['backend'];
   readonly #stop = new AbortController();
-  readonly #running: Promise<void>[] = [];
+  readonly #background: Promise<void>[] = [];
 
   #state: BackendState = 'offline';
   #reason = 'not reached yet';
   #since = new Date();
+  /** The same instant, by `performance.now()`. */
+  #sinceMs = 0;
   /** Why it is away, drained (`null`: it is not) or not trusted. */
   #absence = this.#reason;
   #draining: string | null = null;
   #distrust = '';
   readonly #breaker: CircuitBreaker;
-  /** Those of our tasks that have a prompt here: one, or more while prompts are adopted. */
-  readonly #occupants = new Set<Occupant>();
-  #next: Occupant | null = null;
-  /** Tasks that still need it: those above, and those whose results are being fetched. */
-  #attached = 0;
-  #idleSince = 0;
-
   #lastActiveAt: Date | null = null;
   #promptCount = -1;
-  #warm: string | null = null;
-  readonly #busy = new BusyMeter(performance.now());
-  #ranSince = 0;
 
   constructor(address: BackendAddress, logger: Logger, tempo: BackendTempo = realTempo) {
     super();
@@ -96,6 +76,9 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     this.#breaker = new CircuitBreaker(tempo.breaker);
     this.inputs = new Inputs(this.client, this.#logger, tempo.inputs);
     this.#socket = new ComfySocket(address, tempo.socket);
+    this.#occupancy.on('gpu', () => this.#settle('its GPU is free'));
+    this.#occupancy.on('next', () => this.emit('changed'));
+    this.#occupancy.on('room', () => this.emit('room'));
     this.#socket.on('open', () => void this.#opened());
     this.#socket.on('close', (reason) => this.#closed(reason));
     this.#socket.on('unreachable', (reason) => this.#away(`not reached: ${reason}`));
@@ -121,13 +104,12 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
 
   /** The workflow of its last prompt, whose models it holds; `null` after a restart. */
   get warm(): string | null {
-    return this.#warm;
+    return this.#occupancy.warm;
   }
 
-  /** The workflow whose models it will hold when all is done that has a seat here. */
+  /** The workflow whose models it will hold when all have run that have a seat here. */
   get holds(): string | null {
-    const [running] = this.#occupants;
-    return this.#next?.workflow ?? running?.workflow ?? this.#warm;
+    return this.#occupancy.holds;
   }
 
   /** Whether it takes tasks, now or when it has done what it does. */
@@ -144,14 +126,14 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   }
 
   start(): void {
-    if (this.#running.length > 0) return;
-    this.#running.push(this.#socket.run(this.#stop.signal), this.#keepDescribed());
+    if (this.#background.length > 0) return;
+    this.#background.push(this.#socket.run(this.#stop.signal), this.#keepDescribed());
   }
 
   /** Sets the server's `input` folder as it is here, if there is one, and makes sure of it. */
   shareInputs(path: string | null): void {
     if (!this.inputs.share(path) || !this.#identity.isCurrent) return;
-    this.#running.push(this.#learnInputs());
+    this.#background.push(this.#learnInputs());
   }
 
   /** Stops giving it work, for this reason, or gives it work again. What it has, it ends. */
@@ -162,73 +144,37 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     this.#settle('taken into service again');
   }
 
-  /** Whether nothing of ours is on it or in front of it, nor any result still to be fetched. */
+  /** Whether no task has a seat here. */
   get isVacant(): boolean {
-    return this.#occupants.size === 0 && this.#next === null && this.#attached === 0;
-  }
-
-  /** Keeps it from being let go of until that is disposed of. */
-  attach(): Disposable {
-    this.#attached += 1;
-    let isAttached = true;
-    return {
-      [Symbol.dispose]: () => {
-        if (!isAttached) return;
-        isAttached = false;
-        this.#attached -= 1;
-        this.emit('room');
-      },
-    };
+    return this.#occupancy.isVacant;
   }
 
   /** Whether another task may be made ready for it: one at a time, and only while it takes any. */
   get hasRoom(): boolean {
     // What decides whether it is well again is one task, alone.
     const isOnTrial = this.#breaker.isHalfOpen && !this.isVacant;
-    return this.isInService && this.#identity.isCurrent && this.#next === null && !isOnTrial;
+    const isReady = this.isInService && this.#identity.isCurrent;
+    return isReady && this.#occupancy.next === null && !isOnTrial;
   }
 
   /** How long its GPU has been idle, milliseconds. */
   get idleMs(): number {
-    return this.#state === 'idle' ? performance.now() - this.#idleSince : 0;
+    return this.#state === 'idle' ? performance.now() - this.#sinceMs : 0;
   }
 
-  /** Takes the place in front of the GPU, or `null` when there is none. */
-  reservePlace(occupant: Occupant): Disposable | null {
-    if (!this.hasRoom) return null;
-    this.#next = occupant;
-    this.emit('changed');
-    return {
-      [Symbol.dispose]: () => {
-        if (this.#next !== occupant) return;
-        this.#next = null;
-        this.emit('changed');
-        this.emit('room');
-      },
-    };
+  /** Takes the seat in front of the GPU, or `null` when there is none to have. */
+  takeNext(occupant: Occupant): Disposable | null {
+    return this.hasRoom ? this.#occupancy.takeNext(occupant) : null;
   }
 
-  /** Takes the slot, or `null` when the backend is not idle. */
-  take(occupant: Occupant): BackendSlot | null {
-    return this.#state === 'idle' ? this.#occupy(occupant) : null;
+  /** Takes the GPU, or `null` when the backend is not idle. */
+  takeGpu(occupant: Occupant): GpuSeat | null {
+    return this.#state === 'idle' ? this.#occupancy.takeGpu(occupant) : null;
   }
 
-  /** Takes a slot for a prompt that is there already, whatever else is, reachable or not. */
-  takeForAdoption(occupant: Occupant): BackendSlot {
-    return this.#occupy(occupant);
-  }
-
-  #occupy(occupant: Occupant): BackendSlot {
-    if (this.#occupants.size === 0) this.#ranSince = performance.now();
-    this.#occupants.add(occupant);
-    this.#busy.begin(performance.now());
-    this.#settle('it has a task');
-    const release = () => {
-      if (!this.#occupants.delete(occupant)) return;
-      this.#busy.end(performance.now());
-      this.#settle('its GPU is free');
-    };
-    return { backend: this, release, [Symbol.dispose]: release };
+  /** Takes the GPU for a prompt that is there already, whatever else is, reachable or not. */
+  adopt(occupant: Occupant): GpuSeat {
+    return this.#occupancy.takeGpu(occupant);
   }
 
   /** Why it cannot run the workflow; nothing when it can, or while nothing is known. */
@@ -264,7 +210,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   posted(workflow: string, count: number): void {
     if (count < this.#promptCount) this.#logger.info({ count }, 'backend.restarted');
     this.#promptCount = count;
-    this.#warm = workflow;
+    this.#occupancy.posted(workflow);
   }
 
   /**
@@ -272,7 +218,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
    * that comes in between runs first, and its models go after it.
    */
   async unload(signal: AbortSignal): Promise<boolean> {
-    if (this.#state !== 'idle' || this.#next !== null) return false;
+    if (this.#state !== 'idle' || this.#occupancy.next !== null) return false;
     try {
       await this.client.freeMemory(signal);
     } catch (error) {
@@ -280,14 +226,14 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
       this.#logger.warn({ err: error }, 'backend.not-unloaded');
       return false;
     }
-    this.#warm = null;
+    this.#occupancy.cool();
     this.emit('changed');
     return true;
   }
 
   /** How long it has worked on what it has, milliseconds; `null` while it has nothing. */
   get runningMs(): number | null {
-    return this.#occupants.size === 0 ? null : performance.now() - this.#ranSince;
+    return this.#occupancy.runningMs;
   }
 
   /** A task came to its end here. */
@@ -321,7 +267,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   }
 
   report(workflows: Iterable<Workflow>): BackendReport {
-    const [occupant] = this.#occupants;
+    const { running, next, warm, busyShare } = this.#occupancy;
     return {
       state: this.#state,
       reason: this.#reason,
@@ -329,10 +275,10 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
       lastActiveAt: this.#lastActiveAt?.toISOString() ?? null,
       version: this.#identity.version,
       devices: this.#identity.devices,
-      task: occupant?.taskId ?? null,
-      nextTask: this.#next?.taskId ?? null,
-      warm: this.#warm,
-      busyShare: Math.round(this.#busy.share(performance.now()) * 1_000) / 1_000,
+      task: running?.taskId ?? null,
+      nextTask: next?.taskId ?? null,
+      warm,
+      busyShare: Math.round(busyShare * 1_000) / 1_000,
       cannotRun: this.#identity.cannotRun(workflows),
       isKnown: this.isKnown,
       maxInputBytes: this.inputs.maxBytes,
@@ -364,7 +310,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   #closed(reason: string): void {
     this.#identity.doubt();
     // Whether it restarted shows later; that it may have is enough not to count on its memory.
-    this.#warm = null;
+    this.#occupancy.cool();
     this.#away(`connection lost: ${reason}`);
     this.emit('reconnected');
   }
@@ -424,7 +370,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   #rest(reason: string): void {
     this.#distrust = reason;
     this.#settle(reason);
-    this.#running.push(this.#tryLater());
+    this.#background.push(this.#tryLater());
   }
 
   /** Waits until it has rested and answers with an empty queue, then lets one task try it. */
@@ -450,7 +396,10 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     const from = this.#state;
     const { state: to, reason } = this.#derived(event);
     if (to === from && reason === this.#reason) return;
-    if (to !== from) this.#since = new Date();
+    if (to !== from) {
+      this.#since = new Date();
+      this.#sinceMs = performance.now();
+    }
     this.#state = to;
     this.#reason = reason;
     this.emit('changed');
@@ -459,23 +408,33 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     const level = isRoutine(from) && isRoutine(to) ? 'debug' : 'info';
     this.#logger[level]({ from, to, reason }, 'backend.state');
     if (!isRoutine(to)) return void this.emit('unavailable');
-    if (to === 'idle') {
-      this.#idleSince = performance.now();
-      this.emit('idle');
-    }
+    if (to === 'idle') this.emit('idle');
   }
 
+  /**
+   * The first line counts that holds:
+   *
+   * | state         | when                                                                        |
+   * |---------------|-----------------------------------------------------------------------------|
+   * | `quarantined` | it stalled, stopped running prompts, or failed three times in a row: it     |
+   * |               | rests, from five seconds to five minutes, and one task is its trial         |
+   * | `draining`    | an operator wants it free, or it is about to change hands: it ends what it  |
+   * |               | has                                                                         |
+   * | `busy`        | a task of ours has its GPU, even where the connection is lost               |
+   * | `offline`     | no WebSocket, or it has not told over it yet what it is and can run         |
+   * | `idle`        | none of these                                                               |
+   */
   #derived(event: string): { state: BackendState; reason: string } {
     if (this.#breaker.isOpen) return { state: 'quarantined', reason: this.#distrust };
     if (this.#draining !== null) return { state: 'draining', reason: this.#draining };
-    if (this.#occupants.size > 0) return { state: 'busy', reason: 'it has a task' };
+    if (this.#occupancy.running) return { state: 'busy', reason: 'it has a task' };
     if (!this.#identity.isCurrent) return { state: 'offline', reason: this.#absence };
     return { state: 'idle', reason: this.#breaker.isHalfOpen ? onTrial : event };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
-    await Promise.all(this.#running);
+    await Promise.all(this.#background);
     await this.client[Symbol.asyncDispose]();
   }
 }

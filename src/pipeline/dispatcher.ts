@@ -122,8 +122,8 @@ export class Dispatcher {
     if (!claim) return false;
     this.#noteService(claim.task);
     const { avoid } = chosen;
-    const guest = { taskId: claim.task.id, workflow: graph.name, graph, avoid };
-    const seat = pool.seatBefore(backend, guest);
+    const request = { taskId: claim.task.id, workflow: graph.name, graph, avoid };
+    const seat = pool.seatBefore(backend, request);
     if (seat) running.begin(claim, seat);
     // It went away meanwhile.
     else await running.giveBack(claim);

@@ -124,7 +124,7 @@ export class RunningAttempts {
       const onStoring = (key: string) => void stored.push(key);
       const end = await runAttempt({ ...this.#parts, ...ended, onStoring, signal });
       log.completed(end);
-      // It says nothing of the backend in front of which the task happened to have its place.
+      // It says nothing of the backend in front of which the task happened to have its seat.
       if (end === 'taken') return;
     } catch (thrown) {
       const reason = signal.aborted ? signal.reason : thrown;
@@ -183,7 +183,7 @@ export class RunningAttempts {
     if (failure.code === 'unavailable') return log.detached();
     judgeBackend(this.#parts, ended, failure);
     // Whatever becomes of the task, nothing of this attempt stays on the backend; while something
-    // runs there, the slot stays taken.
+    // runs there, its GPU stays taken.
     await this.#withdraw(ended);
     await settleFailure(this.#parts, ended, failure);
   }

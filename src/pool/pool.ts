@@ -1,10 +1,11 @@
 import type { BackendAddress } from '../comfyui/address.ts';
-import { Backend, type BackendTempo, type Occupant } from '../comfyui/backend.ts';
+import { Backend, type BackendTempo } from '../comfyui/backend.ts';
+import type { Occupant } from '../comfyui/occupancy.ts';
 import { mergeCatalogues, type NodeCatalogue } from '../core/node-catalogue.ts';
 import type { Tempo } from '../core/tempo.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { Seat } from './seat.ts';
-import { type Guest, WaitingRoom } from './waiting-room.ts';
+import { type GpuRequest, WaitingRoom } from './waiting-room.ts';
 
 type PoolTempo = BackendTempo & Pick<Tempo, 'waitingRoom'>;
 
@@ -116,12 +117,12 @@ export class Pool implements AsyncDisposable {
     this.#room.isMoreToCome = isMoreToCome;
   }
 
-  /** A place in front of the backend, or `null` when it is taken by now. */
-  seatBefore(backend: Backend, guest: Guest): Seat | null {
-    return Seat.before(backend, guest, this.#room);
+  /** The seat in front of the backend's GPU, or `null` when it is taken by now. */
+  seatBefore(backend: Backend, request: GpuRequest): Seat | null {
+    return Seat.before(backend, request, this.#room);
   }
 
-  /** A seat for a prompt that is on the backend already. */
+  /** A seat at the GPU for a prompt that is on the backend already. */
   seatAt(backend: Backend, occupant: Occupant): Seat {
     return Seat.at(backend, occupant);
   }

@@ -1,41 +1,40 @@
-import type { Backend, BackendSlot, Occupant } from '../comfyui/backend.ts';
-import type { Guest, WaitingRoom } from './waiting-room.ts';
+import type { Backend } from '../comfyui/backend.ts';
+import type { GpuSeat, Occupant } from '../comfyui/occupancy.ts';
+import type { GpuRequest, WaitingRoom } from './waiting-room.ts';
 
-interface Place {
+/** In front of a GPU, with what is asked of the waiting room when the task is ready. */
+interface SeatInFront {
   readonly room: WaitingRoom;
-  readonly guest: Guest;
-  readonly reserved: Disposable;
+  readonly request: GpuRequest;
+  readonly next: Disposable;
 }
 
 /**
- * A task's way to a GPU. First it has a place in front of a backend, where it is made ready while the
- * GPU still works on the task before; then it has a GPU: that one or, where another falls idle first,
- * the other.
+ * What a task has of a backend. First the seat in front of its GPU, where it is made ready while the
+ * GPU still works on the task before; then the GPU: that one or, where another falls idle first, the
+ * other; then the backend alone, until its results are fetched.
  */
 export class Seat implements Disposable {
   #backend: Backend;
   /** `null` where there is nothing to wait for. */
-  readonly #place: Place | null;
-  #slot: BackendSlot | null;
-  /** From the GPU on until the task needs nothing more of its backend. */
-  #attachment: Disposable | null;
+  readonly #inFront: SeatInFront | null;
+  #gpu: GpuSeat | null;
 
-  private constructor(backend: Backend, taken: Place | BackendSlot) {
+  private constructor(backend: Backend, inFront: SeatInFront | null, gpu: GpuSeat | null) {
     this.#backend = backend;
-    this.#place = 'room' in taken ? taken : null;
-    this.#slot = 'room' in taken ? null : taken;
-    this.#attachment = this.#slot && backend.attach();
+    this.#inFront = inFront;
+    this.#gpu = gpu;
   }
 
-  /** A place in front of the backend; `null` when another task has it. */
-  static before(backend: Backend, guest: Guest, room: WaitingRoom): Seat | null {
-    const reserved = backend.reservePlace(guest);
-    return reserved && new Seat(backend, { guest, room, reserved });
+  /** In front of the backend's GPU; `null` when another task has that seat. */
+  static before(backend: Backend, request: GpuRequest, room: WaitingRoom): Seat | null {
+    const next = backend.takeNext(request);
+    return next && new Seat(backend, { request, room, next }, null);
   }
 
-  /** The GPU on which a prompt of the task is already. */
+  /** At the GPU where a prompt of the task is already. */
   static at(backend: Backend, occupant: Occupant): Seat {
-    return new Seat(backend, backend.takeForAdoption(occupant));
+    return new Seat(backend, null, backend.adopt(occupant));
   }
 
   /** The backend for which the task is made ready, and from `takeGpu` on the one that runs it. */
@@ -44,8 +43,8 @@ export class Seat implements Disposable {
   }
 
   /**
-   * Waits for a GPU, as long as it takes, and gives the place before it to the next task. `fits`: which
-   * others but the backend that it was made ready for may be chosen.
+   * Waits for a GPU, as long as it takes, and gives the seat in front of it to the next task. `fits`:
+   * which others but the backend that the task was made ready for may be chosen.
    *
    * @throws SeatLostError when the backend takes nothing any more.
    */
@@ -53,23 +52,23 @@ export class Seat implements Disposable {
     signal: AbortSignal,
     fits: (backend: Backend) => boolean = () => true,
   ): Promise<void> {
-    if (this.#slot || !this.#place) return;
-    const { room, guest } = this.#place;
-    this.#slot = await room.takeGpu({ ...guest, fits }, this.#backend, signal);
-    this.#backend = this.#slot.backend;
-    this.#attachment = this.#backend.attach();
-    this.#place.reserved[Symbol.dispose]();
+    if (this.#gpu || !this.#inFront) return;
+    const { room, request, next } = this.#inFront;
+    const taken = await room.takeGpu({ ...request, fits }, this.#backend, signal);
+    this.#backend = taken.backend;
+    this.#gpu = taken.seat;
+    next[Symbol.dispose]();
   }
 
   /** Gives up the GPU. Once is enough; more does nothing. */
   release(): void {
-    this.#place?.reserved[Symbol.dispose]();
-    this.#slot?.release();
+    this.#inFront?.next[Symbol.dispose]();
+    this.#gpu?.release();
   }
 
   /** Gives up everything: the task needs nothing more of its backend. */
   [Symbol.dispose](): void {
     this.release();
-    this.#attachment?.[Symbol.dispose]();
+    this.#gpu?.[Symbol.dispose]();
   }
 }

@@ -7,7 +7,7 @@ import { Backend } from '../comfyui/backend.ts';
 import { Emulator } from '../emulator/emulator.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { parseWorkflow } from '../workflows/parse.ts';
-import { type Guest, SeatLostError, WaitingRoom } from './waiting-room.ts';
+import { type GpuRequest, SeatLostError, WaitingRoom } from './waiting-room.ts';
 
 const { signal } = new AbortController();
 
@@ -39,7 +39,7 @@ describe('WaitingRoom', () => {
     return { backends, room };
   }
 
-  function guest(taskId: string, workflow = 'sleep'): Guest {
+  function request(taskId: string, workflow = 'sleep'): GpuRequest {
     const graph = parseWorkflow(
       { name: workflow, text: JSON.stringify(sleepGraph(1)), meta: null },
       null,
@@ -50,12 +50,12 @@ describe('WaitingRoom', () => {
   it('gives the preferred backend, and another where that is busy', async () => {
     const { backends, room } = await open(2);
     const [first, second] = backends as [Backend, Backend];
-    const slots = [
-      await room.takeGpu(guest('a'), second, signal),
-      await room.takeGpu(guest('b'), second, signal),
+    const taken = [
+      await room.takeGpu(request('a'), second, signal),
+      await room.takeGpu(request('b'), second, signal),
     ];
     assert.deepEqual(
-      slots.map(({ backend }) => backend),
+      taken.map(({ backend }) => backend),
       [second, first],
     );
   });
@@ -63,11 +63,11 @@ describe('WaitingRoom', () => {
   it('gives no backend that does not fit', async () => {
     const { backends, room } = await open(2);
     const [first, second] = backends as [Backend, Backend];
-    const slot = await room.takeGpu(guest('a'), first, signal);
+    const taken = await room.takeGpu(request('a'), first, signal);
     const fits = (backend: Backend) => backend !== second;
-    const waiting = room.takeGpu({ ...guest('b'), fits }, first, signal);
+    const waiting = room.takeGpu({ ...request('b'), fits }, first, signal);
     assert.equal(room.offer(second), false);
-    slot.release();
+    taken.seat.release();
     assert.equal((await waiting).backend, first);
   });
 
@@ -75,20 +75,20 @@ describe('WaitingRoom', () => {
     const { backends, room } = await open(2);
     const [first, second] = backends as [Backend, Backend];
     room.isMoreToCome = true;
-    const running = await room.takeGpu(guest('a'), first, signal);
-    const other = await room.takeGpu(guest('b'), second, signal);
+    const running = await room.takeGpu(request('a'), first, signal);
+    const other = await room.takeGpu(request('b'), second, signal);
     const order: string[] = [];
-    const waits = [guest('c'), guest('d'), guest('e')].map(async (waiting, i) => {
+    const waits = [request('c'), request('d'), request('e')].map(async (waiting, i) => {
       const preferred = i === 1 ? first : second;
-      const slot = await room.takeGpu(waiting, preferred, signal);
-      order.push(`${waiting.taskId} ${slot.backend === first ? 'first' : 'second'}`);
-      return slot;
+      const taken = await room.takeGpu(waiting, preferred, signal);
+      order.push(`${waiting.taskId} ${taken.backend === first ? 'first' : 'second'}`);
+      return taken;
     });
-    running.release();
+    running.seat.release();
     const d = await (waits[1] as (typeof waits)[0]);
-    d.release();
+    d.seat.release();
     await (waits[0] as (typeof waits)[0]);
-    other.release();
+    other.seat.release();
     await Promise.all(waits);
     assert.deepEqual(order, ['d first', 'c first', 'e second']);
   });
@@ -99,11 +99,11 @@ describe('WaitingRoom', () => {
     for (const backend of backends) backend.posted('sleep', 1);
     fast.runTimes.add('sleep', 300);
     slow.runTimes.add('sleep', 3_000);
-    const running = await room.takeGpu(guest('a'), fast, signal);
-    const waiting = room.takeGpu(guest('b'), slow, signal);
+    const running = await room.takeGpu(request('a'), fast, signal);
+    const waiting = room.takeGpu(request('b'), slow, signal);
     await new Promise((resolve) => setTimeout(resolve, 20));
     assert.equal(slow.state, 'idle');
-    running.release();
+    running.seat.release();
     assert.equal((await waiting).backend, fast);
   });
 
@@ -114,8 +114,8 @@ describe('WaitingRoom', () => {
     fast.runTimes.add('sleep', 300);
     slow.runTimes.add('sleep', 3_000);
     room.isMoreToCome = true;
-    await room.takeGpu(guest('a'), fast, signal);
-    assert.equal((await room.takeGpu(guest('b'), slow, signal)).backend, slow);
+    await room.takeGpu(request('a'), fast, signal);
+    assert.equal((await room.takeGpu(request('b'), slow, signal)).backend, slow);
   });
 
   it('loads no models for the last task where another that has them is free soon', async () => {
@@ -123,31 +123,31 @@ describe('WaitingRoom', () => {
     const [warm, cold] = backends as [Backend, Backend];
     warm.posted('sleep', 1);
     warm.runTimes.add('sleep', 400);
-    const running = await room.takeGpu(guest('a'), warm, signal);
-    const waiting = room.takeGpu(guest('b'), cold, signal);
+    const running = await room.takeGpu(request('a'), warm, signal);
+    const waiting = room.takeGpu(request('b'), cold, signal);
     await new Promise((resolve) => setTimeout(resolve, 20));
     assert.equal(cold.state, 'idle');
-    running.release();
+    running.seat.release();
     assert.equal((await waiting).backend, warm);
   });
 
   it('sends away who waits for a backend that stays out of service', async () => {
     const { backends, room } = await open(1);
     const [only] = backends as [Backend];
-    const running = await room.takeGpu(guest('a'), only, signal);
-    const waiting = room.takeGpu(guest('b'), only, signal);
+    const running = await room.takeGpu(request('a'), only, signal);
+    const waiting = room.takeGpu(request('b'), only, signal);
     only.drain(true);
-    running.release();
+    running.seat.release();
     await assert.rejects(waiting, SeatLostError);
   });
 
   it('keeps who waits for a backend that is back soon', async () => {
     const { backends, room } = await open(1);
     const [only] = backends as [Backend];
-    const running = await room.takeGpu(guest('a'), only, signal);
-    const waiting = room.takeGpu(guest('b'), only, signal);
+    const running = await room.takeGpu(request('a'), only, signal);
+    const waiting = room.takeGpu(request('b'), only, signal);
     only.drain(true);
-    running.release();
+    running.seat.release();
     only.drain(false);
     assert.equal((await waiting).backend, only);
   });
@@ -155,13 +155,13 @@ describe('WaitingRoom', () => {
   it('lets go of who waits no longer', async () => {
     const { backends, room } = await open(1);
     const [only] = backends as [Backend];
-    const running = await room.takeGpu(guest('a'), only, signal);
+    const running = await room.takeGpu(request('a'), only, signal);
     const abort = new AbortController();
-    const waiting = room.takeGpu(guest('b'), only, abort.signal);
-    const next = room.takeGpu(guest('c'), only, signal);
+    const waiting = room.takeGpu(request('b'), only, abort.signal);
+    const next = room.takeGpu(request('c'), only, signal);
     abort.abort(new Error('canceled'));
     await assert.rejects(waiting, /canceled/);
-    running.release();
+    running.seat.release();
     assert.equal((await next).backend, only);
   });
 });

@@ -1,4 +1,5 @@
-import type { Backend, BackendSlot, Occupant } from '../comfyui/backend.ts';
+import type { Backend } from '../comfyui/backend.ts';
+import type { GpuSeat, Occupant } from '../comfyui/occupancy.ts';
 import { endsSoonerLater } from '../core/ends-sooner.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import type { Workflow } from '../core/workflow.ts';
@@ -8,9 +9,8 @@ export class SeatLostError extends Error {
   override readonly name = 'SeatLostError';
 }
 
-/** A task that is ready for a GPU. */
-export interface Guest extends Occupant {
-  readonly taskId: string;
+/** What a task asks for that is made ready in front of a GPU. */
+export interface GpuRequest extends Occupant {
   readonly graph: Workflow;
   /** Backends where it failed: another is waited for. */
   readonly avoid: readonly string[];
@@ -18,10 +18,16 @@ export interface Guest extends Occupant {
   readonly fits?: (backend: Backend) => boolean;
 }
 
-interface Waiter {
-  readonly guest: Guest;
+export interface TakenGpu {
+  readonly backend: Backend;
+  readonly seat: GpuSeat;
+}
+
+/** A request that no GPU is free for. */
+interface Wait {
+  readonly request: GpuRequest;
   readonly preferred: Backend;
-  readonly resolve: (slot: BackendSlot) => void;
+  readonly resolve: (taken: TakenGpu) => void;
   readonly reject: (reason: unknown) => void;
 }
 
@@ -35,7 +41,7 @@ const overdueFactor = 2;
 export class WaitingRoom implements Disposable {
   readonly #backends: () => Iterable<Backend>;
   readonly #tempo: Tempo['waitingRoom'];
-  readonly #waiters: Waiter[] = [];
+  readonly #waits: Wait[] = [];
   readonly #timers = new Set<NodeJS.Timeout>();
   /** Idle backends that are going to be offered once more. */
   readonly #offeredAgain = new Set<Backend>();
@@ -52,19 +58,19 @@ export class WaitingRoom implements Disposable {
 
   /** Gives the idle backend to who waits; `false` when nobody does. */
   offer(backend: Backend): boolean {
-    const own = this.#waiters.find(({ preferred }) => preferred === backend);
+    const own = this.#waits.find(({ preferred }) => preferred === backend);
     // It came back without what the task needs.
-    if (own && !backend.canRun(own.guest.graph)) this.#sendAway(own);
-    const waiter =
-      this.#waiters.find(({ preferred }) => preferred === backend) ??
-      this.#waiters.find(({ guest }) => this.#mayMove(guest, backend));
-    if (!waiter) return false;
-    const slot = this.#take(waiter.guest, backend);
-    if (slot) {
-      this.#leave(waiter);
-      waiter.resolve(slot);
+    if (own && !backend.canRun(own.request.graph)) this.#sendAway(own);
+    const wait =
+      this.#waits.find(({ preferred }) => preferred === backend) ??
+      this.#waits.find(({ request }) => this.#mayMove(request, backend));
+    if (!wait) return false;
+    const taken = this.#take(wait.request, backend);
+    if (taken) {
+      this.#leave(wait);
+      wait.resolve(taken);
     }
-    return slot !== null;
+    return taken !== null;
   }
 
   /**
@@ -72,42 +78,43 @@ export class WaitingRoom implements Disposable {
    *
    * @throws SeatLostError when the preferred backend takes nothing any more and no other is idle.
    */
-  async takeGpu(guest: Guest, preferred: Backend, signal: AbortSignal): Promise<BackendSlot> {
+  async takeGpu(request: GpuRequest, preferred: Backend, signal: AbortSignal): Promise<TakenGpu> {
     signal.throwIfAborted();
-    const slot = this.#take(guest, preferred) ?? this.#takeElsewhere(guest, preferred);
-    return slot ?? (await this.#wait(guest, preferred, signal));
+    const taken = this.#take(request, preferred) ?? this.#takeElsewhere(request, preferred);
+    return taken ?? (await this.#wait(request, preferred, signal));
   }
 
   /** The backend takes nothing for now: who waits for it is sent away, unless it is back soon. */
   vacate(backend: Backend): void {
     this.#later(this.#tempo.awayMs, () => {
       if (backend.isInService) return;
-      for (const waiter of this.#waiters.filter(({ preferred }) => preferred === backend)) {
-        this.#sendAway(waiter);
+      for (const wait of this.#waits.filter(({ preferred }) => preferred === backend)) {
+        this.#sendAway(wait);
       }
     });
   }
 
-  #takeElsewhere(guest: Guest, preferred: Backend): BackendSlot | null {
+  #takeElsewhere(request: GpuRequest, preferred: Backend): TakenGpu | null {
     for (const backend of this.#backends()) {
-      if (backend === preferred || !this.#mayMove(guest, backend)) continue;
-      const slot = this.#take(guest, backend);
-      if (slot) return slot;
+      if (backend === preferred || !this.#mayMove(request, backend)) continue;
+      const taken = this.#take(request, backend);
+      if (taken) return taken;
     }
     return null;
   }
 
-  #take(guest: Guest, backend: Backend): BackendSlot | null {
+  #take(request: GpuRequest, backend: Backend): TakenGpu | null {
     if (backend.state !== 'idle') return null;
-    if (this.#isBetterLater(guest, backend)) {
+    if (this.#isBetterLater(request, backend)) {
       this.#offerAgain(backend, this.#tempo.reconsiderMs);
       return null;
     }
-    return backend.take(guest);
+    const seat = backend.takeGpu(request);
+    return seat && { backend, seat };
   }
 
   /** Whether an idle backend may take a task that was made ready for another. */
-  #mayMove({ graph, avoid, fits }: Guest, backend: Backend): boolean {
+  #mayMove({ graph, avoid, fits }: GpuRequest, backend: Backend): boolean {
     if (!backend.canRun(graph) || avoid.includes(backend.label)) return false;
     if (fits && !fits(backend)) return false;
     const { beforeSwitchMs } = this.#tempo;
@@ -121,19 +128,19 @@ export class WaitingRoom implements Disposable {
    * When the queue is empty, the last tasks decide when everything is done: one that a slow backend
    * would take now, or one that has to load its models first, may end sooner where others run.
    */
-  #isBetterLater(guest: Guest, backend: Backend): boolean {
+  #isBetterLater(request: GpuRequest, backend: Backend): boolean {
     if (this.isMoreToCome) return false;
     const runners = [...this.#backends()].flatMap((other) => {
-      if (other === backend || other.state !== 'busy' || !other.canRun(guest.graph)) return [];
-      const taskMs = this.#expectedMs(guest, other, other.holds);
+      if (other === backend || other.state !== 'busy' || !other.canRun(request.graph)) return [];
+      const taskMs = this.#expectedMs(request, other, other.holds);
       return taskMs === null ? [] : [{ taskMs, freeInMs: freeInMs(other, taskMs) }];
     });
     if (runners.length === 0) return false;
     // Where it never ran it is no faster than elsewhere, and its models are not loaded.
     const elsewhereMs = Math.min(...runners.map(({ taskMs }) => taskMs));
     const hereMs =
-      this.#expectedMs(guest, backend, backend.warm) ?? elsewhereMs + this.#tempo.beforeSwitchMs;
-    const others = this.#waiters.filter((waiter) => waiter.guest !== guest);
+      this.#expectedMs(request, backend, backend.warm) ?? elsewhereMs + this.#tempo.beforeSwitchMs;
+    const others = this.#waits.filter((wait) => wait.request !== request);
     return endsSoonerLater(hereMs, runners, others.length);
   }
 
@@ -141,7 +148,11 @@ export class WaitingRoom implements Disposable {
    * How long the backend takes for the task with these models loaded, milliseconds; `null`: not known.
    * To load others takes at least as long as an idle backend waits before it does so.
    */
-  #expectedMs({ workflow }: Guest, { runTimes }: Backend, loaded: string | null): number | null {
+  #expectedMs(
+    { workflow }: GpuRequest,
+    { runTimes }: Backend,
+    loaded: string | null,
+  ): number | null {
     const ms = runTimes.expectedMs(workflow);
     return ms === null || loaded === workflow ? ms : ms + this.#tempo.beforeSwitchMs;
   }
@@ -155,13 +166,13 @@ export class WaitingRoom implements Disposable {
     });
   }
 
-  async #wait(guest: Guest, preferred: Backend, signal: AbortSignal): Promise<BackendSlot> {
-    const { promise, resolve, reject } = Promise.withResolvers<BackendSlot>();
-    const waiter: Waiter = { guest, preferred, resolve, reject };
-    this.#waiters.push(waiter);
+  async #wait(request: GpuRequest, preferred: Backend, signal: AbortSignal): Promise<TakenGpu> {
+    const { promise, resolve, reject } = Promise.withResolvers<TakenGpu>();
+    const wait: Wait = { request, preferred, resolve, reject };
+    this.#waits.push(wait);
     if (!preferred.isInService) this.vacate(preferred);
     const abort = () => {
-      this.#leave(waiter);
+      this.#leave(wait);
       reject(signal.reason);
     };
     signal.addEventListener('abort', abort, { once: true });
@@ -172,15 +183,15 @@ export class WaitingRoom implements Disposable {
     }
   }
 
-  #sendAway(waiter: Waiter): void {
-    const { label, state } = waiter.preferred;
-    this.#leave(waiter);
-    waiter.reject(new SeatLostError(`${label} is ${state}`));
+  #sendAway(wait: Wait): void {
+    const { label, state } = wait.preferred;
+    this.#leave(wait);
+    wait.reject(new SeatLostError(`${label} is ${state}`));
   }
 
-  #leave(waiter: Waiter): void {
-    const index = this.#waiters.indexOf(waiter);
-    if (index >= 0) this.#waiters.splice(index, 1);
+  #leave(wait: Wait): void {
+    const index = this.#waits.indexOf(wait);
+    if (index >= 0) this.#waits.splice(index, 1);
   }
 
   #later(ms: number, act: () => void): void {
