@@ -75,7 +75,7 @@ describe('staging', () => {
     assert.equal((await gateway.until(long)).status, 'completed');
   });
 
-  it('lets a canceled task give its place to the next', async () => {
+  it('lets a canceled task give its seat to the next', async () => {
     const [emulator] = emulators as [Emulator];
     const gateway = await startGateway([emulator]);
     const running = await gateway.submit({ url, workflow: 'long' });

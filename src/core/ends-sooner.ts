@@ -15,13 +15,15 @@ export function endsSoonerLater(
   runners: readonly LaterRunner[],
   ahead: number,
 ): boolean {
-  const freeIn = runners.map(({ freeInMs }) => freeInMs);
+  let later = runners;
   for (let left = ahead; ; left -= 1) {
-    const ends = runners.map(({ taskMs }, i) => (freeIn[i] as number) + taskMs);
-    const soonest = ends.indexOf(Math.min(...ends));
-    const endsAt = ends[soonest];
-    if (endsAt === undefined || endsAt >= hereMs) return false;
+    const [soonest, ...others] = later.toSorted((a, b) => endsInMs(a) - endsInMs(b));
+    if (!soonest || endsInMs(soonest) >= hereMs) return false;
     if (left === 0) return true;
-    freeIn[soonest] = endsAt;
+    later = [{ ...soonest, freeInMs: endsInMs(soonest) }, ...others];
   }
+}
+
+function endsInMs({ freeInMs, taskMs }: LaterRunner): number {
+  return freeInMs + taskMs;
 }

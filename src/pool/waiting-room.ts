@@ -1,6 +1,6 @@
 import type { Backend } from '../comfyui/backend.ts';
 import type { GpuSeat, Occupant } from '../comfyui/occupancy.ts';
-import { endsSoonerLater } from '../core/ends-sooner.ts';
+import { type Candidate, isBetterLater, mayMoveInMs } from '../core/gpu-choice.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import type { Workflow } from '../core/workflow.ts';
 
@@ -30,9 +30,6 @@ interface Wait {
   readonly resolve: (taken: TakenGpu) => void;
   readonly reject: (reason: unknown) => void;
 }
-
-/** Who takes that much longer than ever is not counted on. */
-const overdueFactor = 2;
 
 /**
  * Tasks that are ready and wait for a GPU. A backend that falls idle takes the one that was made
@@ -113,48 +110,21 @@ export class WaitingRoom implements Disposable {
     return seat && { backend, seat };
   }
 
-  /** Whether an idle backend may take a task that was made ready for another. */
-  #mayMove({ graph, avoid, fits }: GpuRequest, backend: Backend): boolean {
-    if (!backend.canRun(graph) || avoid.includes(backend.label)) return false;
-    if (fits && !fits(backend)) return false;
-    const { beforeSwitchMs } = this.#tempo;
-    const isForIt = backend.hasRoom || backend.warm === graph.name;
-    if (isForIt || backend.idleMs >= beforeSwitchMs) return true;
-    if (backend.state === 'idle') this.#offerAgain(backend, beforeSwitchMs - backend.idleMs);
-    return false;
+  /** Whether the backend takes a task now that was made ready for another; it may later. */
+  #mayMove(request: GpuRequest, backend: Backend): boolean {
+    const inMs = mayMoveInMs(candidate(request, backend), this.#tempo.beforeSwitchMs);
+    if (inMs !== null && inMs > 0) this.#offerAgain(backend, inMs);
+    return inMs === 0;
   }
 
-  /**
-   * When the queue is empty, the last tasks decide when everything is done: one that a slow backend
-   * would take now, or one that has to load its models first, may end sooner where others run.
-   */
   #isBetterLater(request: GpuRequest, backend: Backend): boolean {
-    if (this.isMoreToCome) return false;
-    const runners = [...this.#backends()].flatMap((other) => {
-      if (other === backend || other.state !== 'busy' || !other.canRun(request.graph)) return [];
-      const taskMs = this.#expectedMs(request, other, other.holds);
-      return taskMs === null ? [] : [{ taskMs, freeInMs: freeInMs(other, taskMs) }];
+    const others = [...this.#backends()].filter((other) => other !== backend);
+    return isBetterLater(candidate(request, backend), {
+      others: others.map((other) => candidate(request, other)),
+      ahead: this.#waits.filter((wait) => wait.request !== request).length,
+      isMoreToCome: this.isMoreToCome,
+      switchMs: this.#tempo.beforeSwitchMs,
     });
-    if (runners.length === 0) return false;
-    // Where it never ran it is no faster than elsewhere, and its models are not loaded.
-    const elsewhereMs = Math.min(...runners.map(({ taskMs }) => taskMs));
-    const hereMs =
-      this.#expectedMs(request, backend, backend.warm) ?? elsewhereMs + this.#tempo.beforeSwitchMs;
-    const others = this.#waits.filter((wait) => wait.request !== request);
-    return endsSoonerLater(hereMs, runners, others.length);
-  }
-
-  /**
-   * How long the backend takes for the task with these models loaded, milliseconds; `null`: not known.
-   * To load others takes at least as long as an idle backend waits before it does so.
-   */
-  #expectedMs(
-    { workflow }: GpuRequest,
-    { runTimes }: Backend,
-    loaded: string | null,
-  ): number | null {
-    const ms = runTimes.expectedMs(workflow);
-    return ms === null || loaded === workflow ? ms : ms + this.#tempo.beforeSwitchMs;
   }
 
   #offerAgain(backend: Backend, afterMs: number): void {
@@ -207,7 +177,18 @@ export class WaitingRoom implements Disposable {
   }
 }
 
-function freeInMs({ runningMs }: Backend, taskMs: number): number {
-  const ran = runningMs ?? 0;
-  return ran > taskMs * overdueFactor ? Number.POSITIVE_INFINITY : Math.max(0, taskMs - ran);
+/** The backend as it is now, to the task. */
+function candidate(request: GpuRequest, backend: Backend): Candidate {
+  const { workflow, graph, avoid, fits } = request;
+  return {
+    state: backend.state,
+    canRun: backend.canRun(graph),
+    isUnfit: avoid.includes(backend.label) || (fits !== undefined && !fits(backend)),
+    hasRoom: backend.hasRoom,
+    idleMs: backend.idleMs,
+    runningMs: backend.runningMs,
+    isWarm: backend.warm === workflow,
+    willBeWarm: backend.holds === workflow,
+    expectedMs: backend.runTimes.expectedMs(workflow),
+  };
 }
