@@ -106,9 +106,10 @@ export class Membership {
     for (const { label, url, wanted } of renewal.backends) {
       if (url && wanted !== 'removed') known.set(label, parseBackendAddress(url));
     }
-    const members = renewal.backends.filter(
-      ({ label, wanted }) => wanted !== 'removed' && known.has(label),
-    );
+    const members = renewal.backends.flatMap((record) => {
+      const address = record.wanted === 'removed' ? undefined : known.get(record.label);
+      return address ? [{ ...record, address }] : [];
+    });
     const { take, giveUp } = shareOut(owner, holdings(renewal), members.length);
     const ours = members.filter((member) => member.owner === owner).map(({ label }) => label);
     const free = members.filter((member) => member.owner === null).map(({ label }) => label);
@@ -117,11 +118,10 @@ export class Membership {
 
     const kept = new Set([...this.#vacantLast(ours).slice(0, ours.length - giveUp), ...taken]);
     for (const member of members) {
-      const { label, wanted } = member;
-      if (!kept.has(label)) continue;
-      const backend = pool.add(known.get(label) as BackendAddress);
+      if (!kept.has(member.label)) continue;
+      const backend = pool.add(member.address);
       backend.shareInputs(this.inputDirOf(member));
-      backend.drain(wanted === 'draining');
+      backend.drain(member.wanted === 'draining');
     }
     for (const label of pool.allLabels) {
       if (!kept.has(label)) await this.#letGo(label);
