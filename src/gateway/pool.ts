@@ -4,6 +4,7 @@ import { LeaseClock } from '../pool/lease-clock.ts';
 import { Membership } from '../pool/membership.ts';
 import { Pool } from '../pool/pool.ts';
 import { PoolService } from '../pool/pool-service.ts';
+import { WholePool } from '../pool/whole-pool.ts';
 import { PoolLog } from '../telemetry/pool-log.ts';
 import { WorkflowFolder } from '../workflows/folder.ts';
 import { WorkflowRegistry } from '../workflows/registry.ts';
@@ -15,7 +16,9 @@ import type { Stores } from './stores.ts';
 export interface OpenPool {
   readonly pool: Pool;
   /** With the backends of other gateways. */
-  readonly wholePool: PoolService;
+  readonly wholePool: WholePool;
+  /** What operators do to the pool. */
+  readonly poolService: PoolService;
   readonly membership: Membership;
   readonly lease: LeaseClock;
   readonly notices: Notices;
@@ -53,6 +56,13 @@ export async function openPool(frame: Frame, stores: Stores): Promise<OpenPool> 
     log: new PoolLog(logger),
     tempo,
   });
-  const wholePool = new PoolService({ store: stores.backends, pool, membership, workflows });
-  return { pool, wholePool, membership, lease, notices, folder, workflows, catalogue };
+  const wholePool = new WholePool({ pool, membership });
+  const poolService = new PoolService({
+    store: stores.backends,
+    pool,
+    wholePool,
+    membership,
+    workflows,
+  });
+  return { pool, wholePool, poolService, membership, lease, notices, folder, workflows, catalogue };
 }

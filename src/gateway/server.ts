@@ -22,14 +22,14 @@ export function createFront(
   { config, tempo, logger, baseUrl, observers }: Frame,
   { objects }: Stores,
   { encoder }: Media,
-  { wholePool, workflows }: OpenPool,
+  { poolService, workflows }: OpenPool,
   services: Services,
 ): Front {
   const stopping = new AbortController();
   const parts = {
     ...services,
     registry: workflows,
-    pool: wholePool,
+    pool: poolService,
     objects: objects.isServedByGateway ? objects : null,
     preview: (path: string, signal: AbortSignal) =>
       encoder.preview(path, config.limits.maxImagePixels, signal),

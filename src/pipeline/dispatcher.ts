@@ -5,7 +5,7 @@ import { lineOf, type QueuedTask, type Share, schedule } from '../core/schedule.
 import type { Tempo } from '../core/tempo.ts';
 import type { Notices } from '../db/notices.ts';
 import type { Pool } from '../pool/pool.ts';
-import type { PoolService } from '../pool/pool-service.ts';
+import type { WholePool } from '../pool/whole-pool.ts';
 import type { ClaimStore } from '../tasks/claim-store.ts';
 import type { TaskLog } from '../telemetry/task-log.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
@@ -18,7 +18,7 @@ export interface DispatcherParts {
   readonly claims: ClaimStore;
   readonly pool: Pool;
   /** With the backends of other gateways. */
-  readonly wholePool: Pick<PoolService, 'canRunElsewhere'>;
+  readonly wholePool: Pick<WholePool, 'canRunElsewhere'>;
   readonly workflows: WorkflowRegistry;
   readonly running: RunningAttempts;
   readonly notices: Notices;

@@ -12,14 +12,14 @@ import type { TaskError } from '../core/task.ts';
 import type { Tempo } from '../core/tempo.ts';
 import type { Workflow } from '../core/workflow.ts';
 import type { Pool } from '../pool/pool.ts';
-import type { PoolService } from '../pool/pool-service.ts';
+import type { WholePool } from '../pool/whole-pool.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
 import type { Attempt } from './attempt.ts';
 
 export interface SettleParts {
   readonly pool: Pool;
   /** With the backends of other gateways. */
-  readonly wholePool: Pick<PoolService, 'fitness' | 'canRunElsewhere' | 'tooSmallFor'>;
+  readonly wholePool: Pick<WholePool, 'fitness' | 'canRunElsewhere' | 'tooSmallFor'>;
   readonly workflows: WorkflowRegistry;
   readonly retryPolicy: RetryPolicy;
   readonly tempo: Pick<Tempo, 'attempt'>;
@@ -73,7 +73,7 @@ export async function settlePlainly({ journal, log }: EndedAttempt): Promise<voi
  * others are there that would take it, and fetch its sources, in vain.
  */
 function othersFor(
-  wholePool: Pick<PoolService, 'fitness' | 'canRunElsewhere'>,
+  wholePool: Pick<WholePool, 'fitness' | 'canRunElsewhere'>,
   workflow: Workflow,
   tooSmall: readonly string[] | null,
 ): Others {
@@ -83,7 +83,7 @@ function othersFor(
 
 /** The backends that are known not to take the input, by what they say or by what they did. */
 function refusing(
-  wholePool: Pick<PoolService, 'tooSmallFor'>,
+  wholePool: Pick<WholePool, 'tooSmallFor'>,
   { bytes, code }: InputRefusedError,
   past: readonly PastAttempt[],
 ): string[] {

@@ -1,26 +1,22 @@
 import { parseBackendAddress, parseInputDir } from '../comfyui/address.ts';
-import {
-  type BackendView,
-  type Fitness,
-  isInService,
-  type UnloadedWorkflows,
-  type WantedState,
-} from '../core/backend.ts';
+import type { BackendView, UnloadedWorkflows, WantedState } from '../core/backend.ts';
 import { GatewayError, toGatewayError } from '../core/errors.ts';
 import type { Workflow } from '../core/workflow.ts';
 import { reaching, translateDatabaseError } from '../db/errors.ts';
 import type { BackendRecord, BackendStore } from './backend-store.ts';
 import type { Membership } from './membership.ts';
 import type { Pool } from './pool.ts';
+import type { WarmBackend, WholePool } from './whole-pool.ts';
 
 export interface PoolServiceParts {
   readonly store: BackendStore;
-  readonly pool: Pool;
-  readonly membership: Pick<Membership, 'records' | 'inputDirOf'>;
+  readonly pool: Pick<Pool, 'get'>;
+  readonly wholePool: Pick<WholePool, 'warmFor'>;
+  readonly membership: Pick<Membership, 'inputDirOf'>;
   readonly workflows: { all(): Iterable<Workflow> };
 }
 
-/** What operators do to the pool: look at it, add backends, drain, resume and remove them. */
+/** What operators do to the pool: look at it, add backends, drain, resume, unload and remove them. */
 export class PoolService {
   readonly #parts: PoolServiceParts;
 
@@ -32,54 +28,6 @@ export class PoolService {
   async list(): Promise<BackendView[]> {
     const records = await reaching(this.#parts.store.list());
     return records.map((record) => this.#view(record));
-  }
-
-  /**
-   * The backends that could run the workflow, and why the others cannot; as of the last few seconds,
-   * without asking the database. One that nobody has reached yet is in neither. `but` are left out of
-   * account.
-   */
-  fitness(workflow: Workflow, but: readonly string[] = []): Fitness {
-    const { membership, pool } = this.#parts;
-    const records = membership.records.filter(
-      ({ label, wanted }) => wanted !== 'removed' && !but.includes(label),
-    );
-    const unable = new Map<string, readonly string[]>();
-    let able = 0;
-    let inService = 0;
-    for (const { label, report } of records) {
-      const backend = pool.get(label);
-      const reasons = backend?.whyNot(workflow) ?? report?.cannotRun[workflow.name] ?? [];
-      if (reasons.length > 0) {
-        unable.set(label, reasons);
-      } else if (backend?.isKnown ?? report?.isKnown) {
-        able += 1;
-        if (isInService(backend?.state ?? report?.state)) inService += 1;
-      }
-    }
-    return { able, inService, unable, total: records.length };
-  }
-
-  /** Whether a backend that is none of these takes tasks at present, and can run the workflow. */
-  canRunElsewhere(workflow: Workflow, than: readonly string[]): boolean {
-    const { membership, pool } = this.#parts;
-    return membership.records.some(({ label, owner, report }) => {
-      if (than.includes(label)) return false;
-      const backend = pool.get(label);
-      if (backend) return backend.isInService && backend.canRun(workflow);
-      // What was said of one that nobody drives any more is not true any more.
-      return owner !== null && isInService(report?.state) && !report?.cannotRun[workflow.name];
-    });
-  }
-
-  /** The backends that are known to take no input so large. */
-  tooSmallFor(bytes: number): string[] {
-    const { membership, pool } = this.#parts;
-    return membership.records.flatMap(({ label, report }) => {
-      const backend = pool.get(label);
-      const most = backend ? backend.inputs.maxBytes : report?.maxInputBytes;
-      return typeof most === 'number' && bytes > most ? [label] : [];
-    });
   }
 
   /**
@@ -129,17 +77,13 @@ export class PoolService {
    * @throws the signal's reason.
    */
   async unload(workflows: readonly string[], signal: AbortSignal): Promise<UnloadedWorkflows> {
-    const { membership, pool } = this.#parts;
     const unloaded: string[] = [];
     const held: string[] = [];
-    const unload = async ({ label, report }: BackendRecord): Promise<void> => {
-      const backend = pool.get(label);
-      const warm = backend ? backend.warm : (report?.warm ?? null);
-      if (warm === null || !workflows.includes(warm)) return;
+    const unload = async ({ workflow, backend }: WarmBackend): Promise<void> => {
       const isUnloaded = (await backend?.unload(signal)) ?? false;
-      (isUnloaded ? unloaded : held).push(warm);
+      (isUnloaded ? unloaded : held).push(workflow);
     };
-    await Promise.all(membership.records.map(unload));
+    await Promise.all(this.#parts.wholePool.warmFor(workflows).map(unload));
     return { unloaded, held };
   }
 

@@ -1,0 +1,84 @@
+import type { Backend } from '../comfyui/backend.ts';
+import { type Fitness, isInService } from '../core/backend.ts';
+import type { Workflow } from '../core/workflow.ts';
+import type { BackendRecord } from './backend-store.ts';
+import type { Membership } from './membership.ts';
+import type { Pool } from './pool.ts';
+
+export interface WholePoolParts {
+  readonly pool: Pick<Pool, 'get'>;
+  readonly membership: Pick<Membership, 'records'>;
+}
+
+/** A backend that has a workflow's models in memory. */
+export interface WarmBackend {
+  readonly workflow: string;
+  /** `null`: another gateway drives it. */
+  readonly backend: Backend | null;
+}
+
+/**
+ * What is known of the backends of all gateways, without asking the database: of this gateway's at this
+ * moment, of others' as they reported within the last few seconds.
+ */
+export class WholePool {
+  readonly #parts: WholePoolParts;
+
+  constructor(parts: WholePoolParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * The backends that could run the workflow, and why the others cannot. One that nobody has reached yet
+   * is in neither. `but` are left out of account.
+   */
+  fitness(workflow: Workflow, but: readonly string[] = []): Fitness {
+    const members = this.#members.filter(
+      ({ label, wanted }) => wanted !== 'removed' && !but.includes(label),
+    );
+    const unable = new Map<string, readonly string[]>();
+    let able = 0;
+    let inService = 0;
+    for (const { label, backend, report } of members) {
+      const reasons = backend?.whyNot(workflow) ?? report?.cannotRun[workflow.name] ?? [];
+      if (reasons.length > 0) {
+        unable.set(label, reasons);
+      } else if (backend?.isKnown ?? report?.isKnown) {
+        able += 1;
+        if (isInService(backend?.state ?? report?.state)) inService += 1;
+      }
+    }
+    return { able, inService, unable, total: members.length };
+  }
+
+  /** Whether a backend that is none of these takes tasks at present, and can run the workflow. */
+  canRunElsewhere(workflow: Workflow, than: readonly string[]): boolean {
+    return this.#members.some(({ label, owner, backend, report }) => {
+      if (than.includes(label)) return false;
+      if (backend) return backend.isInService && backend.canRun(workflow);
+      // What was said of one that nobody drives any more is not true any more.
+      return owner !== null && isInService(report?.state) && !report?.cannotRun[workflow.name];
+    });
+  }
+
+  /** The backends that are known to take no input so large. */
+  tooSmallFor(bytes: number): string[] {
+    return this.#members.flatMap(({ label, backend, report }) => {
+      const most = backend ? backend.inputs.maxBytes : report?.maxInputBytes;
+      return typeof most === 'number' && bytes > most ? [label] : [];
+    });
+  }
+
+  /** The backends that have models of these workflows in memory. */
+  warmFor(workflows: readonly string[]): WarmBackend[] {
+    return this.#members.flatMap(({ backend, report }) => {
+      const warm = backend ? backend.warm : (report?.warm ?? null);
+      return warm !== null && workflows.includes(warm) ? [{ workflow: warm, backend }] : [];
+    });
+  }
+
+  get #members(): (BackendRecord & { readonly backend: Backend | null })[] {
+    const { pool, membership } = this.#parts;
+    return membership.records.map((record) => ({ ...record, backend: pool.get(record.label) }));
+  }
+}
