@@ -76,7 +76,11 @@ export async function startPipeline(
   { pool, membership, notices, workflows }: OpenPool,
   { dispatcher, recovery }: Pipeline,
 ): Promise<void> {
-  pool.listen(dispatcher.wake, membership.changed, () => void workflows.reconvert());
+  pool.listen({
+    onRoom: dispatcher.wake,
+    onChanged: membership.changed,
+    onNodes: () => void workflows.reconvert(),
+  });
   await notices.listen(database);
   // These go in reverse: nothing more is picked up, what runs is let go, then claims, then leases.
   // Leases are given up last: until then what runs is ours. A start that fails gives them up, too.

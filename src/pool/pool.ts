@@ -7,6 +7,18 @@ import type { Logger } from '../telemetry/logger.ts';
 import { Seat } from './seat.ts';
 import { type GpuRequest, WaitingRoom } from './waiting-room.ts';
 
+/** What a pool tells of its backends. */
+export interface PoolListener {
+  /** A task may be made ready for one. */
+  onRoom(): void;
+  /** Something that the report of one tells has changed. */
+  onChanged(label: string): void;
+  /** They have other nodes between them than before. */
+  onNodes(): void;
+}
+
+const nobody: PoolListener = { onRoom() {}, onChanged() {}, onNodes() {} };
+
 type PoolTempo = BackendTempo & Pick<Tempo, 'waitingRoom'>;
 
 /** The ComfyUI servers that this gateway drives. */
@@ -17,9 +29,7 @@ export class Pool implements AsyncDisposable {
   /** Let go of, and not yet vacant. */
   readonly #leaving = new Map<string, Backend>();
   readonly #room: WaitingRoom;
-  #onRoom: () => void = () => {};
-  #onChanged: (label: string) => void = () => {};
-  #onCatalogue: () => void = () => {};
+  #listener = nobody;
   /** `null` when it has to be put together anew. */
   #catalogue: NodeCatalogue | null = null;
 
@@ -29,14 +39,9 @@ export class Pool implements AsyncDisposable {
     this.#room = new WaitingRoom(() => this.#backends.values(), tempo.waitingRoom);
   }
 
-  /**
-   * `onRoom` is called whenever a task could be made ready for a backend, `onChanged` whenever there
-   * is something new to report of one, `onCatalogue` when they have other nodes than before.
-   */
-  listen(onRoom: () => void, onChanged: (label: string) => void, onCatalogue: () => void): void {
-    this.#onRoom = onRoom;
-    this.#onChanged = onChanged;
-    this.#onCatalogue = onCatalogue;
+  /** Whom it tells, from now on: those who listen are made of the pool, and so after it. */
+  listen(listener: PoolListener): void {
+    this.#listener = listener;
   }
 
   /** The nodes that its backends have between them; `null` while none was reached. */
@@ -59,14 +64,14 @@ export class Pool implements AsyncDisposable {
     const backend = new Backend(address, this.#logger, this.#tempo);
     this.#backends.set(backend.label, backend);
     backend.on('idle', () => {
-      if (!this.#room.offer(backend)) this.#onRoom();
+      if (!this.#room.offer(backend)) this.#listener.onRoom();
     });
-    backend.on('room', () => this.#onRoom());
+    backend.on('room', () => this.#listener.onRoom());
     backend.on('unavailable', () => this.#room.vacate(backend));
-    backend.on('changed', () => this.#onChanged(backend.label));
+    backend.on('changed', () => this.#listener.onChanged(backend.label));
     backend.on('catalogue', () => {
       this.#catalogue = null;
-      this.#onCatalogue();
+      this.#listener.onNodes();
     });
     backend.start();
     return backend;
