@@ -76,6 +76,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     this.#breaker = new CircuitBreaker(tempo.breaker);
     this.inputs = new Inputs(this.client, this.#logger, tempo.inputs);
     this.#socket = new ComfySocket(address, tempo.socket);
+    // Of one that was taken, the state has a reason of its own.
     this.#occupancy.on('gpu', () => this.#settle('its GPU is free'));
     this.#occupancy.on('next', () => this.emit('changed'));
     this.#occupancy.on('room', () => this.emit('room'));
