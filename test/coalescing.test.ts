@@ -25,8 +25,6 @@ import { createTestWorkflows, sleepGraph, type TestWorkflows } from './support/t
 const keys = { alice: 'alice-secret-0123456789', bob: 'bob-secret-0123456789' };
 const isRunning = ({ stages }: TaskBody) => stages[1]?.status === 'running';
 const isReady = ({ stages }: TaskBody) => stages[0]?.status === 'success';
-const isFollowing = ({ status, stages }: TaskBody) =>
-  status === 'pending' && stages[1]?.detail === 'Waiting for the result of an identical task';
 
 for (const engine of enginesAboveStores) {
   describe(`identical tasks on ${engine}`, () => {
@@ -185,11 +183,11 @@ for (const engine of enginesAboveStores) {
       assert.equal(emulators.flatMap((each) => each.runs).length, 2);
     });
 
-    it('wait in the queue, and hold no seat in front of a GPU meanwhile', async () => {
+    it('wait for the run that they share, and hold no seat in front of a GPU meanwhile', async () => {
       const leader = await lead();
       const follower = await gateway.submit({ url, workflow: 'while' });
-      assert.equal((await gateway.until(follower, isFollowing)).retry_at, null);
-      await eventually(async () => assert.deepEqual(await gateway.spooled(), []));
+      const { status, retry_at: retryAt } = await gateway.until(follower, isRunning);
+      assert.deepEqual([status, retryAt], ['processing', null]);
       const other = await gateway.submit({ url, workflow: 'sleep' });
       await gateway.until(other, isReady);
       assert.ok(isRunning(await gateway.task(leader)));
@@ -199,17 +197,24 @@ for (const engine of enginesAboveStores) {
       assert.equal(runs().length, 2);
     });
 
-    it('can be canceled while they wait, and wait no longer than they may', async () => {
-      const leader = await gateway.submit({ url, workflow: 'long' });
-      await gateway.until(leader, isRunning);
-      const canceled = await gateway.submit({ url, workflow: 'long' });
-      await gateway.until(canceled, isFollowing);
-      await gateway.call('DELETE', `/tasks/${canceled}`);
-      assert.equal((await gateway.task(canceled)).status, 'canceled');
-      const late = await gateway.submit({ url, workflow: 'long', queue_timeout: 1 });
-      assert.equal((await gateway.until(late)).error_code, 'queue_timeout');
-      assert.ok(isRunning(await gateway.task(leader)));
-      await gateway.call('DELETE', `/tasks/${leader}`);
+    it('can be canceled one by one; the run ends with the last of them', async () => {
+      const ids: string[] = [];
+      for (let i = 0; i < 3; i += 1) {
+        // What has a GPU waits no longer for one.
+        ids.push(await gateway.submit({ url, workflow: 'long', queue_timeout: 1 }));
+        await gateway.until(ids[i] ?? '', isRunning);
+      }
+      for (const [index, id] of ids.entries()) {
+        assert.deepEqual(
+          runs().map(({ status }) => status),
+          ['running'],
+        );
+        await gateway.call('DELETE', `/tasks/${id}`);
+        assert.equal((await gateway.task(id)).status, 'canceled');
+        for (const other of ids.slice(index + 1)) {
+          assert.ok(isRunning(await gateway.task(other)));
+        }
+      }
       await eventually(() => {
         assert.deepEqual(
           runs().map(({ status }) => status),
@@ -218,46 +223,60 @@ for (const engine of enginesAboveStores) {
       });
     });
 
-    it('run when the one that led is canceled, one of them for all', async () => {
+    it('have the result of the run when the one that led is canceled, which leaves nothing', async () => {
       const leader = await lead();
-      const followers = [];
+      const followers: string[] = [];
       for (let i = 0; i < 3; i += 1) {
         followers.push(await gateway.submit({ url, workflow: 'while' }));
-        await gateway.until(followers[i] ?? '', isFollowing);
+        await gateway.until(followers[i] ?? '', isRunning);
       }
       await gateway.call('DELETE', `/tasks/${leader}`);
       emulator.faults.stall(false);
-      const tasks = [];
-      for (const id of followers) tasks.push(await completes(gateway, id));
-      assert.deepEqual(tasks.map(isCached), [false, true, true]);
+      for (const id of followers) {
+        const { output } = await completes(gateway, id);
+        assert.ok(output);
+        await isStored(output);
+      }
       assert.deepEqual(
         runs().map(({ status }) => status),
-        ['interrupted', 'success'],
+        ['success'],
       );
+      await eventually(async () => {
+        const left = await readdir(join(gateway.dataDir, 'objects', leader)).catch(() => []);
+        assert.deepEqual(left, []);
+      });
     });
 
-    it('are not held up by a failure of the one that led', async () => {
+    it('wait together for another attempt', async () => {
       emulator.faults.failNode('EmulatorSleep', 'a passing mood', 1);
       const leader = await lead();
       const follower = await gateway.submit({ url, workflow: 'while' });
-      await gateway.until(follower, isFollowing);
+      await gateway.until(follower, isRunning);
       emulator.faults.stall(false);
       const tasks = [await completes(gateway, follower), await completes(gateway, leader)];
       assert.equal(tasks.filter(isCached).length, 1);
-      assert.equal(tasks[1]?.retries, 1);
+      assert.deepEqual(
+        tasks.map(({ retries }) => retries),
+        [1, 1],
+      );
       assert.deepEqual(
         runs().map(({ status }) => status),
         ['error', 'success'],
       );
     });
 
-    it('fail each on its own where all do', async () => {
+    it('fail together with the run that they share', async () => {
       const { gateway, emulators } = await start({ MAX_ATTEMPTS: '1' });
-      for (const { faults } of emulators) faults.failNode('EmulatorSleep', 'boom', 100);
-      const ids = [];
-      for (let i = 0; i < 4; i += 1) ids.push(await gateway.submit({ url, workflow: 'sleep' }));
+      for (const { faults } of emulators) {
+        faults.failNode('EmulatorSleep', 'boom', 100);
+        faults.stall(true);
+      }
+      const ids: string[] = [];
+      for (let i = 0; i < 4; i += 1) ids.push(await gateway.submit({ url, workflow: 'while' }));
+      for (const id of ids) await gateway.until(id, isRunning);
+      for (const { faults } of emulators) faults.stall(false);
       for (const id of ids) assert.equal((await gateway.until(id)).error_code, 'execution_failed');
-      assert.equal(emulators.flatMap((each) => each.runs).length, 4);
+      assert.equal(emulators.flatMap((each) => each.runs).length, 1);
     });
 
     it('are run again when the results are gone', async () => {
@@ -287,22 +306,34 @@ for (const engine of enginesAboveStores) {
     });
 
     it('are known by the bytes that they are made of, however these change meanwhile', async () => {
+      emulator.faults.failNode('EmulatorSleep', 'a passing mood', 1);
       const leader = await lead();
-      const follower = await gateway.submit({ url, workflow: 'while' });
-      await gateway.until(follower, isFollowing);
+      const other = sources.file('other.png', picture);
+      const follower = await gateway.submit({ url: other, workflow: 'while' });
+      await gateway.until(follower, isRunning);
       const changed = await samplePng({ width: 24, height: 16, seed: 2_000 + seed });
       sources.file('a.png', changed);
-      await gateway.call('DELETE', `/tasks/${leader}`);
       emulator.faults.stall(false);
-      const made = await completes(gateway, follower);
-      assert.equal(made.output?.metadata.input.width, 24);
-      const before = await run({
-        workflow: 'while',
-        url: sources.file('before.png', picture),
-      });
-      assert.equal(isCached(before), false);
-      assert.equal(before.output?.metadata.input.width, 16);
+      const tasks = [await completes(gateway, leader), await completes(gateway, follower)];
+      assert.deepEqual(
+        tasks.map(({ output }) => output?.metadata.input.width),
+        [24, 16],
+      );
+      assert.deepEqual(tasks.map(isCached), [false, false]);
       assert.equal(isCached(await run({ workflow: 'while' })), true);
+      assert.equal(isCached(await run({ workflow: 'while', url: other })), true);
+    });
+
+    it('do not fail by the source of another one', async () => {
+      emulator.faults.failNode('EmulatorSleep', 'a passing mood', 1);
+      const leader = await lead();
+      const other = sources.file('other.png', picture);
+      const follower = await gateway.submit({ url: other, workflow: 'while' });
+      await gateway.until(follower, isRunning);
+      sources.answer('a.png', (_request, response) => response.writeHead(404).end());
+      emulator.faults.stall(false);
+      await completes(gateway, follower);
+      assert.equal((await gateway.until(leader)).error_code, 'source_not_found');
     });
 
     it('have a run each where the result goes to an address of the client', async () => {
@@ -351,13 +382,13 @@ describe('identical tasks', () => {
   });
 
   for (const milestone of ['claimed', 'prompt-posted', 'stored'] as const) {
-    it(`end well with one run when their gateway dies at the second "${milestone}"`, async () => {
+    it(`end well with one run when their gateway dies at "${milestone}"`, async () => {
       await using scene = await createCrashScene({
         engine: 'postgres',
         seconds: 1,
         env: { CACHE: 'on' },
       });
-      const nth = milestone === 'prompt-posted' ? 1 : 2;
+      const nth = milestone === 'claimed' ? 2 : 1;
       const tasks = await crashAt(scene, { milestone, nth, tasks: 4 });
       for (const task of tasks) assert.equal(task.status, 'completed', task.error ?? '');
       assert.equal(tasks.filter((task) => !isCached(task)).length, 1);

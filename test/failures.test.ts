@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { pino } from 'pino';
 import { request } from 'undici';
 import { eq, sql } from '../src/db/drizzle.ts';
-import { attempts, tasks } from '../src/db/schema.ts';
+import { attempts, runs } from '../src/db/schema.ts';
 import type { Emulator } from '../src/emulator/emulator.ts';
 import type { TaskBody } from './support/gateway-client.ts';
 import type { LogEvent } from './support/gateway-process.ts';
@@ -176,10 +176,10 @@ describe('a backend that fails', { concurrency: true }, () => {
     ]);
     await using database = await connectTestDatabase(scratch.options);
     const rows = await database.orm
-      .select({ backend: attempts.backend, error: attempts.error, avoid: tasks.avoid })
+      .select({ backend: attempts.backend, error: attempts.error, avoid: runs.avoid })
       .from(attempts)
-      .innerJoin(tasks, eq(tasks.id, attempts.taskId))
-      .where(eq(sql`replace(${tasks.id}::text, '-', '')`, id))
+      .innerJoin(runs, eq(runs.id, attempts.runId))
+      .where(eq(sql`replace(${attempts.taskId}::text, '-', '')`, id))
       .orderBy(attempts.number);
     assert.deepEqual(
       rows.map(({ backend, error, avoid }) => [backend, error?.code, avoid]),

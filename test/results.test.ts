@@ -13,16 +13,14 @@ import { realTempo } from '../src/core/tempo.ts';
 import type { Database } from '../src/db/connect.ts';
 import { sql } from '../src/db/drizzle.ts';
 import { DiskStore } from '../src/storage/disk-store.ts';
-import { AttemptStore } from '../src/tasks/attempt-store.ts';
-import { ClaimStore } from '../src/tasks/claim-store.ts';
 import { removeOrphans } from '../src/tasks/result-orphans.ts';
 import { ResultService } from '../src/tasks/result-service.ts';
 import { ResultStore, type ResultStoreOptions } from '../src/tasks/result-store.ts';
 import type { TaskView } from '../src/tasks/task-service.ts';
-import { TaskStore } from '../src/tasks/task-store.ts';
 import { createLogger } from '../src/telemetry/logger.ts';
 import { ResultLog } from '../src/telemetry/result-log.ts';
 import { bufferSource } from './support/byte-source.ts';
+import { GatewayStores } from './support/task-stores.ts';
 import {
   connectTestDatabase,
   createTestDatabase,
@@ -40,14 +38,16 @@ for (const engine of engines) {
     let database: Database;
     let folder: string;
     let store: DiskStore;
-    let tasks: TaskStore;
+    let stores: GatewayStores;
+    let { tasks } = {} as GatewayStores;
 
     before(async () => {
       scratch = await createTestDatabase(engine);
       database = await connectTestDatabase(scratch.options);
       folder = await mkdtemp(join(tmpdir(), 'tmlsr-results-'));
       store = await DiskStore.open({ root: folder, baseUrl: () => 'http://gateway' });
-      tasks = new TaskStore(database.orm);
+      stores = new GatewayStores(database);
+      ({ tasks } = stores);
     });
     beforeEach(async () => {
       await database.orm.execute(sql`delete from tasks`);
@@ -76,17 +76,14 @@ for (const engine of engines) {
       { content = 'result', finishedAgoMs = 0, output = {} as Partial<TaskOutput> } = {},
     ): Promise<string> {
       const { id } = await tasks.insert(newTask(change));
-      const claims = new ClaimStore(database.orm, { owner: randomUUID(), leaseMs: 15_000 });
-      const claim = await claims.claim(id, 'http://backend');
-      assert.ok(claim);
+      const claim = await stores.claim(id, 'http://backend');
       const key = `${id}/result.png`;
       const thumbnailKey = `${key}.thumb.webp`;
       for (const each of [key, thumbnailKey]) {
         const options = { contentType: 'image/png', signal: never };
         await store.put(each, bufferSource(content), options);
       }
-      const attempts = new AttemptStore(database.orm, claims.owner);
-      await attempts.complete(claim, [
+      await stores.complete(claim, [
         {
           name: 'result',
           key,

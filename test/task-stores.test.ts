@@ -8,13 +8,12 @@ import { sizeAsTheWorkflowGives } from '../src/core/size-plan.ts';
 import type { NewTask, TaskError, TaskOutput } from '../src/core/task.ts';
 import type { Database } from '../src/db/connect.ts';
 import { sql } from '../src/db/drizzle.ts';
-import { Notices } from '../src/db/notices.ts';
 import { BackendStore } from '../src/pool/backend-store.ts';
 import { AttemptNews, type PromptRecord } from '../src/tasks/attempt-news.ts';
-import { AttemptStore, ClaimLostError } from '../src/tasks/attempt-store.ts';
-import { ClaimStore } from '../src/tasks/claim-store.ts';
+import { ClaimLostError } from '../src/tasks/attempt-store.ts';
+import type { ClaimStore } from '../src/tasks/claim-store.ts';
 import { QueueStats } from '../src/tasks/queue-stats.ts';
-import { TaskStore } from '../src/tasks/task-store.ts';
+import { GatewayStores } from './support/task-stores.ts';
 import {
   connectTestDatabase,
   createTestDatabase,
@@ -74,20 +73,18 @@ for (const engine of engines) {
   describe(`the task stores on ${engine}`, () => {
     let scratch: TestDatabase;
     let database: Database;
-    let tasks: TaskStore;
-    let claims: ClaimStore;
-    let attempts: AttemptStore;
+    let stores: GatewayStores;
+    let { tasks, claims, attempts } = {} as GatewayStores;
 
     before(async () => {
       scratch = await createTestDatabase(engine);
       database = await connectTestDatabase(scratch.options);
-      tasks = new TaskStore(database.orm);
     });
     beforeEach(async () => {
       // A truncation fires no trigger that counts.
       await database.orm.execute(sql`delete from tasks`);
-      claims = new ClaimStore(database.orm, { owner: randomUUID(), leaseMs: 15_000 });
-      attempts = new AttemptStore(database.orm, claims.owner);
+      stores = new GatewayStores(database);
+      ({ tasks, claims, attempts } = stores);
     });
     after(async () => {
       await database[Symbol.asyncDispose]();
@@ -104,18 +101,6 @@ for (const engine of engines) {
       const claim = await claimNext(store);
       assert.ok(claim);
       return claim;
-    }
-
-    function anotherGateway() {
-      const claims = new ClaimStore(database.orm, { owner: randomUUID(), leaseMs: 15_000 });
-      return { claims, attempts: new AttemptStore(database.orm, claims.owner) };
-    }
-
-    /** As if the lease had run out. */
-    async function expire(id: string) {
-      await database.orm.execute(
-        sql`update tasks set lease_until = now() - interval '1 s' where id = ${id}`,
-      );
     }
 
     it('keeps a task with its three stages waiting', async () => {
@@ -189,7 +174,7 @@ for (const engine of engines) {
           input,
         }),
       );
-      await attempts.complete(claim, [output]);
+      await stores.complete(claim, [output]);
       const task = await tasks.find(id, owner);
       assert.equal(task?.state, 'completed');
       assert.deepEqual(task?.outputs, [output]);
@@ -200,9 +185,9 @@ for (const engine of engines) {
     it('lets no one write whose claim is gone', async () => {
       const { id } = await tasks.insert(newTask());
       const claim = await claimOne();
-      await expire(id);
+      await stores.expire(id);
       await claims.requeueAbandoned(60_000);
-      await claimOne(anotherGateway().claims);
+      await claimOne(new GatewayStores(database).claims);
       const writes = [
         () =>
           attempts.record(
@@ -218,36 +203,35 @@ for (const engine of engines) {
               input,
             }),
           ),
-        () => attempts.complete(claim, [output]),
+        () => stores.complete(claim, [output]),
         () => attempts.fail(claim, failure),
         () => attempts.retry(claim, failure, again),
         () => attempts.handBack(claim, false),
       ];
       for (const write of writes) await assert.rejects(write, ClaimLostError);
-      assert.deepEqual([...(await claims.renew([id]))], []);
+      assert.deepEqual([...(await claims.renew([claim.run.id]))], []);
       const task = await tasks.find(id, owner);
       assert.equal(task?.state, 'processing');
-      assert.equal(task?.attempt, 2);
       assert.equal(task?.error, null);
     });
 
     it('knows when nothing that an attempt made can be a result any more', async () => {
       await tasks.insert(newTask());
       const first = await claimOne();
-      assert.equal(await attempts.wasInVain(first), false);
+      assert.equal(await attempts.isDiscardable(first), false);
       await attempts.retry(first, failure, { ...again, avoid: [] });
-      assert.equal(await attempts.wasInVain(first), true);
+      assert.equal(await attempts.isDiscardable(first), true);
       const second = await claimOne();
-      assert.equal(await attempts.wasInVain(first), true);
-      assert.equal(await attempts.wasInVain(second), false);
-      await attempts.complete(second, [output]);
-      assert.equal(await attempts.wasInVain(first), true);
-      assert.equal(await attempts.wasInVain(second), false);
+      assert.equal(await attempts.isDiscardable(first), true);
+      assert.equal(await attempts.isDiscardable(second), false);
+      await stores.complete(second, [output]);
+      assert.equal(await attempts.isDiscardable(first), true);
+      assert.equal(await attempts.isDiscardable(second), false);
       for (const end of ['fail', 'cancel'] as const) {
         const { id } = await tasks.insert(newTask());
         const claim = await claimOne();
         await (end === 'fail' ? attempts.fail(claim, failure) : tasks.cancel(id, owner));
-        assert.equal(await attempts.wasInVain(claim), true);
+        assert.equal(await attempts.isDiscardable(claim), true);
       }
     });
 
@@ -310,7 +294,7 @@ for (const engine of engines) {
       await attempts.fail(second, error);
       const task = await tasks.find(id, owner);
       assert.deepEqual([task?.error?.message, task?.stages[1]?.detail], [kept, kept]);
-      const past = await attempts.failed(id);
+      const past = await attempts.failed(second);
       assert.deepEqual(
         past.map((each) => each.error.message),
         [kept, kept],
@@ -340,31 +324,29 @@ for (const engine of engines) {
     });
 
     it('cancels a task that runs, and its owner learns of it', async () => {
-      const notices = new Notices();
-      await notices.listen(database);
-      const heard = new Promise((resolve) => notices.once('canceled', resolve));
       const { id } = await tasks.insert(newTask());
       const claim = await claimOne();
       await attempts.record(
         claim,
         news((it) => it.begin('download')),
       );
-      assert.equal(await attempts.isCanceled(id), false);
-      const { state, canceled } = (await tasks.cancel(id, owner)) ?? {};
-      assert.deepEqual([state, canceled?.id], ['canceled', id]);
-      assert.equal(await attempts.isCanceled(id), true);
-      assert.equal(await heard, id);
-      await assert.rejects(() => attempts.complete(claim, [output]), ClaimLostError);
+      assert.equal(await attempts.isCanceled(claim), false);
+      const canceled = { state: 'canceled', isCanceled: true };
+      assert.deepEqual(await tasks.cancel(id, owner), canceled);
+      assert.equal(await attempts.isCanceled(claim), true);
+      const last = stores.told.at(-1);
+      assert.deepEqual([last?.event.kind, last?.run.state], ['canceled', 'canceled']);
+      await assert.rejects(() => stores.complete(claim, [output]), ClaimLostError);
       const task = await tasks.find(id, owner);
       assert.equal(task?.state, 'canceled');
       assert.ok(task?.stages.every(({ state }) => state === 'skipped'));
-      assert.deepEqual(await tasks.cancel(id, owner), { state: 'canceled', canceled: null });
+      assert.deepEqual(await tasks.cancel(id, owner), { ...canceled, isCanceled: false });
     });
 
     it('leaves a completed task as it is when it is canceled', async () => {
       const { id } = await tasks.insert(newTask());
-      await attempts.complete(await claimOne(), [output]);
-      assert.deepEqual(await tasks.cancel(id, owner), { state: 'completed', canceled: null });
+      await stores.complete(await claimOne(), [output]);
+      assert.deepEqual(await tasks.cancel(id, owner), { state: 'completed', isCanceled: false });
       assert.equal((await tasks.find(id, owner))?.state, 'completed');
     });
 
@@ -374,14 +356,14 @@ for (const engine of engines) {
       const promptId = randomUUID();
       await attempts.record(claim, prompt({ promptId, backend, input }));
       await attempts.handBack(claim, true);
-      const { claims: successor, attempts: later } = anotherGateway();
-      assert.deepEqual(await successor.takeOver(['http://other']), []);
-      const [adopted] = await successor.takeOver([backend]);
+      const successor = new GatewayStores(database);
+      assert.deepEqual(await successor.claims.takeOver(['http://other']), []);
+      const [adopted] = await successor.claims.takeOver([backend]);
       assert.equal(adopted?.task.id, id);
       assert.equal(adopted?.attempt.number, 1);
       assert.equal(adopted?.attempt.promptId, promptId);
       assert.deepEqual(adopted?.attempt.input, input);
-      await later.complete(adopted as typeof claim, [output]);
+      await successor.complete(adopted as typeof claim, [output]);
     });
 
     it('lets be what is worked on here, though its lease has run out', async () => {
@@ -389,9 +371,9 @@ for (const engine of engines) {
       const claim = await claimOne();
       const promptId = randomUUID();
       await attempts.record(claim, prompt({ promptId, backend, input }));
-      await expire(id);
-      assert.deepEqual(await claims.takeOver([backend], [id]), []);
-      assert.equal(await claims.requeueAbandoned(-1, [id]), 0);
+      await stores.expire(id);
+      assert.deepEqual(await claims.takeOver([backend], [claim.run.id]), []);
+      assert.equal(await claims.requeueAbandoned(-1, [claim.run.id]), 0);
       assert.equal((await claims.takeOver([backend])).length, 1);
     });
 
@@ -406,11 +388,11 @@ for (const engine of engines) {
       const { id } = await tasks.insert(newTask());
       await claimOne();
       assert.equal(await claims.requeueAbandoned(60_000), 0);
-      await expire(id);
+      await stores.expire(id);
       assert.equal(await claims.requeueAbandoned(60_000), 1);
-      const { task, attempt } = await claimOne();
+      const { run, attempt } = await claimOne();
       assert.equal(attempt.number, 2);
-      assert.equal(task.retries, 0);
+      assert.equal(run.retries, 0);
     });
 
     it('remembers prompts of canceled tasks until they are off their backend', async () => {
@@ -438,7 +420,7 @@ for (const engine of engines) {
       assert.deepEqual(await counted(), [2, 0, 0, 0]);
       const claim = await claimOne();
       assert.deepEqual(await counted(), [1, 1, 0, 0]);
-      await attempts.complete(claim, [output]);
+      await stores.complete(claim, [output]);
       await tasks.cancel(last.id, owner);
       assert.deepEqual(await counted(), [0, 0, 1, 1]);
       await database.orm.execute(sql`delete from tasks where id = ${first.id}`);
@@ -460,14 +442,13 @@ for (const engine of engines) {
       const urgent = await tasks.insert(newTask({ tenant: 'b', priority: 9 }));
       const other = await tasks.insert(newTask({ workflow: 'other' }));
       const ids = async () => new Set((await claims.heads()).map(({ id }) => id));
-      assert.deepEqual(await ids(), new Set([a.id, urgent.id, other.id]));
-      const claim = await claims.claim(urgent.id, backend);
-      assert.ok(claim);
+      assert.deepEqual(await ids(), new Set([a.runId, urgent.runId, other.runId]));
+      const claim = await stores.claim(urgent.id, backend);
       await attempts.retry(claim, failure, { ...again, avoid: [backend] });
-      assert.deepEqual(await ids(), new Set([a.id, b.id, urgent.id, other.id]));
-      const retried = (await claims.heads()).find(({ id }) => id === urgent.id);
+      assert.deepEqual(await ids(), new Set([a.runId, b.runId, urgent.runId, other.runId]));
+      const retried = (await claims.heads()).find(({ id }) => id === urgent.runId);
       assert.deepEqual(retried?.avoid, [backend]);
-      assert.deepEqual(await attempts.failed(urgent.id), [{ backend, error: failure }]);
+      assert.deepEqual(await attempts.failed(claim), [{ backend, error: failure }]);
       const found = await tasks.find(urgent.id, owner);
       assert.equal(found?.retries, 1);
     });
@@ -496,7 +477,7 @@ for (const engine of engines) {
             it.gpuMs = ms;
           }),
         );
-        await attempts.complete(claim, [output]);
+        await stores.complete(claim, [output]);
       }
       const durations = await new QueueStats(database.orm).durations();
       assert.equal(durations.get('esrgan_image_4x'), 1_200);
@@ -507,11 +488,9 @@ for (const engine of engines) {
       const patient = await tasks.insert(newTask({ queueTimeoutMs: 60_000 }));
       await tasks.insert(newTask());
       await delay(10);
-      const expired = await claims.expireQueued();
-      assert.deepEqual(
-        expired.map(({ id }) => id),
-        [late.id],
-      );
+      assert.equal(await claims.expireQueued(), 1);
+      const last = stores.told.at(-1);
+      assert.deepEqual([last?.event.kind, last?.task.id], ['expired', late.id]);
       const task = await tasks.find(late.id, owner);
       assert.equal(task?.state, 'failed');
       assert.equal(task?.error?.code, 'queue_timeout');

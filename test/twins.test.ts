@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Claim } from '../src/core/attempt.ts';
@@ -9,11 +8,16 @@ import type { TaskError, TaskOutput } from '../src/core/task.ts';
 import type { Database } from '../src/db/connect.ts';
 import { eq, sql } from '../src/db/drizzle.ts';
 import { rowsOf } from '../src/db/rows.ts';
-import { tasks as tasksTable } from '../src/db/schema.ts';
-import { AttemptStore, ClaimLostError } from '../src/tasks/attempt-store.ts';
-import { ClaimStore } from '../src/tasks/claim-store.ts';
-import { TaskStore } from '../src/tasks/task-store.ts';
+import {
+  attempts as attemptsTable,
+  runs as runsTable,
+  tasks as tasksTable,
+} from '../src/db/schema.ts';
+import { AttemptNews } from '../src/tasks/attempt-news.ts';
+import { ClaimLostError } from '../src/tasks/attempt-store.ts';
+import { QueueStats } from '../src/tasks/queue-stats.ts';
 import { patienceMs } from './support/patience.ts';
+import { GatewayStores } from './support/task-stores.ts';
 import {
   connectTestDatabase,
   createTestDatabase,
@@ -22,6 +26,7 @@ import {
 } from './support/test-database.ts';
 
 const owner = { dialect: 'tmlsr', tenant: null };
+const backend = 'http://127.0.0.1:8188';
 const output: TaskOutput = {
   name: 'result',
   key: 'a/b.png',
@@ -43,194 +48,242 @@ for (const engine of engines) {
   describe(`twins on ${engine}`, () => {
     let scratch: TestDatabase;
     let database: Database;
-    let tasks: TaskStore;
+    let at: GatewayStores;
 
     before(async () => {
       scratch = await createTestDatabase(engine);
       database = await connectTestDatabase(scratch.options);
-      tasks = new TaskStore(database.orm);
     });
     beforeEach(async () => {
       await database.orm.execute(sql`delete from tasks`);
+      at = new GatewayStores(database);
     });
     after(async () => {
       await database[Symbol.asyncDispose]();
       await scratch[Symbol.asyncDispose]();
     });
 
-    /** The stores of one gateway. */
-    function gateway() {
-      const claims = new ClaimStore(database.orm, { owner: randomUUID(), leaseMs: 15_000 });
-      return { claims, attempts: new AttemptStore(database.orm, claims.owner) };
-    }
-
-    async function submit(queueTimeoutMs: number | null = null): Promise<string> {
-      const { id } = await tasks.insert({
+    async function submit(name = 'a', priority = 5): Promise<string> {
+      const { id } = await at.tasks.insert({
         dialect: 'tmlsr',
         kind: 'image',
-        sources: [{ input: 'image', url: 'https://example.com/a.png' }],
+        sources: [{ input: 'image', url: `https://example.com/${name}.png` }],
         workflow: 'esrgan_image_4x',
         workflowHash: 'f00',
         arguments: {},
         size: sizeAsTheWorkflowGives,
         delivery: deliveryAsUsual,
         params: {},
-        queueTimeoutMs,
+        priority,
       });
       return id;
     }
 
-    async function claim({ claims }: ReturnType<typeof gateway>, id: string): Promise<Claim> {
-      const claimed = await claims.claim(id, 'http://127.0.0.1:8188');
-      assert.ok(claimed, 'it cannot be claimed');
-      return claimed;
-    }
-
-    async function rowOf(id: string) {
-      const [row] = await database.orm.select().from(tasksTable).where(eq(tasksTable.id, id));
-      assert.ok(row);
-      return row;
-    }
-
-    /** A leader and so many that follow it, as the gateway that works on them knows them. */
-    async function family(followers: number, at = gateway()) {
-      const leading = await claim(at, await submit());
-      assert.deepEqual(await at.attempts.seekTwin(leading, 'f'), { kind: 'leads' });
-      const leader: Claim = { ...leading, fingerprint: 'f' };
+    /** A run that leads, and so many tasks that have joined it, in the order of their arrival. */
+    async function family(followers: number) {
+      const leading = await at.claim(await submit('leader'), backend);
+      assert.deepEqual(await at.twins.seek(leading, 'f'), { kind: 'leads' });
+      const leader = knownAs(leading, 'f');
       const ids: string[] = [];
       for (let i = 0; i < followers; i += 1) {
-        const follower = await claim(at, await submit(60_000));
-        assert.deepEqual(await at.attempts.seekTwin(follower, 'f'), { kind: 'follows' });
-        ids.push(follower.task.id);
+        const id = await submit(`follower-${i}`);
+        assert.deepEqual(await at.twins.seek(await at.claim(id, backend), 'f'), { kind: 'joined' });
+        ids.push(id);
       }
-      return { ...at, at, leader, followers: ids };
+      return { leader, followers: ids };
     }
 
-    const awake = async (ids: readonly string[]) => {
-      const rows = await Promise.all(ids.map(rowOf));
-      return rows.map(({ runAfter }) => runAfter === null);
+    const taskOf = async (id: string) => {
+      const task = await at.tasks.find(id, owner);
+      assert.ok(task);
+      return task;
     };
+    const statesOf = async (ids: readonly string[]) =>
+      (await Promise.all(ids.map(taskOf))).map(({ state }) => state);
 
-    it('one leads, the others go back into the queue as if they had never been begun', async () => {
-      const at = gateway();
-      const id = await submit(60_000);
-      const { queueDeadline } = await rowOf(id);
-      const { leader } = await family(0, at);
-      await delay(5);
-      const follower = await claim(at, id);
-      await at.attempts.seekTwin(follower, 'f');
-      const row = await rowOf(id);
-      assert.equal(row.state, 'pending');
-      assert.equal(row.attempt, 0);
-      assert.deepEqual(row.queueDeadline, queueDeadline, 'its waiting time began anew');
-      assert.ok(row.runAfter);
-      const task = await tasks.find(id, owner);
-      assert.deepEqual(
-        task?.stages.map(({ state, detail }) => [state, detail]),
-        [
-          ['pending', null],
-          ['pending', 'Waiting for the result of an identical task'],
-          ['pending', null],
-        ],
-      );
-      assert.equal((await rowOf(leader.task.id)).state, 'processing');
-      assert.equal(await at.claims.claim(id, 'http://127.0.0.1:8188'), null);
+    async function runOf(id: string) {
+      const { runId } = await taskOf(id);
+      const [run] = await database.orm
+        .select()
+        .from(runsTable)
+        .where(eq(runsTable.id, runId ?? ''));
+      assert.ok(run);
+      return run;
+    }
+
+    it('one leads; the others wait for its run, and nothing is left of their own', async () => {
+      const { leader, followers } = await family(2);
+      const run = await runOf(leader.task.id);
+      assert.deepEqual(run.taskIds, [leader.task.id, ...followers]);
+      for (const id of followers) assert.equal((await taskOf(id)).runId, run.id);
+      assert.deepEqual(await statesOf(followers), ['processing', 'processing']);
+      const rows = await database.orm.select({ id: attemptsTable.id }).from(attemptsTable);
+      assert.deepEqual(rows, [{ id: leader.attempt.id }]);
+      assert.equal((await database.orm.select().from(runsTable)).length, 1);
+      const counts = await new QueueStats(database.orm).counts();
+      assert.equal(counts.get('esrgan_image_4x')?.processing, 3);
+    });
+
+    it('show how far the run is that they share', async () => {
+      const { leader, followers } = await family(1);
+      const news = new AttemptNews();
+      news.finish('download', 'Download complete');
+      news.begin('process');
+      news.proceed('process', { progress: 40, detail: 'Upscale' });
+      await at.attempts.record(leader, news);
+      const late = await submit();
+      await at.twins.seek(await at.claim(late, backend), 'f');
+      for (const id of [leader.task.id, ...followers, late]) {
+        const { stages } = await taskOf(id);
+        assert.deepEqual(
+          stages.map(({ state, progress, detail }) => [state, progress, detail]),
+          [
+            ['success', 100, 'Download complete'],
+            ['running', 40, 'Upscale'],
+            ['pending', 0, null],
+          ],
+        );
+      }
     });
 
     it('exactly one of many leads that look at the same time, at several gateways', async () => {
       const claims = await Promise.all(
         Array.from({ length: 12 }, async () => {
-          const at = gateway();
-          return { at, claim: await claim(at, await submit()) };
+          const stores = new GatewayStores(database);
+          return { stores, claim: await stores.claim(await submit(), backend) };
         }),
       );
-      const standings = await Promise.all(
-        claims.map(async ({ at, claim }) => (await at.attempts.seekTwin(claim, 'f')).kind),
+      const roles = await Promise.all(
+        claims.map(async ({ stores, claim }) => (await stores.twins.seek(claim, 'f')).kind),
       );
-      assert.equal(standings.filter((kind) => kind === 'leads').length, 1);
-      assert.equal(standings.filter((kind) => kind === 'follows').length, 11);
+      assert.equal(roles.filter((kind) => kind === 'leads').length, 1);
+      assert.equal(roles.filter((kind) => kind === 'joined').length, 11);
     });
 
-    it('all are woken when the leader completes, and take what it stored', async () => {
-      const { at, attempts, leader, followers } = await family(3);
-      await attempts.complete(leader, [output]);
-      assert.deepEqual(await awake(followers), [true, true, true]);
-      const woken = await claim(at, followers[0] ?? '');
-      assert.equal(woken.fingerprint, 'f', 'what it is made of is not known any more');
-      assert.deepEqual(await attempts.seekTwin(woken, 'f'), {
-        kind: 'takes',
-        twin: { taskId: leader.task.id, outputs: [output] },
-      });
-    });
-
-    for (const [name, end] of [
-      ['fails', (it) => it.attempts.fail(it.leader, failure)],
-      ['is to be tried again', (it) => it.attempts.retry(it.leader, failure, later)],
-      ['is given back', (it) => it.attempts.handBack(it.leader, false)],
-      ['is canceled', (it) => tasks.cancel(it.leader.task.id, owner)],
-    ] as const satisfies [string, (it: Awaited<ReturnType<typeof family>>) => Promise<unknown>][]) {
-      it(`the first of the others leads when the leader ${name}`, async () => {
-        const scene = await family(3);
-        await end(scene);
-        assert.deepEqual(await awake(scene.followers), [true, false, false]);
-        const next = await claim(scene.at, scene.followers[0] ?? '');
-        assert.deepEqual(await scene.attempts.seekTwin(next, 'f'), { kind: 'leads' });
-        const shown = await tasks.find(next.task.id, owner);
-        assert.ok(
-          shown?.stages.every(({ detail }) => detail === null),
-          'it shows that it waits',
-        );
-        await scene.attempts.complete({ ...next, fingerprint: 'f' }, [output]);
-        assert.deepEqual(await awake(scene.followers), [true, true, true]);
-      });
-    }
-
-    it('the next is woken when the one that was to look again is canceled', async () => {
-      const { attempts, leader, followers } = await family(3);
-      await attempts.fail(leader, failure);
-      await tasks.cancel(followers[0] ?? '', owner);
-      assert.deepEqual(await awake(followers), [true, true, false]);
-    });
-
-    it('those whose source has changed leave the others behind', async () => {
-      const { at, attempts, leader, followers } = await family(2);
-      await attempts.seekTwin(leader, 'another');
-      assert.equal((await rowOf(leader.task.id)).fingerprint, 'another');
-      assert.deepEqual(await awake(followers), [true, false]);
-      const next = await claim(at, followers[0] ?? '');
-      assert.deepEqual(await attempts.seekTwin(next, 'f'), { kind: 'leads' });
-    });
-
-    it('are woken in time where that was forgotten, but not while one leads', async () => {
-      const { claims, leader, followers } = await family(2);
-      const past = sql`update tasks set run_after = now() - interval '1 s' where run_after is not null`;
-      await database.orm.execute(past);
-      assert.equal(await claims.wakeWaiting(), 0);
-      // As a gateway leaves it that dies.
-      await database.orm.execute(
-        sql`update tasks set state = 'pending', owner = null, fingerprint = null
-             where id = ${leader.task.id}`,
+    it('are completed together, each with outputs of its own', async () => {
+      const { leader, followers } = await family(2);
+      const first = await at.attempts.complete(leader, new Map([[leader.task.id, [output]]]));
+      assert.equal(first.kind, 'incomplete');
+      assert.deepEqual(
+        new Set(first.kind === 'incomplete' ? first.missing.map(({ id }) => id) : []),
+        new Set(followers),
       );
-      assert.equal(await claims.wakeWaiting(), 2);
-      assert.deepEqual(await awake(followers), [true, true]);
+      assert.deepEqual(await statesOf([leader.task.id]), ['processing'], 'half of it was written');
+      const copy = (id: string) => ({ ...output, key: `${id}/b.png`, takenFrom: leader.task.id });
+      const all = [leader.task.id, ...followers];
+      const deliveries = new Map(all.map((id) => [id, [copy(id)]]));
+      assert.equal((await at.attempts.complete(leader, deliveries)).kind, 'completed');
+      for (const id of all) {
+        const { state, outputs, finishedAt } = await taskOf(id);
+        assert.deepEqual([state, outputs], ['completed', [copy(id)]]);
+        assert.ok(finishedAt);
+      }
     });
 
-    it('a failed task that waits for its next attempt is not woken early', async () => {
-      const { at, attempts, leader } = await family(0);
-      await attempts.retry(leader, failure, later);
-      const { leader: other } = await family(0, at);
-      await attempts.complete(other, [output]);
-      assert.deepEqual(await awake([leader.task.id]), [false]);
+    it('may be told of while one is about to be completed, and none is forgotten', async () => {
+      const { leader } = await family(0);
+      const joining = await at.claim(await submit(), backend);
+      const [completion, role] = await Promise.all([
+        at.attempts.complete(leader, new Map([[leader.task.id, [output]]])),
+        at.twins.seek(joining, 'f'),
+      ]);
+      // Whoever was first, the other knows.
+      if (role.kind === 'joined') assert.equal(completion.kind, 'incomplete');
+      else assert.deepEqual([completion.kind, role.kind], ['completed', 'takes']);
+    });
+
+    it('the run goes on for the others when its first task is canceled, from their sources', async () => {
+      const { leader, followers } = await family(2);
+      await at.tasks.cancel(leader.task.id, owner);
+      assert.deepEqual(await statesOf([leader.task.id, ...followers]), [
+        'canceled',
+        'processing',
+        'processing',
+      ]);
+      const run = await runOf(followers[0] ?? '');
+      assert.equal(run.sources[0]?.url, 'https://example.com/follower-0.png');
+      assert.deepEqual(run.taskIds, followers);
+      const all = [leader.task.id, ...followers];
+      const completion = await at.attempts.complete(
+        leader,
+        new Map(all.map((id) => [id, [output]])),
+      );
+      assert.equal(completion.kind, 'completed');
+      if (completion.kind === 'completed')
+        assert.deepEqual(new Set(completion.taskIds), new Set(followers));
+      assert.deepEqual(await statesOf(all), ['canceled', 'completed', 'completed']);
+      assert.equal((await taskOf(leader.task.id)).outputs, null);
+    });
+
+    it('the run ends when the last of them is canceled, and not before', async () => {
+      const { leader, followers } = await family(1);
+      await at.tasks.cancel(followers[0] ?? '', owner);
+      assert.equal(await at.attempts.isCanceled(leader), false);
+      assert.equal(at.told.at(-1)?.run.state, 'processing');
+      await at.tasks.cancel(leader.task.id, owner);
+      assert.equal(await at.attempts.isCanceled(leader), true);
+      assert.equal(at.told.at(-1)?.run.state, 'canceled');
+      await assert.rejects(at.complete(leader, [output]), ClaimLostError);
+    });
+
+    it('wait together for another attempt, and one that comes meanwhile waits with them', async () => {
+      const { leader, followers } = await family(1);
+      await at.attempts.retry(leader, failure, later);
+      const late = await submit('late', 9);
+      const all = [leader.task.id, ...followers, late];
+      assert.deepEqual(
+        await at.twins.seek(await at.claim(late, backend), 'f'),
+        { kind: 'joined' },
+        'it would be run beside the other',
+      );
+      for (const id of all) {
+        const { state, error, runAfter, retries } = await taskOf(id);
+        assert.deepEqual([state, error, retries], ['pending', failure, 1]);
+        assert.ok(runAfter);
+      }
+      // It is as urgent as the most urgent of them.
+      assert.equal((await runOf(late)).priority, 9);
+    });
+
+    it('fail together where the run fails', async () => {
+      const { leader, followers } = await family(2);
+      await at.attempts.fail(leader, failure);
+      const all = [leader.task.id, ...followers];
+      assert.deepEqual(await statesOf(all), ['failed', 'failed', 'failed']);
+      assert.deepEqual((await taskOf(followers[1] ?? '')).error, failure);
+    });
+
+    it('have runs of their own again where they turn out not to make the same', async () => {
+      const { leader, followers } = await family(2);
+      await at.attempts.separate(leader, followers);
+      assert.deepEqual(await statesOf([leader.task.id, ...followers]), [
+        'processing',
+        'pending',
+        'pending',
+      ]);
+      const [first, second] = await Promise.all(followers.map(runOf));
+      assert.equal(first?.sources[0]?.url, 'https://example.com/follower-0.png');
+      assert.ok((first?.rank ?? 0) < (second?.rank ?? 0), 'the order of arrival is lost');
+      assert.deepEqual((await runOf(leader.task.id)).taskIds, [leader.task.id]);
+      const lost = knownAs({ ...leader, attempt: { ...leader.attempt, number: 7 } }, 'f');
+      await at.attempts.separate(lost, [leader.task.id]);
+      assert.equal((await taskOf(leader.task.id)).runId, leader.run.id);
+      await at.complete(leader, [output]);
+      const counts = (await new QueueStats(database.orm).counts()).get('esrgan_image_4x');
+      assert.deepEqual([counts?.pending, counts?.processing, counts?.completed], [2, 0, 1]);
     });
 
     it('nothing is taken that was removed, has expired, or was forgotten', async () => {
-      const { at, attempts, leader } = await family(0);
-      await attempts.complete(leader, [output]);
+      const { leader } = await family(0);
+      await at.complete(leader, [output]);
       const isTaken = async () => {
-        const another = await claim(at, await submit());
-        const { kind } = await attempts.seekTwin(another, 'f');
-        await attempts.fail({ ...another, fingerprint: 'f' }, failure);
-        return kind === 'takes';
+        const another = await at.claim(await submit(), backend);
+        const role = await at.twins.seek(another, 'f');
+        if (role.kind === 'takes') {
+          assert.deepEqual(role.twin, { taskId: leader.task.id, outputs: [output] });
+        }
+        await at.attempts.fail(knownAs(another, 'f'), failure);
+        return role.kind === 'takes';
       };
       const set = (change: Partial<typeof tasksTable.$inferInsert>) =>
         database.orm.update(tasksTable).set(change).where(eq(tasksTable.id, leader.task.id));
@@ -242,30 +295,29 @@ for (const engine of engines) {
       await set({ removedAt: new Date() });
       assert.equal(await isTaken(), false);
       await set({ removedAt: null });
-      await attempts.forgetTwins({ ...leader, fingerprint: 'f' });
+      await at.twins.forget('f');
       assert.equal(await isTaken(), false);
     });
 
-    it('a gateway that has lost the task decides nothing', async () => {
-      const at = gateway();
-      const lost = await claim(at, await submit());
-      await tasks.cancel(lost.task.id, owner);
-      await assert.rejects(at.attempts.seekTwin(lost, 'f'), ClaimLostError);
+    it('a gateway that has lost the run decides nothing', async () => {
+      const lost = await at.claim(await submit(), backend);
+      await at.tasks.cancel(lost.task.id, owner);
+      await assert.rejects(at.twins.seek(lost, 'f'), ClaimLostError);
       const { leader } = await family(0);
-      const alsoLost = await claim(at, await submit());
-      await tasks.cancel(alsoLost.task.id, owner);
-      await assert.rejects(at.attempts.seekTwin(alsoLost, 'f'), ClaimLostError);
-      assert.equal((await rowOf(alsoLost.task.id)).state, 'canceled');
-      assert.equal((await rowOf(leader.task.id)).fingerprint, 'f');
+      const alsoLost = await at.claim(await submit(), backend);
+      await at.tasks.cancel(alsoLost.task.id, owner);
+      await assert.rejects(at.twins.seek(alsoLost, 'f'), ClaimLostError);
+      assert.deepEqual(await statesOf([alsoLost.task.id]), ['canceled']);
+      assert.deepEqual((await runOf(leader.task.id)).taskIds, [leader.task.id]);
     });
 
     it('come to an end, one led at a time, however they end and whoever looks', async () => {
       const ids = await Promise.all(Array.from({ length: 40 }, () => submit()));
-      const gateways = Array.from({ length: 4 }, gateway);
+      const gateways = Array.from({ length: 4 }, () => new GatewayStores(database));
       const problems: unknown[] = [];
       let isOver = false;
       let most = 0;
-      let taken = 0;
+      let shared = 0;
       const beside = async (work: () => Promise<unknown>) => {
         while (!isOver) {
           await work().catch((error) => problems.push(error));
@@ -273,51 +325,72 @@ for (const engine of engines) {
           await delay(1);
         }
       };
-      const work = async (at: ReturnType<typeof gateway>) => {
+      const deliver = async (stores: GatewayStores, claim: Claim) => {
+        const deliveries = new Map([[claim.task.id, [output]]]);
+        for (;;) {
+          const completion = await stores.attempts.complete(claim, deliveries);
+          if (completion.kind === 'completed') return;
+          for (const { id } of completion.missing) deliveries.set(id, [output]);
+        }
+      };
+      const work = async (stores: GatewayStores) => {
         for (let turn = 0; !isOver; turn += 1) {
           await delay(1);
-          const [head] = await at.claims.heads();
-          const claimed = head && (await at.claims.claim(head.id, 'http://127.0.0.1:8188'));
+          const [head] = await stores.claims.heads();
+          const claimed = head && (await stores.claims.claim(head.id, backend));
           if (!claimed) continue;
           try {
-            const { kind } = await at.attempts.seekTwin(claimed, 'f');
-            if (kind === 'follows') continue;
-            const leading: Claim = { ...claimed, fingerprint: 'f' };
-            if (kind === 'takes') taken += 1;
-            else await delay(5);
-            if (kind === 'leads' && turn % 3 > 0) await at.attempts.fail(leading, failure);
-            else if (kind === 'leads' && turn % 2 > 0) await at.attempts.handBack(leading, false);
-            else await at.attempts.complete(leading, [output]);
+            const { kind } =
+              claimed.run.fingerprint === 'f'
+                ? { kind: 'leads' as const }
+                : await stores.twins.seek(claimed, 'f');
+            if (kind === 'joined') {
+              shared += 1;
+              continue;
+            }
+            const leading = knownAs(claimed, 'f');
+            if (kind === 'leads') await delay(20);
+            if (kind === 'leads' && turn % 5 === 1) await stores.attempts.fail(leading, failure);
+            else if (kind === 'leads' && turn % 5 === 3) {
+              await stores.attempts.handBack(leading, false);
+            } else await deliver(stores, leading);
           } catch (error) {
             if (!(error instanceof ClaimLostError)) problems.push(error);
           }
         }
       };
+      const count = async (query: Parameters<typeof database.orm.execute>[0]) => {
+        const result = await database.orm.execute(query);
+        return rowsOf<{ count: number }>(result)[0]?.count ?? 0;
+      };
       const others = [
-        // What renews claims has all of their rows locked, in whatever order.
-        ...gateways.map(({ claims }) => beside(() => claims.renew(ids))),
-        beside(() => gateways[0]?.claims.wakeWaiting() ?? Promise.resolve()),
+        // What renews claims has all of their rows locked.
+        ...gateways.map(({ claims }) =>
+          beside(async () => {
+            const open = sql`select id from runs where state = 'processing'`;
+            const runs = rowsOf<{ id: string }>(await database.orm.execute(open));
+            await claims.renew(runs.map(({ id }) => id).toReversed());
+          }),
+        ),
         beside(async () => {
           await delay(20);
-          await tasks.cancel(ids.shift() ?? '', owner);
+          await at.tasks.cancel(ids.shift() ?? '', owner);
         }),
         beside(async () => {
-          const result = await database.orm.execute(
-            sql`select count(*)::int as count from tasks where state = 'processing'
-                 and fingerprint is not null and outputs is null
-                 and not exists (select from tasks as done
-                       where done.state = 'completed' and done.fingerprint = tasks.fingerprint)`,
+          most = Math.max(
+            most,
+            await count(sql`select count(*)::int as count from runs
+                where fingerprint is not null and state in ('pending', 'processing')`),
           );
-          most = Math.max(most, rowsOf<{ count: number }>(result)[0]?.count ?? 0);
         }),
         ...gateways.map(work),
       ];
       const deadline = Date.now() + patienceMs;
       for (;;) {
-        const result = await database.orm.execute(
+        const open = await count(
           sql`select count(*)::int as count from tasks where state in ('pending', 'processing')`,
         );
-        if (rowsOf<{ count: number }>(result)[0]?.count === 0 || Date.now() > deadline) break;
+        if (open === 0 || Date.now() > deadline) break;
         await delay(20);
       }
       const leftAt = Date.now();
@@ -326,7 +399,17 @@ for (const engine of engines) {
       assert.ok(leftAt < deadline, 'some of them never came to an end');
       assert.deepEqual(problems, []);
       assert.ok(most <= 1, `${most} led at a time`);
-      assert.ok(taken > 0);
+      assert.ok(shared > 0);
+      const disagreeing = sql`
+        select count(*)::int as count from tasks join runs on runs.id = tasks.run_id
+         where tasks.state <> runs.state and tasks.state <> 'canceled'
+            or not tasks.id = any(runs.task_ids) and tasks.state <> 'canceled'`;
+      assert.equal(await count(disagreeing), 0, 'tasks and runs disagree');
     });
   });
+}
+
+/** As the gateway knows it that has looked for twins. */
+function knownAs(claim: Claim, fingerprint: string): Claim {
+  return { ...claim, run: { ...claim.run, fingerprint } };
 }

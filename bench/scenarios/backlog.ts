@@ -1,15 +1,13 @@
 import postgres from 'postgres';
 import type { Claim } from '../../src/core/attempt.ts';
 import { deliveryAsUsual } from '../../src/core/delivery.ts';
-import type { QueuedTask } from '../../src/core/schedule.ts';
+import type { QueuedRun } from '../../src/core/schedule.ts';
 import { sizeAsTheWorkflowGives } from '../../src/core/size-plan.ts';
 import type { NewTask, TaskOutput } from '../../src/core/task.ts';
 import { connectDatabase, type Database } from '../../src/db/connect.ts';
-import { AttemptStore } from '../../src/tasks/attempt-store.ts';
-import { ClaimStore } from '../../src/tasks/claim-store.ts';
 import { QueueStats } from '../../src/tasks/queue-stats.ts';
-import { TaskStore } from '../../src/tasks/task-store.ts';
 import { PostgresServer } from '../../test/support/postgres-server.ts';
+import { GatewayStores } from '../../test/support/task-stores.ts';
 import { type Figure, quantile, type Scenario } from '../support/figures.ts';
 
 const few = 100;
@@ -57,16 +55,12 @@ class Queue implements AsyncDisposable {
   /** By what was asked, milliseconds. */
   readonly times = new Map<string, number[]>();
   readonly #database: Database;
-  readonly #claims: ClaimStore;
-  readonly #tasks: TaskStore;
-  readonly #attempts: AttemptStore;
+  readonly #stores: GatewayStores;
   #turn = 0;
 
-  private constructor(database: Database, owner: string) {
+  private constructor(database: Database) {
     this.#database = database;
-    this.#claims = new ClaimStore(database.orm, { owner, leaseMs: 60_000 });
-    this.#tasks = new TaskStore(database.orm);
-    this.#attempts = new AttemptStore(database.orm, owner);
+    this.#stores = new GatewayStores(database, 60_000);
   }
 
   static async fill(server: PostgresServer, name: string, count: number): Promise<Queue> {
@@ -77,7 +71,7 @@ class Queue implements AsyncDisposable {
     url.pathname = `/${name}`;
     const database = await connectDatabase({ engine: 'postgres', url: url.href });
     await fill(url.href, count);
-    return new Queue(database, crypto.randomUUID());
+    return new Queue(database);
   }
 
   forget(): void {
@@ -87,16 +81,16 @@ class Queue implements AsyncDisposable {
   /** One of everything, in the course of a task that comes, and of another that goes. */
   async ask(): Promise<void> {
     const { orm } = this.#database;
-    const claims = this.#claims;
+    const { claims, tasks } = this.#stores;
     // A line after the other, as tenants and workflows take turns.
     const turn = this.#turn++;
     const workflow = workflows[turn % workflows.length] as string;
     const tenant = tenants[turn % tenants.length] as string;
-    const added = await this.#timed('submit', () => this.#tasks.insert(task(workflow, tenant)));
+    const added = await this.#timed('submit', () => tasks.insert(task(workflow, tenant)));
     const claim = await this.#timed(dispatch, async () => {
       const heads = await this.#timed('heads', () => claims.heads());
       const head = heads.find((each) => each.workflow === workflow && each.tenant === tenant);
-      const { id } = head as QueuedTask;
+      const { id } = head as QueuedRun;
       return await this.#timed('claim', () => claims.claim(id, 'http://backend'));
     });
     // What a QueueStats has read it keeps for a while.
@@ -105,7 +99,8 @@ class Queue implements AsyncDisposable {
     await this.#timed('durations', () => stats().durations());
     await this.#timed(countsMore, () => stats().ahead(added));
     await this.#timed('shares', () => claims.shares());
-    await this.#attempts.complete(claim as Claim, [output]);
+    await this.#stores.complete(claim as Claim, [output]);
+    this.#stores.told.length = 0;
   }
 
   async #timed<T>(what: string, work: () => Promise<T>): Promise<T> {
@@ -152,23 +147,33 @@ async function fill(url: string, count: number): Promise<void> {
   const client = postgres(url, { max: 1, onnotice: () => {} });
   const names = `(array['${workflows.join("','")}'])[1 + i % ${workflows.length}]`;
   const owners = `(array['${tenants.join("','")}'])[1 + i / ${workflows.length} % ${tenants.length}]`;
-  const columns =
-    'id, dialect, kind, sources, workflow, arguments, size, params, priority, tenant, rank';
   const sources = '[{"input": "image", "url": "http://a/b.png"}]';
-  const values = `'tmlsr', 'image', '${sources}', ${names}, '{}', '{}', '{}', 5, ${owners}`;
-  await client.unsafe(`
-    insert into tasks (${columns}, created_at)
-    select gen_random_uuid(), ${values}, at - interval '50 minutes', at
-      from generate_series(1, ${count}) as i,
-           lateral (select now() - (${count} - i) * interval '1 ms' as at) as arrival`);
-  await client.unsafe(`
-    with done as (
-      insert into tasks (${columns}, state, attempt, finished_at)
-      select gen_random_uuid(), ${values}, now(), 'completed', 1, now()
-        from generate_series(1, 1000) as i
-      returning id, workflow)
-    insert into attempts (id, task_id, number, workflow, backend, gpu_ms, started_at, finished_at)
-    select gen_random_uuid(), id, 1, workflow, 'http://backend', 1000, now(), now() from done`);
+  const insert = (rows: string, state: string) =>
+    client.unsafe(`
+      with arrival as (select gen_random_uuid() as id, gen_random_uuid() as run_id, * from (${rows}) as rows),
+      planned as (
+        insert into runs (
+          id, task_ids, kind, workflow, sources, arguments, size, tenant, priority, rank, state, attempt, created_at)
+        select run_id, array[id], 'image', workflow, '${sources}', '{}', '{}', tenant, 5,
+               at - interval '50 minutes', '${state}', ${state === 'completed' ? 1 : 0}, at
+          from arrival),
+      taken as (
+        insert into tasks (
+          id, run_id, dialect, kind, sources, workflow, arguments, size, params, tenant, priority, state, events,
+          created_at)
+        select id, run_id, 'tmlsr', 'image', '${sources}', workflow, '{}', '{}', '{}', tenant, 5, '${state}', 1, at
+          from arrival),
+      counted as (
+        insert into task_counts (workflow, state, shard, count)
+        select workflow, '${state}', 0, count(*) from arrival group by workflow)
+      insert into attempts (id, task_id, run_id, number, workflow, backend, gpu_ms, started_at, finished_at)
+      select gen_random_uuid(), id, run_id, 1, workflow, 'http://backend', 1000, now(), now()
+        from arrival where '${state}' = 'completed'`);
+  const rows = (count: number) => `
+    select ${names} as workflow, ${owners} as tenant, now() - (${count} - i) * interval '1 ms' as at
+      from generate_series(1, ${count}) as i order by i`;
+  await insert(rows(count), 'pending');
+  await insert(rows(1_000), 'completed');
   await client.unsafe('vacuum analyze');
   // Or it comes while the clock runs, as the filling's and no one else's.
   await client.unsafe('checkpoint');

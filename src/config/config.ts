@@ -78,6 +78,8 @@ export interface Config {
   /** Whether a task takes the results of another one that is the same. */
   readonly coalesces: boolean;
   readonly retention: RetentionConfig;
+  /** So long what happened to a task stays on record, milliseconds; `null`: for ever. */
+  readonly eventRetentionMs: number | null;
   /** Of dialects, by the names of the variables; each takes its own. */
   readonly dialectSettings: SettingValues;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
@@ -116,6 +118,11 @@ export class ConfigError extends Error {
 }
 
 const daysError = 'must be a number of days from 0 to 36500';
+const days = z.coerce
+  .number({ error: daysError })
+  .min(0, { error: daysError })
+  .max(36_500, { error: daysError });
+const dayMs = 24 * 3_600_000;
 
 /** Every setting with its default. `docs/configuration.md` and `.env.example` list the same. */
 const settings = z.object({
@@ -157,12 +164,9 @@ const settings = z.object({
   MAX_VIDEO_FRAMES: wholeNumber(1, Number.MAX_SAFE_INTEGER).default(generousLimits.maxVideoFrames),
   THUMBNAILS: yesOrNo.default(true),
   CACHE: z.stringbool({ error: 'must be on or off' }).default(false),
-  RETENTION_DAYS: z.coerce
-    .number({ error: daysError })
-    .min(0, { error: daysError })
-    .max(36_500, { error: daysError })
-    .default(0),
+  RETENTION_DAYS: days.default(0),
   MAX_STORED_BYTES: wholeNumber(1, Number.MAX_SAFE_INTEGER).optional(),
+  EVENT_RETENTION_DAYS: days.default(30),
   LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
       error: 'must be trace, debug, info, warn, error, fatal or silent',
@@ -178,7 +182,7 @@ export function settingNames(declared: readonly DeclaredSettings[]): string[] {
 
 /** Prefixes that only our own settings have a reason to bear. */
 const ours =
-  /^(COMFYUI_|SOURCE_|MAX_SOURCE_|MAX_IMAGE_|MAX_VIDEO_|MAX_STORED_|RETENTION_|TARGET_|WORKFLOWS_)/;
+  /^(COMFYUI_|SOURCE_|MAX_SOURCE_|MAX_IMAGE_|MAX_VIDEO_|MAX_STORED_|RETENTION_|EVENT_|TARGET_|WORKFLOWS_)/;
 
 /**
  * `declared`: what dialects let operators set.
@@ -241,9 +245,10 @@ export function readConfig(env: Env, declared: readonly DeclaredSettings[]): Con
     thumbnails: data.THUMBNAILS,
     coalesces: data.CACHE,
     retention: {
-      retentionMs: orNone(data.RETENTION_DAYS * 24 * 3_600_000),
+      retentionMs: orNone(data.RETENTION_DAYS * dayMs),
       maxBytes: data.MAX_STORED_BYTES ?? null,
     },
+    eventRetentionMs: orNone(data.EVENT_RETENTION_DAYS * dayMs),
     dialectSettings: ofDialects.data,
     logLevel: data.LOG_LEVEL,
   };

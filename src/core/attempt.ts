@@ -1,12 +1,12 @@
 import type { MediaInfo } from './media.ts';
+import type { Run } from './run.ts';
 import type { Task, TaskError } from './task.ts';
 
-/** One try of a task on one backend. Its number fences every write that is made for it. */
+/** One try of a run on one backend. Its number fences every write that is made for it. */
 export interface Attempt {
   /** A UUID; also the folder of its files on the backend. */
   readonly id: string;
-  readonly taskId: string;
-  /** 1, 2, … within the task. */
+  /** 1, 2, … within the run. */
   readonly number: number;
   /** Where it began or was adopted, without credentials; its seat knows where it is by now. */
   readonly backend: string;
@@ -18,12 +18,12 @@ export interface Attempt {
   readonly input: MediaInfo | null;
 }
 
-/** A task that this gateway owns for now, with the attempt that it works on. */
+/** A run that this gateway owns for now, with the attempt that it works on. */
 export interface Claim {
-  readonly task: Task;
+  readonly run: Run;
+  /** The first of the tasks that wait for it: whose name the results have. */
+  readonly task: Omit<Task, 'outputs'>;
   readonly attempt: Attempt;
-  /** The task's, as far as it is known; `null` where nobody has looked for twins yet. */
-  readonly fingerprint: string | null;
 }
 
 /** An attempt that failed, as far as the next decision depends on it. */

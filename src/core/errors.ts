@@ -71,6 +71,10 @@ const catalogue = {
 
 export type ErrorCode = keyof typeof catalogue;
 
+export function faultOf(code: ErrorCode): Fault {
+  return catalogue[code];
+}
+
 export interface GatewayErrorOptions {
   /** For the log only: paths, addresses, tracebacks. Never sent to a client. */
   readonly detail?: unknown;

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import {
   agePerPriorityMs,
   lineOf,
-  type QueuedTask,
+  type QueuedRun,
   type Share,
   type Situation,
   schedule,
@@ -12,7 +12,7 @@ import {
 const now = 1_000_000_000;
 
 /** A task of priority 5 that came so many milliseconds ago. */
-function waiting(id: string, agoMs: number, change: Partial<QueuedTask> = {}): QueuedTask {
+function waiting(id: string, agoMs: number, change: Partial<QueuedRun> = {}): QueuedRun {
   const priority = change.priority ?? 5;
   const createdAt = new Date(now - agoMs);
   const rank = createdAt.getTime() - priority * agePerPriorityMs;
@@ -40,7 +40,7 @@ function situation(change: Partial<Situation> = {}): Situation {
 describe('schedule', () => {
   const table: {
     says: string;
-    heads: QueuedTask[];
+    heads: QueuedRun[];
     situation?: Partial<Situation>;
     chosen: string | null;
   }[] = [
@@ -206,7 +206,7 @@ describe('schedule', () => {
 });
 
 interface Run {
-  readonly task: QueuedTask;
+  readonly task: QueuedRun;
   readonly backend: number;
   readonly claimedAt: number;
   readonly startedAt: number;
@@ -216,7 +216,7 @@ interface Run {
 
 interface Simulation {
   readonly backends: number;
-  readonly tasks: readonly QueuedTask[];
+  readonly tasks: readonly QueuedRun[];
   readonly patienceMs: number;
   readonly taskMs?: number;
   readonly switchMs?: number;
@@ -414,7 +414,7 @@ function ofTenant(
   tenant: string,
   count: number,
   agoMs: number,
-  change: (i: number) => Partial<QueuedTask>,
+  change: (i: number) => Partial<QueuedRun>,
 ) {
   return Array.from({ length: count }, (_, i) =>
     waiting(`${tenant}${i}`, agoMs - i, { tenant, ...change(i) }),

@@ -74,18 +74,12 @@ interface TaskWishes {
 export interface Task extends Omit<NewTask, 'queueTimeoutMs' | 'keepMs'> {
   /** A UUID; dialects show it in their own way. */
   readonly id: string;
+  /** The run whose results are the task's; `null` only for tasks of which nothing but the record is left. */
+  readonly runId: string | null;
   readonly state: TaskState;
   readonly priority: number;
   readonly tenant: string;
   readonly runTimeoutMs: number | null;
-  /** While it waits: it fails unless an attempt has begun by then. */
-  readonly queueDeadline: Date | null;
-  /** How many attempts were begun; the number of the present one, which fences its writes. */
-  readonly attempt: number;
-  /** How often it was tried again after a failure; an attempt that a shutdown broke off is none. */
-  readonly retries: number;
-  /** Set while the task waits before another try. */
-  readonly runAfter: Date | null;
   /** The main one first; `null` until it has completed. */
   readonly outputs: readonly TaskOutput[] | null;
   readonly error: TaskError | null;

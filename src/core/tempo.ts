@@ -34,10 +34,18 @@ export const realTempo = {
     listenCheckEveryMs: 10_000,
     /** TCP probes a connection that is silent for this time. */
     keepAliveAfterMs: 10_000,
+    /** Notices to other gateways within this time are sent together. */
+    noticesTogetherMs: 20,
     /** For a notice to come back through a pooler. */
     noticeDeadlineMs: 3_000,
     /** For queries under way when the gateway stops. */
     closeDeadlineMs: 5_000,
+  },
+  events: {
+    /** The table is looked at this often, because a notice may get lost. */
+    lookEveryMs: 1_500,
+    /** Old ones are removed this often. */
+    sweepEveryMs: 60_000,
   },
   membership: {
     /** Changes of backends within this time are reported together. */
@@ -66,10 +74,6 @@ export const realTempo = {
   retry: {
     firstPauseMs: 1_000,
     longestPauseMs: 30_000,
-  },
-  twins: {
-    /** A follower whose wake-up got lost wakes after this time. */
-    wokenAfterMs: 5_000,
   },
   waitingRoom: {
     /** A backend that is away for less than this keeps its waiting task. */
@@ -201,8 +205,6 @@ export const realTempo = {
     abandonedAfterMs: 24 * 3_600_000,
   },
   tasks: {
-    /** A request that waits for the end of a task looks this often, because a notice may get lost. */
-    lookAgainMs: 2_000,
     /** Counts of tasks are read at most this often. */
     countsHoldMs: 500,
     /** Learned durations are read at most this often. */

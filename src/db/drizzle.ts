@@ -44,8 +44,13 @@ export const {
   uuid,
 } = pg;
 
-export type { InferSelectModel, SQL } from 'drizzle-orm';
-export type { PgDatabase, PgQueryResultHKT, PgUpdateSetSource } from 'drizzle-orm/pg-core';
+export type { InferSelectModel, SQL, SQLWrapper } from 'drizzle-orm';
+export type {
+  PgDatabase,
+  PgInsertValue,
+  PgQueryResultHKT,
+  PgUpdateSetSource,
+} from 'drizzle-orm/pg-core';
 
 /** Drizzle over `postgres`. */
 export function loadPostgresJs() {

@@ -46,6 +46,14 @@ export function translateDatabaseError(error: unknown): unknown {
   return error;
 }
 
+/** The SQLSTATE of a statement that Postgres refused, or the driver's code; empty for any other error. */
+export function codeOf(error: unknown): string {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if ('code' in cause) return String(cause.code);
+  }
+  return '';
+}
+
 /** What `work` answers; `unavailable` where the database was lost. */
 export async function reaching<T>(work: Promise<T>): Promise<T> {
   try {

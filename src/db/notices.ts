@@ -1,60 +1,136 @@
 import { EventEmitter } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Tempo } from '../core/tempo.ts';
 import type { Database, Orm } from './database.ts';
-import { type SQL, sql } from './drizzle.ts';
+import { sql } from './drizzle.ts';
 
 const channel = 'tmlsr';
 
-/** What gateways tell each other over the database. `id` is a task's, or a backend's label. */
-interface Notice {
-  readonly kind: 'ready' | 'canceled' | 'ended' | 'pool';
-  readonly id: string;
-}
-
+/** What gateways tell each other over the database. */
 interface NoticeMap {
-  /** A task may be claimed, or some notice may have been missed: look at the queue. */
+  /** A run may be claimed, or some notice may have been missed: look at the queue. */
   ready: [];
-  /** A task was canceled, perhaps by another gateway. */
-  canceled: [id: string];
-  /** A task came to its end, canceled ones among them. */
-  ended: [id: string];
+  /** A run was canceled. */
+  canceled: [runId: string];
+  /** A task has had its event of that number. */
+  happened: [taskId: string, number: number];
   /** Somebody changed what belongs to the pool. */
   pool: [];
 }
 
+type Notice = { [K in keyof NoticeMap]: readonly [kind: K, ...NoticeMap[K]] }[keyof NoticeMap];
+
+/** Postgres takes 8,000 bytes at most. */
+const maxPayloadBytes = 7_500;
+
 /**
- * Notices are hints: one that is sent while the connection is down is lost. Who listens also looks
- * at the tables now and then.
+ * Notices are hints: one that is sent while the connection is down is lost. Who listens also looks at the
+ * tables now and then. What this gateway tells, its own parts hear at once. The others hear it a little
+ * later, with all that was told in that time: each notice takes a lock of the whole server when it is
+ * committed.
  */
 export class Notices extends EventEmitter<NoticeMap> {
-  constructor() {
+  /** Whether other gateways work on this database, as far as is known: otherwise nobody has to be told. */
+  hasOthers = true;
+  readonly #orm: Orm;
+  readonly #gateway: string;
+  readonly #tempo: Pick<Tempo['database'], 'noticesTogetherMs'>;
+  /** By their text, so that each is told once. */
+  readonly #waiting = new Set<string>();
+  #sending: Promise<void> | null = null;
+
+  constructor(orm: Orm, gateway: string, tempo: Pick<Tempo['database'], 'noticesTogetherMs'>) {
     super();
     // Whoever waits for the end of a task listens.
     this.setMaxListeners(0);
+    this.#orm = orm;
+    this.#gateway = gateway;
+    this.#tempo = tempo;
   }
 
-  async listen(database: Database): Promise<void> {
+  async listen(database: Pick<Database, 'listen'>): Promise<void> {
     await database.listen(
       channel,
-      (payload) => this.#receive(JSON.parse(payload) as Notice),
+      (payload) => this.#receive(payload),
       () => this.emit('ready'),
     );
   }
 
-  #receive({ kind, id }: Notice): void {
-    if (kind === 'pool') this.emit('pool');
-    if (kind === 'canceled') this.emit('canceled', id);
-    if (kind === 'canceled' || kind === 'ended') this.emit('ended', id);
-    if (kind !== 'ended') this.emit('ready');
+  /** Tells this gateway now and the others soon. What it is about must be committed. */
+  tell(...notice: Notice): void {
+    this.#hear(notice);
+    this.tellOthers(...notice);
+  }
+
+  tellOthers(...notice: Notice): void {
+    if (!this.hasOthers) return;
+    this.#waiting.add(JSON.stringify(notice));
+    this.#sending ??= this.#send();
+  }
+
+  /** Resolves when everything is sent, or lost. */
+  async settled(): Promise<void> {
+    await this.#sending;
+  }
+
+  async #send(): Promise<void> {
+    await delay(this.#tempo.noticesTogetherMs);
+    this.#sending = null;
+    const notices = [...this.#waiting];
+    this.#waiting.clear();
+    const payloads = payloadsOf(this.#gateway, notices).map((payload) => sql`(${payload})`);
+    await this.#orm
+      .execute(
+        sql`select pg_notify(${channel}, payload)
+              from (values ${sql.join(payloads, sql`, `)}) as told (payload)`,
+      )
+      // Whoever should have heard of it looks at the tables.
+      .catch(() => {});
+  }
+
+  #receive(payload: string): void {
+    const told = JSON.parse(payload) as Told | OlderNotice;
+    // A gateway of the version before tells of one thing at a time, and has no runs.
+    if ('kind' in told) this.emit(told.kind === 'pool' ? 'pool' : 'ready');
+    else if (told.by !== this.#gateway) for (const notice of told.notices) this.#hear(notice);
+  }
+
+  #hear(notice: Notice): void {
+    const [kind, ...about] = notice;
+    (this.emit as (kind: string, ...about: unknown[]) => boolean).call(this, kind, ...about);
   }
 }
 
-/** Sent when the transaction commits, and only then. */
-export async function notify(orm: Orm, kind: Notice['kind'], id: string): Promise<void> {
-  await orm.execute(sql`select ${notification(kind, id)}`);
+/** Tells every gateway that somebody changed what belongs to the pool. */
+export async function notifyPool(orm: Orm): Promise<void> {
+  const payload = JSON.stringify({ by: '', notices: [['pool']] } satisfies Told);
+  await orm.execute(sql`select pg_notify(${channel}, ${payload})`);
 }
 
-/** The notice as a column of a statement, sent with it. */
-export function notification(kind: Notice['kind'], id: string): SQL<string> {
-  const payload = JSON.stringify({ kind, id } satisfies Notice);
-  return sql<string>`pg_notify(${channel}, ${payload})::text`;
+interface Told {
+  /** The gateway that tells. */
+  readonly by: string;
+  readonly notices: readonly Notice[];
+}
+
+interface OlderNotice {
+  readonly kind: string;
+}
+
+function payloadsOf(by: string, notices: readonly string[]): string[] {
+  const payloads: string[] = [];
+  let together: string[] = [];
+  let bytes = 0;
+  const close = () => {
+    if (together.length > 0) payloads.push(`{"by":"${by}","notices":[${together.join()}]}`);
+    together = [];
+    bytes = 0;
+  };
+  for (const notice of notices) {
+    if (bytes + notice.length > maxPayloadBytes) close();
+    together.push(notice);
+    bytes += notice.length + 1;
+  }
+  close();
+  return payloads;
 }

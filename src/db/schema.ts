@@ -1,9 +1,11 @@
 import type { BackendReport, WantedState } from '../core/backend.ts';
 import { type Delivery, deliveryAsUsual } from '../core/delivery.ts';
 import type { MediaInfo, MediaKind } from '../core/media.ts';
+import type { RunState } from '../core/run.ts';
 import type { SizeRequest } from '../core/size-plan.ts';
 import type { StageName, StageState } from '../core/stage.ts';
 import type { Source, TaskError, TaskOutput, TaskState } from '../core/task.ts';
+import type { EventBody, EventKind } from '../core/task-event.ts';
 import type { Workflow } from '../core/workflow.ts';
 import { jsonb, text } from './columns.ts';
 import {
@@ -13,6 +15,8 @@ import {
   integer,
   pgTable,
   primaryKey,
+  type SQL,
+  type SQLWrapper,
   sql,
   timestamp,
   uniqueIndex,
@@ -22,9 +26,9 @@ import {
 const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3 });
 
 /**
- * The record of what clients asked for, and the queue: one table, so that the two cannot disagree.
- * `owner` and `lease_until` are the claim; every write for an attempt is fenced by `owner` and
- * `attempt`.
+ * The promise to a client: what it asked for, how that stands, and the results. What a GPU is given for it
+ * is its run. Columns that an index names are left alone until the task ends, so that its moves write to
+ * no index.
  */
 export const tasks = pgTable(
   'tasks',
@@ -44,21 +48,13 @@ export const tasks = pgTable(
     params: jsonb('params').$type<Readonly<Record<string, unknown>>>().notNull(),
     priority: integer('priority').notNull(),
     tenant: text('tenant').notNull().default(''),
-    /** Its place in the order: its arrival, moved back by what its priority is worth. */
-    rank: instant('rank').notNull(),
     queueTimeoutMs: bigint('queue_timeout_ms', { mode: 'number' }),
-    /** It waits no longer than that; put off whenever it has to wait anew. */
-    queueDeadline: instant('queue_deadline'),
     runTimeoutMs: bigint('run_timeout_ms', { mode: 'number' }),
+    /** The run whose results are the task's; tasks that make the same may share one. */
+    runId: uuid('run_id'),
     state: text('state').$type<TaskState>().notNull().default('pending'),
-    attempt: integer('attempt').notNull().default(0),
-    retries: integer('retries').notNull().default(0),
-    /** Backends where it failed: others go first. `null` for a task that has not failed. */
-    avoid: text('avoid').array(),
-    owner: uuid('owner'),
-    leaseUntil: instant('lease_until'),
-    /** Not before this instant; `null` as soon as the task may be claimed. */
-    runAfter: instant('run_after'),
+    /** How many events it has had: the number of the last one. */
+    events: integer('events').notNull().default(0),
     outputs: jsonb('outputs').$type<readonly TaskOutput[]>(),
     /** Of what it stored, bytes. */
     storedBytes: bigint('stored_bytes', { mode: 'number' }),
@@ -68,8 +64,6 @@ export const tasks = pgTable(
     collectedAt: instant('collected_at'),
     /** When its results went from the object store. */
     removedAt: instant('removed_at'),
-    /** Of everything that its results follow from; tasks with the same one make the same. */
-    fingerprint: text('fingerprint'),
     error: jsonb('error').$type<TaskError>(),
     createdAt: instant('created_at').notNull().defaultNow(),
     updatedAt: instant('updated_at').notNull().defaultNow(),
@@ -79,35 +73,114 @@ export const tasks = pgTable(
   (t) => [
     uniqueIndex('tasks_seq').on(t.seq),
     index('tasks_of_tenant').on(t.tenant, t.seq),
-    // Led by the line that a task stands in: the heads of all lines are found behind a million other
-    // tasks (0.5 ms where an index led by priority took 211 ms).
-    index('tasks_ready')
-      .on(t.workflow, t.workflowHash, t.tenant, t.rank, t.seq)
-      .where(sql`${t.state} = 'pending' and ${t.runAfter} is null and ${t.avoid} is null`),
-    // Few, and not of equal use to every backend: no head stands for those behind it.
-    index('tasks_retried')
-      .on(t.rank, t.seq)
-      .where(sql`${t.state} = 'pending' and ${t.runAfter} is null and ${t.avoid} is not null`),
-    index('tasks_waiting')
-      .on(t.runAfter)
-      .where(sql`${t.state} = 'pending' and ${t.runAfter} is not null`),
-    index('tasks_expiring').on(t.queueDeadline).where(sql`${t.state} = 'pending'`),
-    index('tasks_leased').on(t.leaseUntil).where(sql`${t.state} = 'processing'`),
+    // Outputs come with the completion. A predicate on the state would make every move write to it.
     index('tasks_stored')
       .on(t.finishedAt)
-      .where(sql`${t.state} = 'completed' and ${t.removedAt} is null`),
+      .where(sql`${t.outputs} is not null and ${t.removedAt} is null`),
     index('tasks_kept_until')
       .on(t.keepUntil)
       .where(sql`${t.keepUntil} is not null and ${t.removedAt} is null`),
-    index('tasks_fingerprint')
-      .on(t.fingerprint)
-      .where(sql`${t.fingerprint} is not null and ${t.removedAt} is null`),
-    check(
-      'tasks_owned_while_processing',
-      sql`(${t.state} = 'processing') = (${t.owner} is not null)`,
-    ),
     check('tasks_priority', sql`${t.priority} between 0 and 10`),
   ],
+);
+
+/**
+ * What a GPU is given, and the queue. `owner` and `lease_until` are the claim; every write for an attempt
+ * is fenced by `owner` and `attempt`.
+ */
+export const runs = pgTable(
+  'runs',
+  {
+    id: uuid('id').primaryKey(),
+    /** The order of arrival. */
+    seq: bigint('seq', { mode: 'number' }).generatedAlwaysAsIdentity(),
+    /** The tasks that wait for it; the first one's name is that of its results. */
+    taskIds: uuid('task_ids').array().notNull(),
+    kind: text('kind').$type<MediaKind>().notNull(),
+    workflow: text('workflow').notNull(),
+    workflowHash: text('workflow_hash').notNull().default(''),
+    sources: jsonb('sources').$type<readonly Source[]>().notNull(),
+    arguments: jsonb('arguments').$type<Readonly<Record<string, unknown>>>().notNull(),
+    size: jsonb('size').$type<SizeRequest>().notNull(),
+    tenant: text('tenant').notNull().default(''),
+    priority: integer('priority').notNull(),
+    /** Its place in the order: its arrival, moved back by what its priority is worth. */
+    rank: instant('rank').notNull(),
+    queueTimeoutMs: bigint('queue_timeout_ms', { mode: 'number' }),
+    /** It waits no longer than that; put off whenever it has to wait anew. */
+    queueDeadline: instant('queue_deadline'),
+    runTimeoutMs: bigint('run_timeout_ms', { mode: 'number' }),
+    state: text('state').$type<RunState>().notNull().default('pending'),
+    attempt: integer('attempt').notNull().default(0),
+    retries: integer('retries').notNull().default(0),
+    /** Backends where it failed: others go first. `null` for a run that has not failed. */
+    avoid: text('avoid').array(),
+    owner: uuid('owner'),
+    leaseUntil: instant('lease_until'),
+    /** Not before this instant; `null` as soon as the run may be claimed. */
+    runAfter: instant('run_after'),
+    /** Runs that have to be completed before it; each goes from here when it is. */
+    needs: uuid('needs').array().notNull().default(sql`'{}'`),
+    /** Of everything that its outputs follow from; runs with the same one make the same. */
+    fingerprint: text('fingerprint'),
+    createdAt: instant('created_at').notNull().defaultNow(),
+    /** When it last changed its state or its owner. */
+    movedAt: instant('moved_at').notNull().defaultNow(),
+  },
+  (t) => [
+    // Led by the line that a run stands in: the heads of all lines are found behind a million other
+    // runs (0.5 ms where an index led by priority took 211 ms).
+    index('runs_ready')
+      .on(t.workflow, t.workflowHash, t.tenant, t.rank, t.seq)
+      .where(sql`${isReady(t)} and ${t.avoid} is null`),
+    // Few, and not of equal use to every backend: no head stands for those behind it.
+    index('runs_retried')
+      .on(t.rank, t.seq)
+      .where(sql`${isReady(t)} and ${t.avoid} is not null`),
+    index('runs_waiting')
+      .on(t.runAfter)
+      .where(sql`${t.state} = 'pending' and ${t.runAfter} is not null`),
+    index('runs_needing').using('gin', t.needs).where(sql`${t.needs} <> '{}'`),
+    index('runs_expiring')
+      .on(t.queueDeadline)
+      .where(sql`${t.state} = 'pending' and ${t.queueDeadline} is not null`),
+    index('runs_leased').on(t.leaseUntil).where(sql`${t.state} = 'processing'`),
+    // Two that make the same are never open at once: the later one's task joins the other run.
+    uniqueIndex('runs_leading')
+      .on(t.fingerprint)
+      .where(sql`${t.fingerprint} is not null and ${t.state} in ('pending', 'processing')`),
+    index('runs_made')
+      .on(t.fingerprint)
+      .where(sql`${t.fingerprint} is not null and ${t.state} = 'completed'`),
+    check(
+      'runs_owned_while_processing',
+      sql`(${t.state} = 'processing') = (${t.owner} is not null)`,
+    ),
+  ],
+);
+
+function isReady(t: Record<'state' | 'runAfter' | 'needs', SQLWrapper>): SQL {
+  return sql`${t.state} = 'pending' and ${t.runAfter} is null and ${t.needs} = '{}'`;
+}
+
+/**
+ * What happened to a task, numbered 1, 2, … within it. The number is taken under the lock of the task's row,
+ * so that it tells the order in which the events were committed; an identity of all would not.
+ */
+export const taskEvents = pgTable(
+  'task_events',
+  {
+    taskId: uuid('task_id')
+      .notNull()
+      .references(() => tasks.id, { onDelete: 'cascade' }),
+    number: integer('number').notNull(),
+    kind: text('kind').$type<EventKind>().notNull(),
+    at: instant('at').notNull().defaultNow(),
+    /** The gateway that made the move. */
+    gateway: uuid('gateway'),
+    body: jsonb('body').$type<EventBody>().notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.taskId, t.number] }), index('task_events_at').on(t.at)],
 );
 
 export const taskStages = pgTable(
@@ -126,6 +199,7 @@ export const taskStages = pgTable(
   (t) => [primaryKey({ columns: [t.taskId, t.name] })],
 );
 
+/** Tries of runs; `task_id` is the task that was the run's first at that time. */
 export const attempts = pgTable(
   'attempts',
   {
@@ -133,6 +207,8 @@ export const attempts = pgTable(
     taskId: uuid('task_id')
       .notNull()
       .references(() => tasks.id, { onDelete: 'cascade' }),
+    runId: uuid('run_id').references(() => runs.id, { onDelete: 'cascade' }),
+    /** 1, 2, … within the run. */
     number: integer('number').notNull(),
     workflow: text('workflow').notNull(),
     backend: text('backend').notNull(),
@@ -149,7 +225,7 @@ export const attempts = pgTable(
     finishedAt: instant('finished_at'),
   },
   (t) => [
-    uniqueIndex('attempts_of_task').on(t.taskId, t.number),
+    uniqueIndex('attempts_of_run').on(t.runId, t.number),
     index('attempts_durations').on(t.workflow, t.startedAt).where(sql`${t.gpuMs} is not null`),
     index('attempts_unfinished').on(t.startedAt).where(sql`${t.finishedAt} is null`),
   ],
@@ -189,8 +265,8 @@ export const taskUploads = pgTable(
 );
 
 /**
- * How many tasks are in each state, by workflow, kept by a trigger on `tasks`: counting them would
- * cost more with every task. Split into shards, so that connections do not wait for each other.
+ * How many tasks are in each state, by workflow, kept by the moves: counting them would cost more with
+ * every task. Split into shards, so that connections do not wait for each other.
  */
 export const taskCounts = pgTable(
   'task_counts',

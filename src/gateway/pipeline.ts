@@ -16,9 +16,9 @@ export interface Pipeline {
 
 export function createPipeline(
   { config, tempo, log }: Frame,
-  { objects, spool, tasks, claims, attempts, stats }: Stores,
+  { objects, spool, notices, tasks, claims, attempts, twins, stats }: Stores,
   { sourceReader, probe, encoder, targetAt }: Media,
-  { pool, wholePool, lease, notices, workflows }: OpenPool,
+  { pool, wholePool, lease, workflows }: OpenPool,
   services: Pick<Services, 'uploads'>,
 ): Pipeline {
   const running = new RunningAttempts({
@@ -35,6 +35,7 @@ export function createPipeline(
     stats,
     lease,
     attempts,
+    twins,
     pool,
     wholePool,
     log,
@@ -72,8 +73,8 @@ export function createPipeline(
 /** From here on the gateway has backends and works. */
 export async function startPipeline(
   { parts }: Frame,
-  { database }: Stores,
-  { pool, membership, notices, workflows }: OpenPool,
+  { database, notices, feed }: Stores,
+  { pool, membership, workflows }: OpenPool,
   { dispatcher, recovery }: Pipeline,
 ): Promise<void> {
   pool.listen({
@@ -82,6 +83,7 @@ export async function startPipeline(
     onNodes: () => void workflows.reconvert(),
   });
   await notices.listen(database);
+  feed.start();
   // These go in reverse: nothing more is picked up, what runs is let go, then claims, then leases.
   // Leases are given up last: until then what runs is ours. A start that fails gives them up, too.
   parts.defer(() => membership.stop());

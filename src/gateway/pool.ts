@@ -1,5 +1,4 @@
 import type { NodeCatalogue } from '../core/node-catalogue.ts';
-import { Notices } from '../db/notices.ts';
 import { LeaseClock } from '../pool/lease-clock.ts';
 import { Membership } from '../pool/membership.ts';
 import { Pool } from '../pool/pool.ts';
@@ -21,7 +20,6 @@ export interface OpenPool {
   readonly poolService: PoolService;
   readonly membership: Membership;
   readonly lease: LeaseClock;
-  readonly notices: Notices;
   readonly folder: WorkflowFolder;
   readonly workflows: WorkflowRegistry;
   readonly catalogue: () => NodeCatalogue | null;
@@ -30,7 +28,6 @@ export interface OpenPool {
 /** No backend is ours yet: membership starts with the pipeline. */
 export async function openPool(frame: Frame, stores: Stores): Promise<OpenPool> {
   const { config, tempo, logger, owner, parts } = frame;
-  const notices = new Notices();
   const lease = new LeaseClock(tempo.lease.holdsMs);
   const pool = parts.use(new Pool(logger, tempo));
   const catalogue = () => pool.catalogue;
@@ -49,7 +46,7 @@ export async function openPool(frame: Frame, stores: Stores): Promise<OpenPool> 
     store: stores.backends,
     pool,
     lease,
-    notices,
+    notices: stores.notices,
     entries: config.backends,
     inputDirs: config.inputDirs,
     workflows,
@@ -64,5 +61,5 @@ export async function openPool(frame: Frame, stores: Stores): Promise<OpenPool> 
     membership,
     workflows,
   });
-  return { pool, wholePool, poolService, membership, lease, notices, folder, workflows, catalogue };
+  return { pool, wholePool, poolService, membership, lease, folder, workflows, catalogue };
 }

@@ -19,10 +19,10 @@ export interface Services {
 }
 
 export function createServices(
-  { config, tempo, logger, log }: Frame,
+  { config, tempo, logger }: Frame,
   stores: Stores,
   { sourceReader, intake }: Media,
-  { wholePool, notices, folder, workflows, catalogue }: OpenPool,
+  { wholePool, folder, workflows, catalogue }: OpenPool,
 ): Services {
   const { stats } = stores;
   const uploads = new UploadService({
@@ -41,14 +41,12 @@ export function createServices(
       store: stores.objects,
       workflows,
       pool: wholePool,
-      notices,
+      feed: stores.feed,
       timeouts: config.timeouts,
       checkSource: (source, field) => sourceReader.check(source, field),
       checkTarget: (target) => validateTargetUrl(target, config.targetAllow),
       uploads,
       queueWhenUnavailable: config.queueWhenUnavailable,
-      log,
-      tempo: tempo.tasks,
     }),
     results: new ResultService({
       results: stores.results,

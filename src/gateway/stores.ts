@@ -2,15 +2,20 @@ import { type Config, dataFolders } from '../config/config.ts';
 import { connectDatabase, type Database, type DatabaseOptions } from '../db/connect.ts';
 import { EditionWatch } from '../db/edition-watch.ts';
 import { lockFile } from '../db/file-lock.ts';
+import { Notices } from '../db/notices.ts';
 import { Spool } from '../media/spool.ts';
 import { BackendStore } from '../pool/backend-store.ts';
 import { openStore } from '../storage/drivers.ts';
 import type { ObjectStore, OwnSources } from '../storage/object-store.ts';
 import { AttemptStore } from '../tasks/attempt-store.ts';
 import { ClaimStore } from '../tasks/claim-store.ts';
+import { Door } from '../tasks/door.ts';
+import { EventFeed } from '../tasks/event-feed.ts';
+import { EventStore } from '../tasks/event-store.ts';
 import { QueueStats } from '../tasks/queue-stats.ts';
 import { ResultStore } from '../tasks/result-store.ts';
 import { TaskStore } from '../tasks/task-store.ts';
+import { TwinStore } from '../tasks/twin-store.ts';
 import { UploadStore } from '../tasks/upload-store.ts';
 import { VersionStore } from '../workflows/version-store.ts';
 import type { Frame } from './frame.ts';
@@ -20,9 +25,14 @@ export interface Stores {
   readonly database: Database;
   /** Resolves when a newer gateway has changed the database. */
   readonly outdated: Promise<void>;
+  /** What gateways tell each other over the database. */
+  readonly notices: Notices;
+  readonly events: EventStore;
+  readonly feed: EventFeed;
   readonly tasks: TaskStore;
   readonly claims: ClaimStore;
   readonly attempts: AttemptStore;
+  readonly twins: TwinStore;
   readonly stats: QueueStats;
   readonly backends: BackendStore;
   readonly uploads: UploadStore;
@@ -40,6 +50,7 @@ export async function openStores({
   logger,
   owner,
   baseUrl,
+  log,
   parts,
 }: Frame): Promise<Stores> {
   const folders = dataFolders(config.dataDir);
@@ -50,7 +61,14 @@ export async function openStores({
   const { orm } = database;
   const leaseMs = tempo.lease.holdsMs;
   const { forgottenAfterMs } = tempo.membership;
-  const claims = new ClaimStore(orm, { owner, leaseMs });
+  const notices = new Notices(orm, owner, tempo.database);
+  parts.defer(() => notices.settled());
+  const events = new EventStore(orm);
+  const feed = parts.use(new EventFeed(events, notices, tempo));
+  feed.on('happened', (happening) => log.observe(happening));
+  const door = new Door(orm, owner, feed.tell);
+  const claims = new ClaimStore(door, { leaseMs });
+  const attempts = new AttemptStore(door);
   const backends = new BackendStore(orm, { owner, leaseMs, forgottenAfterMs });
   // Nobody else has this database open: leases of others are those of gateways that died.
   if (database.engine === 'pglite') await Promise.all([claims, backends].map(expireOthers));
@@ -64,9 +82,13 @@ export async function openStores({
   return {
     database,
     outdated,
-    tasks: new TaskStore(orm),
+    notices,
+    events,
+    feed,
+    tasks: new TaskStore(door),
     claims,
-    attempts: new AttemptStore(orm, owner, tempo.twins),
+    attempts,
+    twins: new TwinStore(door, attempts),
     stats: new QueueStats(orm, tempo.tasks),
     backends,
     uploads: new UploadStore(orm),

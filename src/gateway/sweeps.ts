@@ -7,7 +7,7 @@ import type { Stores } from './stores.ts';
 
 /** What nobody needs any more goes, now and then. */
 export function startSweeps(
-  { tempo, logger, parts }: Frame,
+  { config, tempo, logger, log, parts }: Frame,
   stores: Stores,
   { uploads, results }: Services,
 ): void {
@@ -18,11 +18,27 @@ export function startSweeps(
     log: new ResultLog(logger),
     tempo: tempo.results,
   };
+  const { eventRetentionMs } = config;
+  const ofEvents = {
+    everyMs: tempo.events.sweepEveryMs,
+    look: () => removeOldEvents(stores.events, eventRetentionMs, log),
+  };
   const ofUploads = [{ everyMs: tempo.uploads.sweepEveryMs, look: () => uploads.sweep() }];
   const ofResults = [
     { everyMs: sweepEveryMs, look: (signal: AbortSignal) => results.sweep(signal) },
     { everyMs: orphansEveryMs, look: (signal: AbortSignal) => removeOrphans(orphans, signal) },
   ];
   parts.use(new Sweep(ofUploads)).start();
+  parts.use(new Sweep([ofEvents])).start();
   parts.use(new Sweep(ofResults)).start();
+}
+
+/** What fails is left to the next time. */
+async function removeOldEvents(
+  events: Stores['events'],
+  retentionMs: number | null,
+  log: Frame['log'],
+): Promise<void> {
+  if (retentionMs === null) return;
+  await events.removeOld(retentionMs).catch((error) => log.eventSweepFailed(error));
 }

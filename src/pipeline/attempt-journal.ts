@@ -1,10 +1,16 @@
 import type { Claim, PastAttempt } from '../core/attempt.ts';
 import type { StageName, StageProgress } from '../core/stage.ts';
-import type { TaskError, TaskOutput } from '../core/task.ts';
+import type { TaskError } from '../core/task.ts';
+import type { EventBody } from '../core/task-event.ts';
 import type { Tempo } from '../core/tempo.ts';
 import { AttemptNews, type PromptRecord } from '../tasks/attempt-news.ts';
-import type { AttemptStore, RetryPlan } from '../tasks/attempt-store.ts';
-import type { Standing } from '../tasks/twins.ts';
+import type { AttemptStore, Completion, Deliveries, RetryPlan } from '../tasks/attempt-store.ts';
+import type { TwinRole, TwinStore } from '../tasks/twin-store.ts';
+
+export interface JournalStores {
+  readonly attempts: AttemptStore;
+  readonly twins: TwinStore;
+}
 
 export type ReportProgress = (progress: StageProgress) => void;
 
@@ -15,6 +21,7 @@ export type ReportProgress = (progress: StageProgress) => void;
  */
 export class AttemptJournal {
   readonly #store: AttemptStore;
+  readonly #twins: TwinStore;
   readonly #tempo: Tempo['journal'];
   #claim: Claim;
   #news = new AttemptNews();
@@ -27,8 +34,9 @@ export class AttemptJournal {
   #promptId: string | null;
   #isPosted: boolean;
 
-  constructor(store: AttemptStore, claim: Claim, tempo: Tempo['journal']) {
-    this.#store = store;
+  constructor({ attempts, twins }: JournalStores, claim: Claim, tempo: Tempo['journal']) {
+    this.#store = attempts;
+    this.#twins = twins;
     this.#tempo = tempo;
     this.#claim = claim;
     this.#promptId = claim.attempt.promptId;
@@ -73,21 +81,31 @@ export class AttemptJournal {
     this.#writeSoon();
   }
 
-  /**
-   * Finds out what the task is to its twins. One that follows is back in the queue, and no longer
-   * ours, when this returns.
-   */
-  async seekTwin(fingerprint: string): Promise<Standing> {
-    // Nothing may be written any more when it is claimed again, perhaps here and at once.
+  /** Finds out what the run is to its twins. One whose tasks have joined another is gone. */
+  async seekTwin(fingerprint: string): Promise<TwinRole> {
     await this.settled();
-    const standing = await this.#store.seekTwin(this.#claim, fingerprint);
-    this.#claim = { ...this.#claim, fingerprint };
-    return standing;
+    const role = await this.#twins.seek(this.#claim, fingerprint);
+    this.#claim = { ...this.#claim, run: { ...this.#claim.run, fingerprint } };
+    return role;
   }
 
-  /** What the task's twins had stored is gone. */
+  /** What the run's twins had stored is gone. */
   async forgetTwins(): Promise<void> {
-    await this.#store.forgetTwins(this.#claim);
+    const { fingerprint } = this.#claim.run;
+    if (fingerprint !== null) await this.#twins.forget(fingerprint);
+  }
+
+  /** Leaves the run to its first task: what becomes of its sources says nothing of those of the others. */
+  async separateOthers(): Promise<void> {
+    // Before it has led, nobody can have joined.
+    if (this.#claim.run.fingerprint === null) return;
+    const sharers = await this.#store.sharers(this.#claim);
+    await this.separate(sharers.flatMap(({ id }) => (id === this.#claim.task.id ? [] : id)));
+  }
+
+  /** Gives tasks that share the run runs of their own. */
+  async separate(taskIds: readonly string[]): Promise<void> {
+    if (taskIds.length > 0) await this.#store.separate(this.#claim, taskIds);
   }
 
   /** When this returns, a successor would find the prompt. */
@@ -109,9 +127,9 @@ export class AttemptJournal {
     this.#writeSoon();
   }
 
-  async complete(outputs: readonly TaskOutput[]): Promise<void> {
+  async complete(deliveries: Deliveries, body: EventBody): Promise<Completion> {
     await this.#written;
-    await this.#store.complete(this.#claim, outputs, this.#taken());
+    return await this.#store.complete(this.#claim, deliveries, body, this.#taken());
   }
 
   async fail(error: TaskError): Promise<void> {
@@ -124,26 +142,26 @@ export class AttemptJournal {
     await this.#store.retry(this.#claim, error, plan);
   }
 
-  /** Gives the task back, for a prompt that may be on its backend to be adopted. */
+  /** Gives the run back, for a prompt that may be on its backend to be adopted. */
   async handBack(): Promise<void> {
     await this.settled();
     await this.#store.handBack(this.#claim, this.#isPosted);
   }
 
-  /** Gives the task back as if this attempt had never been. */
+  /** Gives the run back as if this attempt had never been. */
   async undo(): Promise<void> {
     await this.settled();
     await this.#store.handBack(this.#claim, false);
   }
 
-  /** The task's attempts that failed before. */
+  /** The run's attempts that failed before. */
   async past(): Promise<PastAttempt[]> {
-    return await this.#store.failed(this.#claim.task.id);
+    return await this.#store.failed(this.#claim);
   }
 
-  /** Whether it was a client that ended the task. */
+  /** Whether clients ended the run. */
   async isCanceled(): Promise<boolean> {
-    return await this.#store.isCanceled(this.#claim.task.id);
+    return await this.#store.isCanceled(this.#claim);
   }
 
   /** Nothing of the attempt is left on its backend. */

@@ -5,7 +5,7 @@ import { bind, type Prompt } from '../core/bind.ts';
 import { GatewayError } from '../core/errors.ts';
 import { fingerprintOf } from '../core/fingerprint.ts';
 import { contentTypeOf, type MediaInfo } from '../core/media.ts';
-import { planSize } from '../core/size-plan.ts';
+import { planSize, type SizePlan } from '../core/size-plan.ts';
 import type { Source, TaskOutput } from '../core/task.ts';
 import type { Tempo } from '../core/tempo.ts';
 import type { Workflow } from '../core/workflow.ts';
@@ -17,7 +17,7 @@ import type { Seat } from '../pool/seat.ts';
 import { SeatLostError } from '../pool/waiting-room.ts';
 import type { ObjectStore, OutputTarget } from '../storage/object-store.ts';
 import type { QueueStats } from '../tasks/queue-stats.ts';
-import type { Twin } from '../tasks/twins.ts';
+import type { Twin, TwinRole } from '../tasks/twin-store.ts';
 import type { AttemptLog } from '../telemetry/attempt-log.ts';
 import { reached } from '../telemetry/milestones.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
@@ -30,7 +30,7 @@ import { type ResultFile, resultFiles } from './result-files.ts';
 import { SharedProgress } from './shared-progress.ts';
 import type { SourceReader } from './source-reader.ts';
 import { storeOutputs } from './store-output.ts';
-import { copyOutputs, seekTwin } from './twin.ts';
+import { copyOutputs } from './twin.ts';
 import { waitingForRoom } from './wait-for-room.ts';
 
 export interface AttemptParts {
@@ -50,7 +50,7 @@ export interface AttemptParts {
   /** How long workflows take. */
   readonly stats: Pick<QueueStats, 'durations'>;
   readonly lease: Pick<LeaseClock, 'isSure'>;
-  /** Whether a task takes the results of a twin. */
+  /** Whether a run takes the results of a twin. */
   readonly coalesces: boolean;
   readonly tempo: Pick<Tempo, 'spool' | 'prompt' | 'transfer'>;
 }
@@ -66,22 +66,22 @@ export interface Attempt extends AttemptParts {
   readonly signal: AbortSignal;
 }
 
-/** Whether the results were made, or taken from a twin without the use of any backend. */
-export type AttemptEnd = 'made' | 'taken';
-
-/** An adopted prompt that was made ready and never posted: the attempt never was. */
-export class NeverPostedError extends Error {
-  override readonly name = 'NeverPostedError';
-}
+/** How an attempt comes to its end where nothing has failed. */
+export type AttemptEnd =
+  /** The results were made, or taken from a twin without the use of any backend. */
+  | { readonly kind: 'made' | 'taken' }
+  /** The tasks wait for the run of a twin; their own is gone. */
+  | { readonly kind: 'joined' }
+  /** The run is to be where it was before the attempt. */
+  | { readonly kind: 'undone'; readonly reason: string };
 
 /**
- * One attempt of a task, from its source to its stored result. It is made ready in front of a backend
- * whose GPU may still work on the task before, and runs on that one or on another that falls idle
+ * One attempt of a run, from its source to its stored result. It is made ready in front of a backend
+ * whose GPU may still work on the run before, and runs on that one or on another that falls idle
  * first. Where a dead gateway left the attempt with a prompt on a backend, it goes on from there.
  *
- * @throws GatewayError for what went wrong; ClaimLostError when the task is no longer ours; the
- *   signal's reason when it aborts; TwinAwaitedError, TwinGoneError. Whoever calls decides what becomes
- *   of the task.
+ * @throws GatewayError for what went wrong; ClaimLostError when the run is no longer ours; the signal's
+ *   reason when it aborts. Whoever calls decides what becomes of the run.
  */
 export async function runAttempt(attempt: Attempt): Promise<AttemptEnd> {
   const { journal, seat, spool } = attempt;
@@ -94,67 +94,79 @@ export async function runAttempt(attempt: Attempt): Promise<AttemptEnd> {
   const workflow = await workflowOf(attempt);
 
   const ready =
-    leftBehind(attempt) ??
-    (await knownTwin(attempt)) ??
+    leftBehind(attempt, workflow) ??
     (await journal.run(
       'download',
       (report) => prepare(attempt, workflow, report),
       ({ sources }) => downloaded(sources),
     ));
 
-  if ('twin' in ready) {
-    await take(attempt, ready.twin);
-    return 'taken';
-  }
+  if (ready.kind === 'joined') return ready;
+  if (ready.kind === 'twin') return await take(attempt, ready.twin);
 
-  await takeGpu(attempt, ready);
+  if (!(await takeGpu(attempt, ready))) return undone('No backend takes it at present');
 
-  const files = await journal.run(
+  const made = await journal.run(
     'process',
     (report) => process(attempt, workflow, ready, report),
     () => 'Processing complete',
   );
+  if (made.kind === 'undone') return made;
 
-  await keep(attempt, workflow, ready.input, files);
-  return 'made';
+  return await keep(attempt, ready, made.files);
 }
 
-/** Waits for a GPU: that of its backend or of another which takes its inputs. */
-async function takeGpu(
-  { seat, log, signal }: Attempt,
-  { sources }: Prepared | LeftBehind,
-): Promise<void> {
+function undone(reason: string): AttemptEnd & { kind: 'undone' } {
+  return { kind: 'undone', reason };
+}
+
+/** Waits for a GPU: that of its backend or of another which takes its inputs. `false`: there is none. */
+async function takeGpu({ seat, log, signal }: Attempt, ready: Ready): Promise<boolean> {
   const { label: from } = seat.backend;
-  await seat.takeGpu(signal, (backend) => takesAll(backend, sources));
+  try {
+    await seat.takeGpu(signal, (backend) => takesAll(backend, ready));
+  } catch (error) {
+    if (error instanceof SeatLostError) return false;
+    throw error;
+  }
   if (seat.backend.label !== from) log.moved(from);
+  return true;
 }
 
-/** The version that the task began with. */
+/** The version that the run began with. */
 async function workflowOf({ journal, workflows }: Attempt): Promise<Workflow> {
-  const { task } = journal.claim;
-  await workflows.load([task]);
-  const workflow = workflows.versionOf(task);
-  if (!workflow) throw new GatewayError('workflow_unknown', `Workflow ${task.workflow} is gone`);
+  const { run } = journal.claim;
+  await workflows.load([run]);
+  const workflow = workflows.versionOf(run);
+  if (!workflow) throw new GatewayError('workflow_unknown', `Workflow ${run.workflow} is gone`);
   return workflow;
 }
 
+/** A run of which nothing is missing but a GPU. */
+type Ready = LeftBehind | Prepared;
+
 /** A prompt that a dead gateway left on the backend. */
-interface LeftBehind {
-  readonly sources: null;
-  readonly promptId: string;
-  readonly input: MediaInfo | null;
+interface LeftBehind extends ReadyPrompt {
+  readonly kind: 'left-behind';
 }
 
-/** A task of which nothing is missing but a GPU. */
-interface Prepared {
-  /** By the input that they are for, the main one's first. */
-  readonly sources: ReadonlyMap<string, AcquiredSource>;
-  /** What the main input is; `null` where the workflow has none. */
-  readonly input: MediaInfo | null;
-  readonly promptId: string;
+interface Prepared extends ReadyPrompt {
+  readonly kind: 'prepared';
+  readonly sources: Sources;
   /** Where the inputs are by now, and under which names. */
   readonly staged: StagedInputs;
 }
+
+interface ReadyPrompt {
+  readonly promptId: string;
+  /** What the main input is; `null` where the workflow has none. */
+  readonly input: MediaInfo | null;
+  /** How the main output gets its size. */
+  readonly size: SizePlan;
+}
+
+/** By the input that they are for, the main one's first. */
+type Sources = ReadonlyMap<string, AcquiredSource>;
 
 interface StagedInputs {
   readonly backend: Backend;
@@ -163,38 +175,33 @@ interface StagedInputs {
 }
 
 /** Whether the backend takes inputs so large; the inputs of a prompt are on its backend already. */
-function takesAll(backend: Backend, sources: LeftBehind['sources'] | Prepared['sources']): boolean {
-  return !sources?.values().some(({ bytes }) => !backend.inputs.takes(bytes));
+function takesAll(backend: Backend, ready: Ready): boolean {
+  if (ready.kind === 'left-behind') return true;
+  return !ready.sources.values().some(({ bytes }) => !backend.inputs.takes(bytes));
 }
 
-function leftBehind({ journal }: Attempt): LeftBehind | null {
-  const { promptId, input } = journal.claim.attempt;
-  return promptId ? { sources: null, promptId, input } : null;
-}
-
-/** A task whose sources were here before, and which followed a twin since. */
-async function knownTwin({ journal, coalesces }: Attempt): Promise<{ twin: Twin } | null> {
-  const { fingerprint } = journal.claim;
-  const twin = coalesces && fingerprint ? await seekTwin(journal, fingerprint) : null;
-  if (twin) journal.skip('download', 'The sources were here before');
-  return twin && { twin };
+function leftBehind({ journal }: Attempt, workflow: Workflow): LeftBehind | null {
+  const { attempt, run } = journal.claim;
+  const { promptId, input } = attempt;
+  if (promptId === null) return null;
+  return { kind: 'left-behind', promptId, input, size: planSize(input, workflow, run.size) };
 }
 
 /**
- * Brings the sources to our disk, and on to the backend in front of which the task waits, unless
- * there is a twin.
+ * Brings the sources to our disk, and on to the backend in front of which the run waits, unless there is a
+ * twin.
  */
 async function prepare(
   attempt: Attempt,
   workflow: Workflow,
   report: ReportProgress,
-): Promise<Prepared | (Pick<Prepared, 'sources'> & { twin: Twin })> {
+): Promise<Prepared | ({ readonly sources: Sources } & (JoinedEnd | WithTwin))> {
   const { journal, seat } = attempt;
-  const { task } = journal.claim;
-  const progress = new SharedProgress(report, task.sources.length);
+  const { run } = journal.claim;
+  const progress = new SharedProgress(report, run.sources.length);
   const sources = new Map(
     await Promise.all(
-      task.sources.map(async (source, index) => {
+      run.sources.map(async (source, index) => {
         const acquired = await acquire(attempt, workflow, source, progress.part(index));
         return [source.input, acquired] as const;
       }),
@@ -203,20 +210,38 @@ async function prepare(
   const [main] = workflow.inputs;
   const input = (main && sources.get(main.name)?.info) ?? null;
   // Whether the workflow can give the size that was asked for is known by now.
-  planSize(input, workflow, task.size);
-  const twin = attempt.coalesces ? await twinOf(attempt, sources) : null;
-  if (twin) return { sources, twin };
-  const ready = { sources, input, promptId: randomUUID() };
-  return { ...ready, staged: await stage(attempt, ready, seat.backend) };
+  const size = planSize(input, workflow, run.size);
+  const role = await roleAmongTwins(attempt, sources);
+  if (role.kind === 'joined') return { sources, kind: 'joined' };
+  if (role.kind === 'takes') return { sources, kind: 'twin', twin: role.twin };
+  const promptId = randomUUID();
+  const staged = await stage(attempt, { sources, input, promptId }, seat.backend);
+  return { kind: 'prepared', sources, input, promptId, size, staged };
 }
 
-/** The twin of a task whose sources are here; none where it leads already, or can have none. */
-async function twinOf({ journal }: Attempt, sources: Prepared['sources']): Promise<Twin | null> {
-  const { task, fingerprint: known } = journal.claim;
+type JoinedEnd = AttemptEnd & { readonly kind: 'joined' };
+
+interface WithTwin {
+  readonly kind: 'twin';
+  readonly twin: Twin;
+}
+
+/** What the run is to its twins, its sources being here. One that can have none leads as well. */
+async function roleAmongTwins(attempt: Attempt, sources: Sources): Promise<TwinRole> {
+  const { journal } = attempt;
+  const { run, task } = journal.claim;
+  if (!mayShare(attempt)) return { kind: 'leads' };
   const hashes = [...sources].map(([name, { sha256 }]) => [name, sha256 ?? ''] as const);
-  const fingerprint = fingerprintOf(task, new Map(hashes));
-  if (fingerprint === null || fingerprint === known) return null;
-  return await seekTwin(journal, fingerprint);
+  const fingerprint = fingerprintOf({ ...run, delivery: task.delivery }, new Map(hashes));
+  if (fingerprint !== null && fingerprint === run.fingerprint) return { kind: 'leads' };
+  // Its source is another by now than that of the tasks which have joined it.
+  await journal.separateOthers();
+  return fingerprint === null ? { kind: 'leads' } : await journal.seekTwin(fingerprint);
+}
+
+/** Whether the run looks for twins; one that others have joined does wherever it is. */
+function mayShare({ coalesces, journal }: Attempt): boolean {
+  return coalesces || journal.claim.run.fingerprint !== null;
 }
 
 async function acquire(
@@ -227,7 +252,7 @@ async function acquire(
 ): Promise<AcquiredSource> {
   const { journal, spool, downloads, tempo, signal } = attempt;
   const input = workflow.inputs.find((each) => each.name === name);
-  const kind = input?.kind ?? journal.claim.task.kind;
+  const kind = input?.kind ?? journal.claim.run.kind;
   const owner = journal.claim.attempt.id;
   const onWaiting = () => report({ progress: 0, detail: 'Waiting for room on the disk' });
   return await inTurn(downloads, signal, () =>
@@ -235,7 +260,7 @@ async function acquire(
       await spool.room(owner, signal);
       const file = spool.file(owner, name);
       const { limits = {} } = workflow;
-      const wanted = { url, kind, limits, wantsSha256: attempt.coalesces, ...file };
+      const wanted = { url, kind, limits, wantsSha256: mayShare(attempt), ...file };
       return await acquireSource(attempt, wanted, report, signal);
     }),
   );
@@ -253,7 +278,7 @@ function downloaded(sources: ReadonlyMap<string, AcquiredSource>): string {
  */
 async function stage(
   { journal, signal }: Attempt,
-  { sources, input, promptId }: Omit<Prepared, 'staged'>,
+  { sources, input, promptId }: Pick<Prepared, 'sources' | 'input' | 'promptId'>,
   backend: Backend,
 ): Promise<StagedInputs> {
   const useless = new AbortController();
@@ -285,28 +310,27 @@ async function stage(
 async function process(
   attempt: Attempt,
   workflow: Workflow,
-  ready: Prepared | LeftBehind,
+  ready: Ready,
   report: ReportProgress,
-): Promise<ResultFile[]> {
+): Promise<{ kind: 'made'; files: ResultFile[] } | (AttemptEnd & { kind: 'undone' })> {
   const { journal, seat, stats, tempo, signal } = attempt;
-  const { task, attempt: row } = journal.claim;
-  const isAdopted = ready.sources === null;
-  const { prompt, isFresh } = isAdopted
-    ? { prompt: null, isFresh: false }
-    : await submit(attempt, workflow, ready);
+  const { run, attempt: row } = journal.claim;
+  const isAdopted = ready.kind === 'left-behind';
+  const posted = isAdopted ? null : await submit(attempt, workflow, ready);
+  if (posted === 'too late') return undone('The leases may have run out');
   const startedAt = performance.now();
   const elapsedMs = row.postedAt ? Date.now() - row.postedAt.getTime() : 0;
   const freed = () => {
-    if (!isAdopted) tookTime(attempt, performance.now() - startedAt);
+    if (!isAdopted) recordGpuTime(attempt, performance.now() - startedAt);
     seat.release();
   };
   const awaited = {
     promptId: ready.promptId,
-    prompt,
-    workflow: task.workflow,
-    isFresh,
-    learnedMs: learned(stats, task.workflow),
-    leftMs: task.runTimeoutMs === null ? null : task.runTimeoutMs - elapsedMs,
+    prompt: posted?.prompt ?? null,
+    workflow: run.workflow,
+    isFresh: posted?.isFresh ?? false,
+    learnedMs: learned(stats, run.workflow),
+    leftMs: run.runTimeoutMs === null ? null : run.runTimeoutMs - elapsedMs,
     onProgress: (progress: Parameters<ReportProgress>[0]) => {
       reached('prompt-running');
       report(progress);
@@ -315,10 +339,10 @@ async function process(
   };
   try {
     const files = await awaitPrompt(seat.backend, awaited, tempo.prompt, signal);
-    return resultFiles(workflow, files, folderOf(journal));
+    return { kind: 'made', files: resultFiles(workflow, files, folderOf(journal)) };
   } catch (error) {
     const isGone = error instanceof GatewayError && error.code === 'prompt_lost';
-    if (isGone && isAdopted && row.postedAt === null) throw new NeverPostedError();
+    if (isGone && isAdopted && row.postedAt === null) return undone('Its prompt was never posted');
     throw error;
   }
 }
@@ -328,9 +352,9 @@ async function submit(
   attempt: Attempt,
   workflow: Workflow,
   ready: Prepared,
-): Promise<{ prompt: Prompt; isFresh: boolean }> {
+): Promise<{ prompt: Prompt; isFresh: boolean } | 'too late'> {
   const { journal, spool, seat, lease, signal } = attempt;
-  const { task } = journal.claim;
+  const { run } = journal.claim;
   const { backend } = seat;
   let { staged } = ready;
   if (staged.backend !== backend) {
@@ -339,12 +363,12 @@ async function submit(
     staged = await stage(attempt, ready, backend);
   }
   const { files } = staged;
-  const size = planSize(ready.input, workflow, task.size);
+  const { size } = ready;
   const folder = folderOf(journal);
-  const prompt = bind(workflow, { files, folder, arguments: task.arguments, size });
+  const prompt = bind(workflow, { files, folder, arguments: run.arguments, size });
 
   // Whoever took over meanwhile found no prompt and began anew: this one must not come after.
-  if (!lease.isSure) throw new SeatLostError('The leases may have run out');
+  if (!lease.isSure) return 'too late';
   journal.posting();
   let isFresh = false;
   try {
@@ -371,33 +395,39 @@ async function learned(stats: AttemptParts['stats'], workflow: string): Promise<
   return durations?.get(workflow) ?? null;
 }
 
-/** What later tasks, here and elsewhere, are measured by. */
-function tookTime({ journal, seat }: Attempt, ms: number): void {
+/** What later runs, here and elsewhere, are measured by. */
+function recordGpuTime({ journal, seat }: Attempt, ms: number): void {
   journal.gpuTime(ms);
-  seat.backend.runTimes.add(journal.claim.task.workflow, ms);
+  seat.backend.runTimes.add(journal.claim.run.workflow, ms);
 }
 
-/** Completes the task with what its twin has stored. */
-async function take(attempt: Attempt, twin: Twin): Promise<void> {
+/** Completes the run with what its twin has stored. */
+async function take(attempt: Attempt, twin: Twin): Promise<AttemptEnd> {
   const { journal, store, uploads, onStoring, signal } = attempt;
+  const { task, attempt: row } = journal.claim;
   journal.skip('process', 'The result of an identical task was taken');
-  const copy = () => copyOutputs(store, journal.claim, twin, onStoring, signal);
+  const to = { ...task, attempt: row.number };
+  const copy = () => copyOutputs(store, twin, to, onStoring, signal);
   const outputs = await journal.run(
     'upload',
     () => inTurn(uploads, signal, copy),
-    (copies) => `Copied, ${megabytes(bytesOf(copies))}`,
+    (copies) => `Copied, ${megabytes(bytesOf(copies ?? []))}`,
   );
+  if (!outputs) {
+    await journal.forgetTwins();
+    return undone(`The results of the identical task ${twin.taskId} cannot be had`);
+  }
   reached('stored');
-  await journal.complete(outputs);
+  await deliver(attempt, outputs, 'taken');
+  return { kind: 'taken' };
 }
 
-/** Streams the result into the store, while the next task has the GPU, and completes the task. */
+/** Streams the result into the store, while the next run has the GPU, and completes the run. */
 async function keep(
   attempt: Attempt,
-  workflow: Workflow,
-  input: MediaInfo | null,
+  { input, size }: Ready,
   files: readonly ResultFile[],
-): Promise<void> {
+): Promise<AttemptEnd> {
   const { journal, seat, uploads, onStoring, signal } = attempt;
   const { client } = seat.backend;
   const outputs = await journal.run(
@@ -409,7 +439,7 @@ async function keep(
         client,
         files,
         input,
-        size: planSize(input, workflow, journal.claim.task.size),
+        size,
         inTurn: (work) => inTurn(uploads, signal, work),
         onStoring,
         report,
@@ -419,11 +449,49 @@ async function keep(
     (outputs) => `Upload complete, ${megabytes(bytesOf(outputs))}`,
   );
   reached('stored');
-  await journal.complete(outputs);
+  await deliver(attempt, outputs, 'made');
   await seat.backend.inputs.remove(folderOf(journal));
   // The history is kept in the server's memory; that it cannot be cleared is no reason to fail.
   const promptId = journal.postedPromptId;
   if (promptId) await client.forget(promptId, signal).catch(() => {});
+  return { kind: 'made' };
+}
+
+/**
+ * Completes the run: its first task has the outputs, and each other one that has come to wait for it copies
+ * of its own.
+ */
+async function deliver(
+  { journal, seat, store, uploads, onStoring, signal }: Attempt,
+  outputs: readonly TaskOutput[],
+  results: 'made' | 'taken',
+): Promise<void> {
+  const { task, attempt } = journal.claim;
+  const deliveries = new Map([[task.id, outputs]]);
+  const body = { backend: seat.backend.label, results };
+  for (;;) {
+    const completion = await journal.complete(deliveries, body);
+    if (completion.kind === 'completed') {
+      const isWanted = completion.taskIds.includes(task.id);
+      // The task was canceled while others wait for the same: they have copies.
+      if (!isWanted)
+        await Promise.allSettled(keysOf(outputs).map((key) => store.delete(key, signal)));
+      return;
+    }
+    for (const sharer of completion.missing) {
+      const to = { ...sharer, attempt: attempt.number };
+      const made = { taskId: task.id, outputs };
+      const copies = await inTurn(uploads, signal, () =>
+        copyOutputs(store, made, to, onStoring, signal),
+      );
+      if (copies) deliveries.set(sharer.id, copies);
+      else await journal.separate([sharer.id]);
+    }
+  }
+}
+
+function keysOf(outputs: readonly TaskOutput[]): string[] {
+  return outputs.flatMap(({ key, thumbnailKey }) => [key, ...(thumbnailKey ? [thumbnailKey] : [])]);
 }
 
 function bytesOf(outputs: readonly TaskOutput[]): number {

@@ -1,13 +1,14 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Backend } from '../comfyui/backend.ts';
 import type { Claim } from '../core/attempt.ts';
-import { lineOf, type QueuedTask, type Share, schedule } from '../core/schedule.ts';
+import { lineOf, type QueuedRun, type Share, schedule } from '../core/schedule.ts';
 import type { Tempo } from '../core/tempo.ts';
 import type { Notices } from '../db/notices.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { WholePool } from '../pool/whole-pool.ts';
 import type { ClaimStore } from '../tasks/claim-store.ts';
 import type { TaskLog } from '../telemetry/task-log.ts';
+import { Alarm } from '../timing/alarm.ts';
+import { every } from '../timing/every.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
 import type { RunningAttempts } from './running-attempts.ts';
 
@@ -35,7 +36,7 @@ export class Dispatcher {
   readonly #parts: DispatcherParts;
   readonly #stop = new AbortController();
   readonly #servedAt = new Map<string, number>();
-  #wake = Promise.withResolvers<void>();
+  readonly #alarm = new Alarm();
   #loop: Promise<void> | null = null;
 
   constructor(parts: DispatcherParts) {
@@ -43,29 +44,31 @@ export class Dispatcher {
   }
 
   start(): void {
-    const { notices, running } = this.#parts;
+    const { notices, running, log, tempo } = this.#parts;
     notices.on('ready', this.#queueGrew);
-    notices.on('canceled', (taskId) => running.lose(taskId));
-    this.#loop ??= this.#run();
+    notices.on('canceled', (runId) => running.lose(runId));
+    this.#loop ??= every(tempo.backstopMs, this.#stop.signal, () => this.#fillRoom(), {
+      alarm: this.#alarm,
+      onError: (error) => log.dispatchFailed(error),
+    });
   }
 
   /** There may be something to do. */
-  readonly wake = (): void => this.#wake.resolve();
+  readonly wake = this.#alarm.ring;
 
   /** Takes up the attempt of a dead gateway, on the backend where its prompt is. */
   adopt(claim: Claim): void {
     const { pool, running } = this.#parts;
     const backend = pool.get(claim.attempt.backend);
     if (!backend) return;
-    const { id: taskId, workflow } = claim.task;
-    running.begin(claim, pool.seatAt(backend, { taskId, workflow }));
+    const { workflow } = claim.run;
+    running.begin(claim, pool.seatAt(backend, { taskId: claim.task.id, workflow }));
   }
 
   /** Hands over: takes nothing new, lets go of what runs, interrupts no GPU. */
   async stop(): Promise<void> {
     this.#parts.notices.off('ready', this.#queueGrew);
     this.#stop.abort();
-    this.wake();
     await this.#loop;
     await this.#parts.running.detach(this.#parts.graceMs);
   }
@@ -74,26 +77,6 @@ export class Dispatcher {
     this.#parts.pool.expect(true);
     this.wake();
   };
-
-  async #run(): Promise<void> {
-    while (!this.#stop.signal.aborted) {
-      this.#wake = Promise.withResolvers<void>();
-      try {
-        await this.#fillRoom();
-      } catch (error) {
-        this.#parts.log.dispatchFailed(error);
-      }
-      await this.#nextWake();
-    }
-  }
-
-  async #nextWake(): Promise<void> {
-    const { backstopMs } = this.#parts.tempo;
-    const timer = new AbortController();
-    const backstop = delay(backstopMs, undefined, { signal: timer.signal }).catch(() => {});
-    await Promise.race([this.#wake.promise, backstop]);
-    timer.abort();
-  }
 
   /** Claims a task for each backend that has room: its GPU is idle, or will want the next one. */
   async #fillRoom(): Promise<void> {
@@ -114,13 +97,13 @@ export class Dispatcher {
   }
 
   /** Gives the backend the task that is its next one; tells whether one was claimed. */
-  async #fill(backend: Backend, heads: readonly QueuedTask[]): Promise<boolean> {
+  async #fill(backend: Backend, heads: readonly QueuedRun[]): Promise<boolean> {
     const { claims, pool, workflows, running } = this.#parts;
     const chosen = schedule(heads, await this.#situation(backend, heads));
     const graph = chosen && workflows.versionOf(chosen);
     const claim = graph && (await claims.claim(chosen.id, backend.label));
     if (!claim) return false;
-    this.#noteService(claim.task);
+    this.#noteService(claim.run);
     const { avoid } = chosen;
     const request = { taskId: claim.task.id, workflow: graph.name, graph, avoid };
     const seat = pool.seatBefore(backend, request);
@@ -130,36 +113,36 @@ export class Dispatcher {
     return true;
   }
 
-  async #situation(backend: Backend, heads: readonly QueuedTask[]) {
+  async #situation(backend: Backend, heads: readonly QueuedRun[]) {
     const { pool, wholePool, workflows, patienceMs } = this.#parts;
     return {
       backend: backend.label,
       warm: backend.holds,
       warmElsewhere: holders(pool.backends.filter((other) => other !== backend)),
-      canRun: (task: QueuedTask) => {
-        const workflow = workflows.versionOf(task);
+      canRun: (run: QueuedRun) => {
+        const workflow = workflows.versionOf(run);
         return workflow !== null && backend.canRun(workflow);
       },
-      othersCanRun: (task: QueuedTask) => {
-        const workflow = workflows.versionOf(task);
-        const besides = [...task.avoid, backend.label];
+      othersCanRun: (run: QueuedRun) => {
+        const workflow = workflows.versionOf(run);
+        const besides = [...run.avoid, backend.label];
         return workflow !== null && wholePool.canRunElsewhere(workflow, besides);
       },
       shares: await this.#shares(heads),
-      lineServedAt: (task: QueuedTask) => this.#servedAt.get(lineOf(task)) ?? null,
+      lineServedAt: (run: QueuedRun) => this.#servedAt.get(lineOf(run)) ?? null,
       now: Date.now(),
       patienceMs,
     };
   }
 
   /** Only where there is anybody to share with. */
-  async #shares(heads: readonly QueuedTask[]): Promise<ReadonlyMap<string, Share>> {
+  async #shares(heads: readonly QueuedRun[]): Promise<ReadonlyMap<string, Share>> {
     const tenants = new Set(heads.map(({ tenant }) => tenant));
     return tenants.size > 1 ? await this.#parts.claims.shares() : new Map();
   }
 
-  #noteService(task: Pick<QueuedTask, 'workflow' | 'tenant'>): void {
-    const line = lineOf(task);
+  #noteService(run: Pick<QueuedRun, 'workflow' | 'tenant'>): void {
+    const line = lineOf(run);
     this.#servedAt.delete(line);
     this.#servedAt.set(line, Date.now());
     const [oldest] = this.#servedAt.keys();

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Tempo } from '../core/tempo.ts';
 import type { LeaseClock } from '../pool/lease-clock.ts';
 import type { Pool } from '../pool/pool.ts';
@@ -6,6 +5,7 @@ import type { AttemptStore } from '../tasks/attempt-store.ts';
 import type { ClaimStore } from '../tasks/claim-store.ts';
 import type { TaskStore } from '../tasks/task-store.ts';
 import type { TaskLog } from '../telemetry/task-log.ts';
+import { every } from '../timing/every.ts';
 import { attemptFolder } from './attempt-folder.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { RunningAttempts } from './running-attempts.ts';
@@ -39,9 +39,10 @@ export class Recovery {
 
   start(): void {
     const { lease, recovery } = this.#parts.tempo;
+    const onError = (error: unknown) => this.#parts.log.recoveryFailed(error);
     this.#loops ??= Promise.all([
-      this.#every(lease.renewEveryMs, this.#stop.signal, () => this.renew()),
-      this.#every(recovery.sweepEveryMs, this.#stopSweeping.signal, () => this.sweep()),
+      every(lease.renewEveryMs, this.#stop.signal, () => this.renew(), { onError }),
+      every(recovery.sweepEveryMs, this.#stopSweeping.signal, () => this.sweep(), { onError }),
     ]);
   }
 
@@ -59,7 +60,7 @@ export class Recovery {
   /** One round of renewing; a claim that is no longer ours is let go at once. */
   async renew(): Promise<void> {
     const { claims, running, lease } = this.#parts;
-    const held = running.taskIds;
+    const held = running.runIds;
     const askedAt = performance.now();
     const ours = await claims.renew(held);
     for (const id of held) if (!ours.has(id)) running.lose(id);
@@ -69,17 +70,14 @@ export class Recovery {
   /** One round of picking up. */
   async sweep(): Promise<void> {
     const { claims, pool, running, dispatcher, log, tempo } = this.#parts;
-    for (const claim of await claims.takeOver(pool.labels, running.taskIds)) {
+    for (const claim of await claims.takeOver(pool.labels, running.runIds)) {
       log.attemptAdopted(claim);
       dispatcher.adopt(claim);
     }
-    const requeued = await claims.requeueAbandoned(
-      tempo.recovery.abandonedAfterMs,
-      running.taskIds,
-    );
+    const requeued = await claims.requeueAbandoned(tempo.recovery.abandonedAfterMs, running.runIds);
     const woken = await claims.wakeWaiting();
     if (requeued + woken > 0) dispatcher.wake();
-    for (const task of await claims.expireQueued()) log.taskExpired(task);
+    await claims.expireQueued();
     await this.#withdrawLeftovers();
   }
 
@@ -98,13 +96,6 @@ export class Recovery {
         // It is tried again with the next sweep.
         () => {},
       );
-    }
-  }
-
-  async #every(periodMs: number, signal: AbortSignal, round: () => Promise<void>): Promise<void> {
-    while (!signal.aborted) {
-      await round().catch((error) => this.#parts.log.recoveryFailed(error));
-      await delay(periodMs, undefined, { signal }).catch(() => {});
     }
   }
 }

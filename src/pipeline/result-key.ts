@@ -1,6 +1,6 @@
-import type { Claim } from '../core/attempt.ts';
 import { fileStem } from '../core/file-stem.ts';
 import type { Source } from '../core/task.ts';
+import type { Sharer } from '../tasks/attempt-store.ts';
 
 /** Which of a task's results an object is. */
 export interface ResultName {
@@ -14,17 +14,18 @@ export interface ResultName {
 }
 
 /**
- * The object's name says which task it is of and what it was made from. A later attempt has a name
- * of its own, so that a gateway which slept cannot overwrite what its successor stored.
+ * The object's name says which task it is of and what it was made from. A later attempt, by its number, has
+ * a name of its own, so that a gateway which slept cannot overwrite what its successor stored.
  */
 export function resultKey(
-  { task, attempt }: Claim,
+  { id, sources }: Sharer,
+  attempt: number,
   { output, index, isMain, extension }: ResultName,
 ): string {
-  const stem = fileStem(nameOf(task.sources[0]));
+  const stem = fileStem(nameOf(sources[0]));
   const which = isMain ? '' : `-${output}${index > 0 ? `-${index + 1}` : ''}`;
-  const again = attempt.number > 1 ? `-${attempt.number}` : '';
-  return `${task.id.replaceAll('-', '')}/${stem}${which}${again}.${extension}`;
+  const again = attempt > 1 ? `-${attempt}` : '';
+  return `${id.replaceAll('-', '')}/${stem}${which}${again}.${extension}`;
 }
 
 /** Where the small picture of an object is. */

@@ -4,16 +4,16 @@ import { GatewayError } from '../core/errors.ts';
 import type { Tempo } from '../core/tempo.ts';
 import { isUploadUrl } from '../core/upload.ts';
 import type { Seat } from '../pool/seat.ts';
-import { SeatLostError } from '../pool/waiting-room.ts';
-import { type AttemptStore, ClaimLostError } from '../tasks/attempt-store.ts';
-import { isBegunInVain } from '../tasks/claim-store.ts';
+import { ClaimLostError } from '../tasks/attempt-store.ts';
+import { hasExhaustedStarts } from '../tasks/claim-store.ts';
 import { toStoreError } from '../tasks/errors.ts';
 import type { UploadService } from '../tasks/upload-service.ts';
 import { reached } from '../telemetry/milestones.ts';
 import type { TaskLog } from '../telemetry/task-log.ts';
-import { type AttemptParts, NeverPostedError, runAttempt } from './attempt.ts';
+import { type AttemptParts, runAttempt } from './attempt.ts';
 import { attemptFolder } from './attempt-folder.ts';
-import { AttemptJournal } from './attempt-journal.ts';
+import { AttemptJournal, type JournalStores } from './attempt-journal.ts';
+import { type Interruption, type Outcome, outcomeOf } from './outcome.ts';
 import {
   type EndedAttempt,
   judgeBackend,
@@ -22,16 +22,9 @@ import {
   settlePlainly,
   settleSuccess,
 } from './settle-failure.ts';
-import { TwinAwaitedError, TwinGoneError } from './twin.ts';
 import { withdrawPrompt } from './withdraw-prompt.ts';
 
-/** The gateway stops: a prompt that runs is left to run, and adopted by the next gateway. */
-class ShutdownError extends Error {
-  override readonly name = 'ShutdownError';
-}
-
-export interface RunningParts extends AttemptParts, SettleParts {
-  readonly attempts: AttemptStore;
+export interface RunningParts extends AttemptParts, SettleParts, JournalStores {
   readonly uploadService: Pick<UploadService, 'release'>;
   readonly tempo: Tempo;
   readonly log: TaskLog;
@@ -39,13 +32,15 @@ export interface RunningParts extends AttemptParts, SettleParts {
 
 interface Running {
   readonly journal: AttemptJournal;
+  /** Its reason is an `Interruption`. */
   readonly abort: AbortController;
   readonly done: Promise<void>;
 }
 
-/** The attempts that this gateway works on, each seen through to what becomes of its task. */
+/** The attempts that this gateway works on, each seen through to what becomes of its run. */
 export class RunningAttempts {
   readonly #parts: RunningParts;
+  /** By the run. */
   readonly #running = new Map<string, Running>();
   readonly #graceOver = new AbortController();
 
@@ -53,8 +48,8 @@ export class RunningAttempts {
     this.#parts = parts;
   }
 
-  /** The tasks that are worked on. */
-  get taskIds(): string[] {
+  /** The runs that are worked on. */
+  get runIds(): string[] {
     return [...this.#running.keys()];
   }
 
@@ -63,20 +58,19 @@ export class RunningAttempts {
     return this.#parts.lease.isSure;
   }
 
-  /** Works on the task from here on; its seat is given up in the end. */
+  /** Works on the run from here on; its seat is given up in the end. */
   begin(claim: Claim, seat: Seat): void {
+    const { id } = claim.run;
     // It was lost to another gateway, and came back, before a renewal could tell.
-    this.lose(claim.task.id);
+    this.lose(id);
     const abort = new AbortController();
-    const journal = new AttemptJournal(this.#parts.attempts, claim, this.#parts.tempo.journal);
+    const journal = new AttemptJournal(this.#parts, claim, this.#parts.tempo.journal);
     const attempt = this.#attempt(journal, seat, abort.signal).then(() => this.#tidy(claim));
     const done = attempt.finally(() => {
-      // By then another attempt of the same task may have begun here.
-      if (this.#running.get(claim.task.id)?.journal === journal) {
-        this.#running.delete(claim.task.id);
-      }
+      // By then another attempt of the same run may have begun here.
+      if (this.#running.get(id)?.journal === journal) this.#running.delete(id);
     });
-    this.#running.set(claim.task.id, { journal, abort, done });
+    this.#running.set(id, { journal, abort, done });
   }
 
   /** Gives a claim back that nothing was done for. */
@@ -84,9 +78,10 @@ export class RunningAttempts {
     await this.#parts.attempts.handBack(claim, false);
   }
 
-  /** Stops work on a task that is no longer ours. */
-  lose(taskId: string): void {
-    this.#running.get(taskId)?.abort.abort(new ClaimLostError(taskId));
+  /** Stops work on a run that is no longer ours. */
+  lose(runId: string): void {
+    const reason: Interruption = 'lost';
+    this.#running.get(runId)?.abort.abort(reason);
   }
 
   /**
@@ -94,6 +89,7 @@ export class RunningAttempts {
    * after `graceMs` of results that are on their way to the store and of prompts that are withdrawn.
    */
   async detach(graceMs: number): Promise<void> {
+    const reason: Interruption = 'stopping';
     const all = [...this.#running.values()];
     const grace = new AbortController();
     const isOver = delay(graceMs, undefined, { signal: grace.signal }).then(
@@ -103,36 +99,91 @@ export class RunningAttempts {
     await Promise.all(
       all.map(async ({ journal, abort, done }) => {
         if (journal.stage === 'upload') await Promise.race([done, isOver]);
-        abort.abort(new ShutdownError());
+        abort.abort(reason);
         await done;
       }),
     );
     grace.abort();
   }
 
-  /** Runs the attempt and settles its task. Never throws. */
+  /** Runs the attempt and settles its run. Never throws. */
   async #attempt(journal: AttemptJournal, seat: Seat, signal: AbortSignal): Promise<void> {
-    const { claim } = journal;
-    const log = this.#parts.log.attempt(claim, seat);
+    const log = this.#parts.log.attempt(journal.claim, seat);
     const ended = { journal, seat, log };
     const stored: string[] = [];
     using _seat = seat;
-    try {
-      log.started();
-      reached('claimed');
-      if (isBegunInVain(claim)) throw exhausted();
-      const onStoring = (key: string) => void stored.push(key);
-      const end = await runAttempt({ ...this.#parts, ...ended, onStoring, signal });
-      log.completed(end);
-      // It says nothing of the backend in front of which the task happened to have its seat.
-      if (end === 'taken') return;
-    } catch (thrown) {
-      const reason = signal.aborted ? signal.reason : thrown;
-      await this.#settle(ended, reason).catch((error) => this.#unsettled(ended, reason, error));
+    const outcome = await this.#outcome(ended, (key) => void stored.push(key), signal);
+    await this.#settle(ended, outcome).catch((error) => this.#unsettled(ended, outcome, error));
+    if (outcome.kind !== 'made' && outcome.kind !== 'taken')
       await this.#removeStored(ended, stored);
-      return;
+  }
+
+  async #outcome(
+    ended: EndedAttempt,
+    onStoring: (key: string) => void,
+    signal: AbortSignal,
+  ): Promise<Outcome> {
+    try {
+      ended.log.started();
+      reached('claimed');
+      if (hasExhaustedStarts(ended.journal.claim)) throw exhausted();
+      return await runAttempt({ ...this.#parts, ...ended, onStoring, signal });
+    } catch (thrown) {
+      return outcomeOf(thrown, signal);
     }
-    await settleSuccess(this.#parts, ended).catch((error) => log.unsettled(error));
+  }
+
+  async #settle(ended: EndedAttempt, outcome: Outcome): Promise<void> {
+    const { journal, seat, log } = ended;
+    switch (outcome.kind) {
+      case 'made':
+        return await settleSuccess(this.#parts, ended);
+      case 'taken':
+        // It says nothing of the backend in front of which the run happened to have its seat.
+        return;
+      case 'joined':
+        return log.undone('An identical task is worked on');
+      case 'undone':
+        log.undone(outcome.reason);
+        await seat.backend.inputs.remove(attemptFolder(journal.claim.attempt.id));
+        return await journal.undo();
+      case 'handed-over':
+        log.detached();
+        return await journal.handBack();
+      case 'undecided':
+        // What runs goes on, and whoever reaches the database first takes the attempt over when its
+        // lease has run out.
+        return log.detached();
+      case 'lost':
+        log.claimLost();
+        // What clients canceled comes off its backend. What another gateway has taken over is left alone.
+        if (await journal.isCanceled()) await this.#withdraw(ended);
+        return;
+      case 'failed':
+        judgeBackend(this.#parts, ended, outcome.failure);
+        // Whatever becomes of the run, nothing of this attempt stays on the backend; while something
+        // runs there, its GPU stays taken.
+        await this.#withdraw(ended);
+        return await settleFailure(this.#parts, ended, outcome.failure);
+    }
+  }
+
+  /**
+   * Ends a run whose failure cannot be written down: every gateway that adopts the attempt would fail at it
+   * again. At a shutdown and without the database, the lease runs out and the run stays as it is.
+   */
+  async #unsettled(ended: EndedAttempt, { kind }: Outcome, error: unknown): Promise<void> {
+    const { log } = ended;
+    if (error instanceof ClaimLostError) return log.claimLost();
+    log.unsettled(error);
+    const isOver = kind === 'made' || kind === 'handed-over';
+    if (isOver || toStoreError(error).code === 'unavailable') return;
+    try {
+      await settlePlainly(ended);
+    } catch (again) {
+      if (again instanceof ClaimLostError) log.claimLost();
+      else log.unsettled(again);
+    }
   }
 
   /**
@@ -143,7 +194,7 @@ export class RunningAttempts {
     if (keys.length === 0) return;
     const { attempts, store } = this.#parts;
     try {
-      if (!(await attempts.wasInVain(journal.claim))) return;
+      if (!(await attempts.isDiscardable(journal.claim))) return;
       const deadline = AbortSignal.any([
         AbortSignal.timeout(this.#parts.tempo.attempt.removeDeadlineMs),
         this.#graceOver.signal,
@@ -157,58 +208,9 @@ export class RunningAttempts {
   }
 
   /** Files that the client sent for the task are not needed any more if it has ended. */
-  async #tidy({ task }: Claim): Promise<void> {
+  async #tidy({ task, run }: Claim): Promise<void> {
     if (!task.sources.some(({ url }) => isUploadUrl(url))) return;
-    await this.#parts.uploadService.release(task.id);
-  }
-
-  async #settle(ended: EndedAttempt, thrown: unknown): Promise<void> {
-    const { journal, seat, log } = ended;
-    if (thrown instanceof ShutdownError) {
-      log.detached();
-      return await journal.handBack();
-    }
-    if (thrown instanceof TwinAwaitedError) return log.undone(thrown.message);
-    if (thrown instanceof TwinGoneError) await journal.forgetTwins();
-    if (isUndone(thrown)) {
-      log.undone(thrown.message);
-      await seat.backend.inputs.remove(attemptFolder(journal.claim.attempt.id));
-      return await journal.undo();
-    }
-    if (thrown instanceof ClaimLostError) return await this.#lost(ended);
-
-    const failure = toStoreError(thrown);
-    // Without the database nothing can be decided. What runs goes on, and whoever reaches the
-    // database first takes the attempt over when its lease has run out.
-    if (failure.code === 'unavailable') return log.detached();
-    judgeBackend(this.#parts, ended, failure);
-    // Whatever becomes of the task, nothing of this attempt stays on the backend; while something
-    // runs there, its GPU stays taken.
-    await this.#withdraw(ended);
-    await settleFailure(this.#parts, ended, failure);
-  }
-
-  /**
-   * Ends a task whose failure cannot be written down: every gateway that adopts the attempt would fail
-   * at it again. At a shutdown and without the database, the lease runs out and the task stays as it is.
-   */
-  async #unsettled(ended: EndedAttempt, thrown: unknown, error: unknown): Promise<void> {
-    const { log } = ended;
-    if (error instanceof ClaimLostError) return log.claimLost();
-    log.unsettled(error);
-    if (thrown instanceof ShutdownError || toStoreError(error).code === 'unavailable') return;
-    try {
-      await settlePlainly(ended);
-    } catch (again) {
-      if (again instanceof ClaimLostError) log.claimLost();
-      else log.unsettled(again);
-    }
-  }
-
-  /** What a client canceled comes off its backend. What another gateway has taken over is left alone. */
-  async #lost(ended: EndedAttempt): Promise<void> {
-    ended.log.claimLost();
-    if (await ended.journal.isCanceled()) await this.#withdraw(ended);
+    for (const taskId of run.taskIds) await this.#parts.uploadService.release(taskId);
   }
 
   async #withdraw({ journal, seat: { backend }, log }: EndedAttempt): Promise<void> {
@@ -231,15 +233,6 @@ export class RunningAttempts {
       log.withdrawFailed(error);
     }
   }
-}
-
-/** The task is where it was before the attempt. */
-function isUndone(thrown: unknown): thrown is Error {
-  return (
-    thrown instanceof SeatLostError ||
-    thrown instanceof NeverPostedError ||
-    thrown instanceof TwinGoneError
-  );
 }
 
 function exhausted(): GatewayError {

@@ -36,36 +36,35 @@ export async function settleFailure(
 ): Promise<void> {
   const { claim, stage } = journal;
   const { workflows, wholePool } = parts;
-  const workflow = workflows.versionOf(claim.task);
+  const workflow = workflows.versionOf(claim.run);
   const past = await journal.past();
   const tooSmall = failure instanceof InputRefusedError ? refusing(wholePool, failure, past) : null;
   const avoided = [...(tooSmall ?? []), seat.backend.label];
   const others = workflow ? othersFor(wholePool, workflow, tooSmall && avoided) : 'none';
   const next = nextStep(
-    { failure, stage, retries: claim.task.retries, past, others },
+    { failure, stage, retries: claim.run.retries, past, others },
     Math.random(),
     parts.retryPolicy,
   );
   log.failed(failure, next);
   const error = taskError(failure, next, journal);
   if (next.kind === 'fail') {
-    await journal.fail(error);
-    return log.taskFailed(error);
+    // What is wrong with the source of the first task says nothing of those of others.
+    if (stage === 'download') await journal.separateOthers();
+    return await journal.fail(error);
   }
   const { afterMs, counts, elsewhere } = next;
   await journal.retry(error, { afterMs, counts, avoid: elsewhere ? avoided : [] });
 }
 
 /** Fails the task with nothing of what happened: that could not be written down. */
-export async function settlePlainly({ journal, log }: EndedAttempt): Promise<void> {
-  const error: TaskError = {
+export async function settlePlainly({ journal }: EndedAttempt): Promise<void> {
+  await journal.fail({
     code: 'internal',
     message: 'The gateway could not record how the task failed',
     stage: journal.stage,
     attempt: journal.claim.attempt.number,
-  };
-  await journal.fail(error);
-  log.taskFailed(error);
+  });
 }
 
 /**
@@ -98,7 +97,7 @@ export async function settleSuccess(
 ): Promise<void> {
   const { backend } = seat;
   backend.succeeded();
-  if (journal.claim.task.retries === 0) return;
+  if (journal.claim.run.retries === 0) return;
   for (const { backend: label, error } of await journal.past()) {
     if (label === backend.label || ruleOf(error.code).verdict !== 'blamed') continue;
     pool.get(label)?.failed('tasks that failed here succeeded elsewhere');
@@ -112,7 +111,7 @@ export function judgeBackend(
   failure: GatewayError,
 ): void {
   const { backend } = seat;
-  const workflow = workflows.versionOf(journal.claim.task);
+  const workflow = workflows.versionOf(journal.claim.run);
   switch (ruleOf(failure.code).verdict) {
     case 'unable':
       if (workflow) backend.markUnable(workflow, failure.message);

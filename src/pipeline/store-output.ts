@@ -134,7 +134,7 @@ async function transferOnce(
   const named = formatOfName(result.file.filename);
   const format = formed.format ?? named;
   const contentType = format ? contentTypeOf(format) : 'application/octet-stream';
-  const key = resultKey(claim, {
+  const key = resultKey(claim.task, claim.attempt.number, {
     output: result.output.name,
     index: result.index,
     isMain,

@@ -1,7 +1,7 @@
 import type { BackendReport, WantedState } from '../core/backend.ts';
 import type { Orm } from '../db/connect.ts';
 import { and, eq, gt, inArray, isNull, lt, or, type SQL, sql } from '../db/drizzle.ts';
-import { notify } from '../db/notices.ts';
+import { notifyPool } from '../db/notices.ts';
 import { backends, gateways } from '../db/schema.ts';
 
 export interface BackendStoreOptions {
@@ -87,6 +87,11 @@ export class BackendStore {
     });
   }
 
+  /** Lets other gateways know of this one. */
+  async announce(): Promise<void> {
+    await notifyPool(this.#orm);
+  }
+
   /** Takes leases of backends that none drives; returns the labels of those that it got. */
   async take(labels: readonly string[]): Promise<string[]> {
     if (labels.length === 0) return [];
@@ -111,7 +116,7 @@ export class BackendStore {
       .update(backends)
       .set({ owner: null, leaseUntil: null })
       .where(this.#isOurs(label));
-    await notify(this.#orm, 'pool', label);
+    await notifyPool(this.#orm);
   }
 
   /** What there is to tell about backends that are ours; of others nothing is written. */
@@ -137,7 +142,7 @@ export class BackendStore {
         setWhere: eq(backends.wanted, 'removed'),
       })
       .returning({ label: backends.label });
-    await notify(this.#orm, 'pool', label);
+    await notifyPool(this.#orm);
     return added.length > 0;
   }
 
@@ -148,7 +153,7 @@ export class BackendStore {
       .set({ wanted })
       .where(eq(backends.label, label))
       .returning({ label: backends.label });
-    await notify(this.#orm, 'pool', label);
+    await notifyPool(this.#orm);
     return changed.length > 0;
   }
 
@@ -171,7 +176,7 @@ export class BackendStore {
       await tx.update(backends).set({ owner: null, leaseUntil: null }).where(isOurs);
     });
     await this.#orm.delete(gateways).where(eq(gateways.id, this.#owner));
-    await notify(this.#orm, 'pool', '');
+    await notifyPool(this.#orm);
   }
 
   /** Ends the leases of all others: for an engine that only one gateway can have open. */

@@ -69,6 +69,7 @@ export class Membership {
     }
     this.#parts.notices.on('pool', this.#look.ring);
     await this.sync();
+    await this.#parts.store.announce();
     this.#loops = Promise.all([this.#keepSynced(), this.#keepReported()]);
   }
 
@@ -101,6 +102,7 @@ export class Membership {
     const renewal = await store.renew(addresses.map(({ label }) => label));
     lease.renewed('backends', askedAt);
     this.#records = renewal.backends;
+    this.#parts.notices.hasOthers = renewal.gateways.length > 1;
 
     const known = new Map(addresses.map((address) => [address.label, address]));
     for (const { label, url, wanted } of renewal.backends) {

@@ -44,17 +44,17 @@ export class QueueStats {
   }
 
   /** What goes before a waiting task, by workflow. */
-  async ahead(task: Pick<Task, 'id'>): Promise<Ahead[]> {
-    const ready = sql`state = 'pending' and run_after is null and avoid is null`;
+  async ahead({ runId }: Pick<Task, 'runId'>): Promise<Ahead[]> {
+    const ready = sql`state = 'pending' and run_after is null and needs = '{}' and avoid is null`;
     const result = await this.#orm.execute(sql`
-      with recursive mine as (select rank, seq from tasks where id = ${task.id}),
+      with recursive mine as (select rank, seq from runs where id = ${runId}),
       lines (workflow, workflow_hash, tenant) as (
-        (select workflow, workflow_hash, tenant from tasks where ${ready}
+        (select workflow, workflow_hash, tenant from runs where ${ready}
           order by workflow, workflow_hash, tenant limit 1)
         union all
         select next.workflow, next.workflow_hash, next.tenant from lines
           cross join lateral (
-            select workflow, workflow_hash, tenant from tasks
+            select workflow, workflow_hash, tenant from runs
              where ${ready} and (workflow, workflow_hash, tenant)
                    > (lines.workflow, lines.workflow_hash, lines.tenant)
              order by workflow, workflow_hash, tenant limit 1) as next
@@ -62,7 +62,7 @@ export class QueueStats {
       select workflow, count(*)::int as count from (
         select lines.workflow from lines cross join mine
          cross join lateral (
-           select from tasks
+           select from runs
             where ${ready} and workflow = lines.workflow
               and workflow_hash = lines.workflow_hash and tenant = lines.tenant
               and (rank, seq) < (mine.rank, mine.seq)

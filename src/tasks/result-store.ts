@@ -42,7 +42,8 @@ const expiredAtOnce = 1_000;
 /** Room is made for a while: to find the oldest, all that is stored has to be summed up. */
 const lowWater = 0.95;
 
-const isStored = and(eq(tasks.state, 'completed'), isNull(tasks.removedAt)) as SQL;
+/** Outputs come with the completion; the index of what is stored has the same words. */
+const isStored = and(isNotNull(tasks.outputs), isNull(tasks.removedAt)) as SQL;
 
 /**
  * The record of which results are in the object store and for how long. Results whose time is over

@@ -1,27 +1,68 @@
 import type { Attempt } from '../core/attempt.ts';
+import type { Run } from '../core/run.ts';
 import type { Stage } from '../core/stage.ts';
 import { stageNames } from '../core/stage.ts';
 import type { Task } from '../core/task.ts';
-import type { InferSelectModel } from '../db/drizzle.ts';
-import type { attempts, taskStages, tasks } from '../db/schema.ts';
+import { getTableColumns, type InferSelectModel } from '../db/drizzle.ts';
+import { type attempts, type runs, type taskStages, tasks } from '../db/schema.ts';
 
 export type TaskRow = InferSelectModel<typeof tasks>;
+export type RunRow = InferSelectModel<typeof runs>;
 type StageRow = InferSelectModel<typeof taskStages>;
 export type AttemptRow = InferSelectModel<typeof attempts>;
 
-export function toTask(row: TaskRow): Task {
-  const {
-    seq: _,
-    owner: __,
-    leaseUntil: ___,
-    rank: ____,
-    avoid: _____,
-    queueTimeoutMs: ______,
-    storedBytes: _______,
-    fingerprint: ________,
-    ...task
-  } = row;
-  return task;
+/** A task as a move has left it. Its outputs, which may be many, are not read for that. */
+export type MovedTask = Omit<TaskRow, 'outputs'>;
+
+const { outputs: _, ...withoutOutputs } = getTableColumns(tasks);
+export const movedTaskColumns = withoutOutputs;
+
+export function toTask(row: MovedTask): Omit<Task, 'outputs'> {
+  return {
+    id: row.id,
+    dialect: row.dialect,
+    kind: row.kind,
+    sources: row.sources,
+    workflow: row.workflow,
+    workflowHash: row.workflowHash,
+    arguments: row.arguments,
+    size: row.size,
+    delivery: row.delivery,
+    params: row.params,
+    priority: row.priority,
+    tenant: row.tenant,
+    runTimeoutMs: row.runTimeoutMs,
+    runId: row.runId,
+    state: row.state,
+    error: row.error,
+    createdAt: row.createdAt,
+    updatedAt: row.updatedAt,
+    startedAt: row.startedAt,
+    finishedAt: row.finishedAt,
+    keepUntil: row.keepUntil,
+    collectedAt: row.collectedAt,
+    removedAt: row.removedAt,
+  };
+}
+
+export function toRun(row: RunRow): Run {
+  return {
+    id: row.id,
+    taskIds: row.taskIds,
+    kind: row.kind,
+    workflow: row.workflow,
+    workflowHash: row.workflowHash,
+    sources: row.sources,
+    arguments: row.arguments,
+    size: row.size,
+    tenant: row.tenant,
+    priority: row.priority,
+    runTimeoutMs: row.runTimeoutMs,
+    state: row.state,
+    attempt: row.attempt,
+    retries: row.retries,
+    fingerprint: row.fingerprint,
+  };
 }
 
 /** In the order in which a task goes through them. */
@@ -35,6 +76,6 @@ export function toStages(rows: readonly StageRow[]): Stage[] {
 }
 
 export function toAttempt(row: AttemptRow): Attempt {
-  const { id, taskId, number, backend, promptId, postedAt, input } = row;
-  return { id, taskId, number, backend, promptId, postedAt, input };
+  const { id, number, backend, promptId, postedAt, input } = row;
+  return { id, number, backend, promptId, postedAt, input };
 }

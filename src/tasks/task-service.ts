@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Fitness } from '../core/backend.ts';
 import { checkDelivery } from '../core/delivery.ts';
 import { GatewayError, invalidField } from '../core/errors.ts';
@@ -7,14 +6,12 @@ import { withArticle } from '../core/media.ts';
 import { isStorable } from '../core/storable-text.ts';
 import type { NewTask, Source, TaskOutput, TaskRequest } from '../core/task.ts';
 import { hasEnded } from '../core/task.ts';
-import type { Tempo } from '../core/tempo.ts';
-import { untilAborted } from '../core/until-aborted.ts';
+import { isLast } from '../core/task-event.ts';
 import { isUploadUrl } from '../core/upload.ts';
 import type { Timeouts, Workflow } from '../core/workflow.ts';
 import { reaching } from '../db/errors.ts';
-import type { Notices } from '../db/notices.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import type { TaskLog } from '../telemetry/task-log.ts';
+import type { EventFeed } from './event-feed.ts';
 import { countedAtMost, type QueueStats, type StateCounts, totals } from './queue-stats.ts';
 import type { TaskOwner, TaskStore, TaskWithStages } from './task-store.ts';
 import type { UploadService } from './upload-service.ts';
@@ -58,7 +55,7 @@ export interface TaskServiceParts {
   readonly store: Pick<ObjectStore, 'urlOf'>;
   readonly workflows: KnownWorkflows;
   readonly pool: { fitness(workflow: Workflow): Fitness };
-  readonly notices: Notices;
+  readonly feed: Pick<EventFeed, 'follow'>;
   /** For workflows that have none of their own, milliseconds. */
   readonly timeouts: Required<Timeouts>;
   /** Refuses, at the door, a source that could never be fetched; `field` is where it was named. */
@@ -68,8 +65,6 @@ export interface TaskServiceParts {
   readonly uploads: Pick<UploadService, 'check' | 'release'>;
   /** Whether tasks wait where no backend can run them, unless they say otherwise. */
   readonly queueWhenUnavailable: boolean;
-  readonly log: TaskLog;
-  readonly tempo: Pick<Tempo['tasks'], 'lookAgainMs'>;
 }
 
 interface KnownWorkflows {
@@ -112,18 +107,14 @@ export class TaskService {
    *   not there, `unavailable`.
    */
   async submit(request: TaskRequest): Promise<TaskView> {
-    const { tasks, uploads, notices, log } = this.#parts;
+    const { tasks, uploads } = this.#parts;
     const { task, named } = this.#examine(request);
     const sources: Source[] = [];
     for (const { input, url, field } of named) {
       const name = isUploadUrl(url) ? await uploads.check(url, task.tenant ?? '', field) : null;
       sources.push(name === null ? { input, url } : { input, url, name });
     }
-    const accepted = await reaching(tasks.insert({ ...task, sources }));
-    // The database tells everyone; here it is known already.
-    notices.emit('ready');
-    log.taskAccepted(accepted);
-    return await this.#view({ ...accepted, stages: [] });
+    return await this.#view(await reaching(tasks.insert({ ...task, sources })));
   }
 
   /**
@@ -181,19 +172,12 @@ export class TaskService {
    * @throws GatewayError `task_not_found`; the signal's reason when it aborts before.
    */
   async ended(id: string, owner: TaskOwner, signal: AbortSignal): Promise<TaskView> {
-    const { notices } = this.#parts;
+    // Listening comes before looking: what ends in between is heard of.
+    using follower = this.#parts.feed.follow(id);
     for (;;) {
-      // Listening comes before looking: what ends in between is heard of.
-      using heard = nextNotice(notices, id);
       const task = await this.find(id, owner);
       if (hasEnded(task.state)) return task;
-      await untilAborted(
-        Promise.race([
-          heard.promise,
-          delay(this.#parts.tempo.lookAgainMs, undefined, { ref: false }),
-        ]),
-        signal,
-      );
+      while (!(await follower.next(signal)).some(isLast));
     }
   }
 
@@ -226,14 +210,12 @@ export class TaskService {
   async cancel(id: string, owner: TaskOwner): Promise<void> {
     const outcome = await reaching(this.#parts.tasks.cancel(id, owner));
     if (!outcome) throw notFound();
-    const { state, canceled } = outcome;
+    const { state, isCanceled } = outcome;
     if (state !== 'canceled') {
       throw new GatewayError('task_already_ended', `The task has already ${state}`);
     }
-    if (!canceled) return;
-    this.#parts.log.taskCanceled(canceled);
     // The client need not wait for the store; what fails is swept later.
-    void this.#parts.uploads.release(id);
+    if (isCanceled) void this.#parts.uploads.release(id);
   }
 
   /** How many tasks are in each state, as of the last second. */
@@ -353,19 +335,6 @@ export class TaskService {
     }));
     return { ...task, outputs: await Promise.all(outputs) };
   }
-}
-
-/** Resolves when the end of the task is told of. */
-function nextNotice(
-  notices: Notices,
-  id: string,
-): Disposable & { readonly promise: Promise<void> } {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const hear = (ended: string) => {
-    if (ended === id) resolve();
-  };
-  notices.on('ended', hear);
-  return { promise, [Symbol.dispose]: () => void notices.off('ended', hear) };
 }
 
 /** A workflow's files and its parameters come by name, in one object. */

@@ -1,16 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { agePerPriorityMs, defaultPriority } from '../core/schedule.ts';
 import type { Stage } from '../core/stage.ts';
-import { stageNames } from '../core/stage.ts';
-import type { NewTask, Task, TaskState } from '../core/task.ts';
-import { uploadIdOf } from '../core/upload.ts';
-import type { Orm } from '../db/connect.ts';
-import { and, between, desc, eq, inArray, type SQL, sql } from '../db/drizzle.ts';
-import { notification, notify } from '../db/notices.ts';
-import { attempts, taskStages, tasks, uploads } from '../db/schema.ts';
-import { ended, skipStages } from './changes.ts';
+import { hasEnded, type NewTask, type Task, type TaskState } from '../core/task.ts';
+import { and, between, desc, eq, getTableColumns, inArray, type SQL, sql } from '../db/drizzle.ts';
+import { attempts, runs, taskStages, tasks } from '../db/schema.ts';
+import type { Door } from './door.ts';
 import { type TaskRow, toStages, toTask } from './rows.ts';
-import { wakeFollowers } from './twins.ts';
+import { cancelTask } from './shared-runs.ts';
+import { submitTask } from './submit-task.ts';
 
 /** Whose tasks are looked at: others are not there. */
 export interface TaskOwner {
@@ -23,73 +19,39 @@ export interface TaskOwner {
 export interface CancelOutcome {
   /** In which the task is afterwards. */
   readonly state: TaskState;
-  /** The task, where it was this wish that ended it. */
-  readonly canceled: Task | null;
+  /** Whether it was this wish that ended it. */
+  readonly isCanceled: boolean;
 }
 
+/** A task with what is shown of its run. */
 export interface TaskWithStages extends Task {
+  /** How often it was tried again after a failure; an attempt that a shutdown broke off is none. */
+  readonly retries: number;
+  /** Set while the task waits before another try. */
+  readonly runAfter: Date | null;
   readonly stages: readonly Stage[];
 }
 
+/** A task may change runs while it is canceled; so often in a row it does not. */
+const cancelTries = 5;
+
 /** What clients do to the record: write a task, read it, cancel it. */
 export class TaskStore {
-  readonly #orm: Orm;
+  readonly #door: Door;
 
-  constructor(orm: Orm) {
-    this.#orm = orm;
+  constructor(door: Door) {
+    this.#door = door;
   }
 
-  /**
-   * Writes the task, its stages and its hold on the uploads that it uses in one statement; when this
-   * returns, the task is kept.
-   */
-  async insert({ queueTimeoutMs, runTimeoutMs, keepMs, ...task }: NewTask): Promise<Task> {
-    const orm = this.#orm;
-    const id = task.id ?? randomUUID();
-    const priority = task.priority ?? defaultPriority;
-    const inserted = orm.$with('inserted').as(
-      orm
-        .insert(tasks)
-        .values({
-          ...task,
-          id,
-          delivery: keepMs === undefined ? task.delivery : { ...task.delivery, keepMs },
-          priority,
-          rank: sql`now() - ${priority * agePerPriorityMs} * interval '1 ms'`,
-          queueTimeoutMs: queueTimeoutMs ?? null,
-          queueDeadline: queueTimeoutMs ? sql`now() + ${queueTimeoutMs} * interval '1 ms'` : null,
-          runTimeoutMs: runTimeoutMs ?? null,
-        })
-        .returning(),
-    );
-    const names = sql.join(
-      stageNames.map((name) => sql`(${name})`),
-      sql`, `,
-    );
-    const stages = orm.$with('stages', {}).as(
-      sql`insert into task_stages (task_id, name)
-          select inserted.id, stage.name from inserted, (values ${names}) as stage (name)`,
-    );
-    const files = task.sources.flatMap(({ url }) => uploadIdOf(url) ?? []);
-    const held = orm.$with('held', {}).as(
-      sql`insert into task_uploads (task_id, upload_id)
-          select inserted.id, uploads.id from inserted, uploads
-          where ${inArray(uploads.id, files)}`,
-    );
-    const [row] = await orm
-      .with(inserted, stages, ...(files.length > 0 ? [held] : []))
-      .select({ ...inserted._.selectedFields, notified: notification('ready', id) })
-      .from(inserted);
-    const { notified: _, ...columns } = row as TaskRow & { notified: unknown };
-    return toTask(columns);
+  /** When this returns, the task is kept. */
+  async insert(task: NewTask): Promise<TaskWithStages> {
+    const { task: row } = await submitTask(this.#door, { ...task, id: task.id ?? randomUUID() });
+    return { ...toTask(row), outputs: null, retries: 0, runAfter: null, stages: [] };
   }
 
   async find(id: string, owner: TaskOwner): Promise<TaskWithStages | null> {
     const [found] = await this.#withStages(
-      await this.#orm
-        .select()
-        .from(tasks)
-        .where(and(eq(tasks.id, id), belongsTo(owner))),
+      await this.#select().where(and(eq(tasks.id, id), belongsTo(owner))),
     );
     return found ?? null;
   }
@@ -100,30 +62,39 @@ export class TaskStore {
       (digit) => `${start}-${[4, 4, 4, 12].map((length) => digit.repeat(length)).join('-')}`,
     ) as [string, string];
     return await this.#withStages(
-      await this.#orm
-        .select()
-        .from(tasks)
-        .where(and(between(tasks.id, first, last), belongsTo(owner))),
+      await this.#select().where(and(between(tasks.id, first, last), belongsTo(owner))),
     );
   }
 
   async newest(limit: number, tenant: string | null): Promise<TaskWithStages[]> {
     return await this.#withStages(
-      await this.#orm
-        .select()
-        .from(tasks)
-        .where(ofTenant(tenant))
-        .orderBy(desc(tasks.seq))
-        .limit(limit),
+      await this.#select().where(ofTenant(tenant)).orderBy(desc(tasks.seq)).limit(limit),
     );
   }
 
-  async #withStages(rows: (typeof tasks.$inferSelect)[]): Promise<TaskWithStages[]> {
+  #select() {
+    return this.#door.orm
+      .select({
+        ...getTableColumns(tasks),
+        retries: sql<number>`coalesce(${runs.retries}, 0)`,
+        runAfter: runs.runAfter,
+      })
+      .from(tasks)
+      .leftJoin(runs, eq(runs.id, tasks.runId));
+  }
+
+  async #withStages(rows: readonly ShownRow[]): Promise<TaskWithStages[]> {
     if (rows.length === 0) return [];
     const ids = rows.map((row) => row.id);
-    const stages = await this.#orm.select().from(taskStages).where(inArray(taskStages.taskId, ids));
+    const stages = await this.#door.orm
+      .select()
+      .from(taskStages)
+      .where(inArray(taskStages.taskId, ids));
     return rows.map((row) => ({
       ...toTask(row),
+      outputs: row.outputs,
+      retries: row.retries,
+      runAfter: row.runAfter,
       stages: toStages(stages.filter((stage) => stage.taskId === row.id)),
     }));
   }
@@ -133,51 +104,43 @@ export class TaskStore {
    * Returns `null` when there is no such task.
    */
   async cancel(id: string, owner: TaskOwner): Promise<CancelOutcome | null> {
-    const { outcome, fingerprint } = await this.#orm.transaction(async (tx) => {
-      const [canceled] = await tx
-        .update(tasks)
-        .set({ ...ended, state: 'canceled', updatedAt: sql`now()` })
-        .where(
-          and(eq(tasks.id, id), belongsTo(owner), inArray(tasks.state, ['pending', 'processing'])),
-        )
-        .returning();
-      if (canceled) {
-        await skipStages(tx, id, 'Canceled');
-        await notify(tx, 'canceled', id);
-        const outcome = { state: canceled.state, canceled: toTask(canceled) };
-        return { outcome, fingerprint: canceled.fingerprint };
+    for (let tries = 1; ; tries += 1) {
+      if (await cancelTask(this.#door, id, belongsTo(owner))) {
+        return { state: 'canceled', isCanceled: true };
       }
-      const [row] = await tx
+      const [row] = await this.#door.orm
         .select({ state: tasks.state })
         .from(tasks)
         .where(and(eq(tasks.id, id), belongsTo(owner)));
-      return { outcome: row ? { ...row, canceled: null } : null, fingerprint: null };
-    });
-    // Its followers wait no longer; were that lost, they would be woken a little later.
-    if (fingerprint) await wakeFollowers(this.#orm, fingerprint, 1).catch(() => {});
-    return outcome;
+      if (!row) return null;
+      if (hasEnded(row.state)) return { state: row.state, isCanceled: false };
+      // Its run was given up for another one in between.
+      if (tries === cancelTries) throw new Error(`Task ${id} could not be canceled`);
+    }
   }
 
   /** Prompts of attempts that are over, which may still be in the queue of a backend. */
   async leftovers(
     olderThanMs: number,
   ): Promise<{ id: string; backend: string; promptId: string }[]> {
-    const rows = await this.#orm
+    const rows = await this.#door.orm
       .select({ id: attempts.id, backend: attempts.backend, promptId: attempts.promptId })
       .from(attempts)
-      .innerJoin(tasks, eq(tasks.id, attempts.taskId))
+      .innerJoin(runs, eq(runs.id, attempts.runId))
       .where(
         and(
           sql`${attempts.finishedAt} is null`,
           sql`${attempts.promptId} is not null`,
-          sql`(${tasks.state} <> 'processing' or ${attempts.number} < ${tasks.attempt})`,
-          sql`${tasks.updatedAt} < now() - ${olderThanMs} * interval '1 ms'`,
+          sql`(${runs.state} <> 'processing' or ${attempts.number} < ${runs.attempt})`,
+          sql`${runs.movedAt} < now() - ${olderThanMs} * interval '1 ms'`,
         ),
       )
       .limit(100);
-    return rows.map((row) => ({ ...row, promptId: row.promptId as string }));
+    return rows.flatMap(({ promptId, ...row }) => (promptId ? [{ ...row, promptId }] : []));
   }
 }
+
+type ShownRow = TaskRow & Pick<TaskWithStages, 'retries' | 'runAfter'>;
 
 export function belongsTo({ dialect, tenant }: TaskOwner): SQL | undefined {
   return and(eq(tasks.dialect, dialect), ofTenant(tenant));

@@ -1,9 +1,7 @@
 import type { Claim } from '../core/attempt.ts';
 import type { GatewayError } from '../core/errors.ts';
 import type { NextStep } from '../core/next-step.ts';
-import type { TaskError } from '../core/task.ts';
 import type { Logger } from './logger.ts';
-import type { TaskObserver } from './task-observer.ts';
 
 /** A seat knows the backend of the moment: an attempt may move before it has a GPU. */
 export interface Seated {
@@ -13,13 +11,11 @@ export interface Seated {
 /** One function for each thing that happens to an attempt; each line names the backend of its seat. */
 export class AttemptLog {
   readonly #logger: Logger;
-  readonly #observer: TaskObserver;
   readonly #claim: Claim;
   readonly #seat: Seated;
 
-  constructor(logger: Logger, observer: TaskObserver, claim: Claim, seat: Seated) {
+  constructor(logger: Logger, claim: Claim, seat: Seated) {
     this.#logger = logger;
-    this.#observer = observer;
     this.#claim = claim;
     this.#seat = seat;
   }
@@ -33,12 +29,6 @@ export class AttemptLog {
     this.#logger.info({ ...this.#named, from, to: this.#seat.backend.label }, 'attempt.moved');
   }
 
-  /** `end`: whether the task's results were made, or taken from a twin. */
-  completed(end: 'made' | 'taken'): void {
-    this.#logger.info({ ...this.#named, results: end }, 'task.completed');
-    this.#observer.ended(this.#claim.task, 'completed');
-  }
-
   /** What a client or a source did wrong is not our trouble. */
   failed(failure: GatewayError, next: NextStep): void {
     const { code, fault, message, detail, cause } = failure;
@@ -47,12 +37,6 @@ export class AttemptLog {
       { ...this.#named, code, fault, next, reason: message, detail, err: cause },
       'attempt.failed',
     );
-  }
-
-  /** The task failed for good; what led to it was told with its last attempt. */
-  taskFailed({ code }: TaskError): void {
-    this.#logger.info({ ...this.#named, code }, 'task.failed');
-    this.#observer.ended(this.#claim.task, 'failed');
   }
 
   detached(): void {

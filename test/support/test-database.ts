@@ -53,9 +53,12 @@ export async function connectTestDatabase(options: DatabaseOptions): Promise<Dat
   return await connectDatabase(options, testTempo.database);
 }
 
-/** A database of the engine without rows, gone when it is disposed of. */
-export async function createTestDatabase(engine: Engine): Promise<TestDatabase> {
-  return engine === 'pglite' ? await inFolder() : await inServer();
+/** A database of the engine without rows, gone when it is disposed of. `isBare`: without tables as well. */
+export async function createTestDatabase(
+  engine: Engine,
+  { isBare = false }: { readonly isBare?: boolean } = {},
+): Promise<TestDatabase> {
+  return engine === 'pglite' ? await inFolder(isBare) : await inServer(isBare);
 }
 
 /**
@@ -84,20 +87,20 @@ async function embedDatabase(dataDir: string): Promise<void> {
   if (template && !existsSync(database)) await cp(template, database, { recursive: true });
 }
 
-async function inFolder(): Promise<TestDatabase> {
+async function inFolder(isBare: boolean): Promise<TestDatabase> {
   const folder = await mkdtemp(join(tmpdir(), 'tmlsr-pglite-'));
-  await embedDatabase(folder);
+  if (!isBare) await embedDatabase(folder);
   return {
     options: { engine: 'pglite', dataDir: dataFolders(folder).database },
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
   };
 }
 
-async function inServer(): Promise<TestDatabase> {
+async function inServer(isBare = false): Promise<TestDatabase> {
   await using cleanup = new AsyncDisposableStack();
   const base = process.env[settings.serverUrl] ?? cleanup.use(await PostgresServer.start()).url;
   const name = `tmlsr_test_${randomBytes(6).toString('hex')}`;
-  const template = process.env[settings.postgresTemplate];
+  const template = isBare ? undefined : process.env[settings.postgresTemplate];
   await run(base, `create database ${name}${template ? ` template ${template}` : ''}`);
   cleanup.defer(() => run(base, `drop database ${name} with (force)`));
   const url = new URL(base);

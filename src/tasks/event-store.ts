@@ -1,0 +1,76 @@
+import type { TaskEvent } from '../core/task-event.ts';
+import type { Orm } from '../db/connect.ts';
+import { and, asc, eq, gt, type SQL, sql } from '../db/drizzle.ts';
+import { taskEvents } from '../db/schema.ts';
+
+/** Which event: its task, and its number within that. */
+export type EventKey = readonly [taskId: string, number: number];
+
+/** Rows are locked for the length of a statement, which is to be short. */
+const removedAtOnce = 1_000;
+/** So many are read for one follower at a time. */
+const readAtOnce = 500;
+
+/** What has happened to tasks, for those who follow them. Moves write it. */
+export class EventStore {
+  readonly #orm: Orm;
+
+  constructor(orm: Orm) {
+    this.#orm = orm;
+  }
+
+  /** The next events of a task after the one of that number, in their order. */
+  async after(taskId: string, number: number): Promise<TaskEvent[]> {
+    const isLater = and(eq(taskEvents.taskId, taskId), gt(taskEvents.number, number));
+    return await this.#read(isLater).limit(readAtOnce);
+  }
+
+  /** Those of these events that are still kept, each task's in their order. */
+  async find(keys: readonly EventKey[]): Promise<TaskEvent[]> {
+    if (keys.length === 0) return [];
+    const pairs = keys.map(([taskId, number]) => sql`(${taskId}::uuid, ${number}::int)`);
+    return await this.#read(
+      sql`(${taskEvents.taskId}, ${taskEvents.number}) in (${sql.join(pairs, sql`, `)})`,
+    );
+  }
+
+  /**
+   * What has happened in the last so many milliseconds. An event is seen when it is committed, and bears the
+   * time at which its statement began: whoever asks again and again looks back as long as a statement may
+   * take.
+   */
+  async recent(ms: number): Promise<EventKey[]> {
+    const rows = await this.#orm
+      .select({ taskId: taskEvents.taskId, number: taskEvents.number })
+      .from(taskEvents)
+      .where(sql`${taskEvents.at} > now() - ${ms} * interval '1 ms'`)
+      .orderBy(asc(taskEvents.at));
+    return rows.map(({ taskId, number }) => [taskId, number]);
+  }
+
+  /** Removes events that are older; returns how many. */
+  async removeOld(ms: number): Promise<number> {
+    let count = 0;
+    for (let removed = removedAtOnce; removed === removedAtOnce; count += removed) {
+      const old = this.#orm
+        .select({ taskId: taskEvents.taskId, number: taskEvents.number })
+        .from(taskEvents)
+        .where(sql`${taskEvents.at} < now() - ${ms} * interval '1 ms'`)
+        .limit(removedAtOnce);
+      const rows = await this.#orm
+        .delete(taskEvents)
+        .where(sql`(${taskEvents.taskId}, ${taskEvents.number}) in (${old})`)
+        .returning({ number: taskEvents.number });
+      removed = rows.length;
+    }
+    return count;
+  }
+
+  #read(condition: SQL | undefined) {
+    return this.#orm
+      .select()
+      .from(taskEvents)
+      .where(condition)
+      .orderBy(asc(taskEvents.taskId), asc(taskEvents.number));
+  }
+}

@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import type { Claim } from '../../src/core/attempt.ts';
+import type { TaskOutput } from '../../src/core/task.ts';
+import type { Database } from '../../src/db/connect.ts';
+import { sql } from '../../src/db/drizzle.ts';
+import { AttemptStore } from '../../src/tasks/attempt-store.ts';
+import { ClaimStore } from '../../src/tasks/claim-store.ts';
+import { Door, type Happening } from '../../src/tasks/door.ts';
+import { TaskStore } from '../../src/tasks/task-store.ts';
+import { TwinStore } from '../../src/tasks/twin-store.ts';
+
+/** The stores of one gateway. */
+export class GatewayStores {
+  readonly door: Door;
+  readonly tasks: TaskStore;
+  readonly claims: ClaimStore;
+  readonly attempts: AttemptStore;
+  readonly twins: TwinStore;
+  /** What they have told since they were made. */
+  readonly told: Happening[] = [];
+  readonly #orm: Database['orm'];
+
+  constructor(
+    { orm }: Pick<Database, 'orm'>,
+    leaseMs = 15_000,
+    tell: (happenings: readonly Happening[]) => void = () => {},
+  ) {
+    this.#orm = orm;
+    this.door = new Door(orm, randomUUID(), (happenings) => {
+      this.told.push(...happenings);
+      tell(happenings);
+    });
+    this.tasks = new TaskStore(this.door);
+    this.claims = new ClaimStore(this.door, { leaseMs });
+    this.attempts = new AttemptStore(this.door);
+    this.twins = new TwinStore(this.door, this.attempts);
+  }
+
+  /** Claims the task's run for the backend. */
+  async claim(taskId: string, backend: string): Promise<Claim> {
+    const claim = await this.claims.claim(await this.runOf(taskId), backend);
+    assert.ok(claim, 'its run cannot be claimed');
+    return claim;
+  }
+
+  async runOf(taskId: string): Promise<string> {
+    const owner = { dialect: 'tmlsr', tenant: null };
+    const task = await this.tasks.find(taskId, owner);
+    assert.ok(task?.runId);
+    return task.runId;
+  }
+
+  /** Ends the run well, with these outputs for its first task. */
+  async complete(claim: Claim, outputs: readonly TaskOutput[]): Promise<void> {
+    const completion = await this.attempts.complete(claim, new Map([[claim.task.id, outputs]]));
+    assert.equal(completion.kind, 'completed');
+  }
+
+  /** As if the lease of the task's run had run out. */
+  async expire(taskId: string): Promise<void> {
+    await this.#orm.execute(sql`
+      update runs set lease_until = now() - interval '1 s' where id = ${await this.runOf(taskId)}`);
+  }
+}

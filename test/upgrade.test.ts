@@ -1,0 +1,310 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, describe, it } from 'node:test';
+import type { Database } from '../src/db/connect.ts';
+import { sql } from '../src/db/drizzle.ts';
+import { rowsOf } from '../src/db/rows.ts';
+import { ClaimLostError } from '../src/tasks/attempt-store.ts';
+import { EventStore } from '../src/tasks/event-store.ts';
+import { QueueStats } from '../src/tasks/queue-stats.ts';
+import { ResultStore } from '../src/tasks/result-store.ts';
+import { migrateUpTo } from './support/old-schema.ts';
+import { GatewayStores } from './support/task-stores.ts';
+import {
+  connectTestDatabase,
+  createTestDatabase,
+  engines,
+  type TestDatabase,
+} from './support/test-database.ts';
+
+const owner = { dialect: 'tmlsr', tenant: null };
+const backend = 'http://127.0.0.1:8188';
+const size = '{"outscale": null, "magnification": null, "dims": null}';
+const delivery = '{"format": null, "quality": null, "keepsMetadata": false, "putUrl": null}';
+const output = {
+  ...{ name: 'result', key: 'a/b.png', size: 12, sha256: 'ab', contentType: 'image/png' },
+  ...{ input: null, output: null },
+};
+
+/** The statement by which a gateway of before writes a task. */
+function insertOf(id: string, columns: Readonly<Record<string, string>> = {}): string {
+  const values: Record<string, string> = {
+    id: `'${id}'`,
+    dialect: `'tmlsr'`,
+    kind: `'image'`,
+    sources: `'[{"input": "image", "url": "https://example.com/a.png"}]'`,
+    workflow: `'esrgan_image_4x'`,
+    workflow_hash: `'f00'`,
+    arguments: `'{"seed": 7}'`,
+    size: `'${size}'`,
+    delivery: `'${delivery}'`,
+    params: `'{}'`,
+    priority: '5',
+    rank: `now() - interval '50 minutes'`,
+    ...columns,
+  };
+  const stages = ['download', 'process', 'upload'].map((name) => `('${id}', '${name}')`).join();
+  return `insert into tasks (${Object.keys(values)}) values (${Object.values(values)});
+    insert into task_stages (task_id, name) values ${stages};`;
+}
+
+function attemptOf(taskId: string, columns: Readonly<Record<string, string>> = {}): string {
+  const values: Record<string, string> = {
+    id: `gen_random_uuid()`,
+    task_id: `'${taskId}'`,
+    number: '1',
+    workflow: `'esrgan_image_4x'`,
+    backend: `'${backend}'`,
+    ...columns,
+  };
+  return `insert into attempts (${Object.keys(values)}) values (${Object.values(values)});`;
+}
+
+for (const engine of engines) {
+  describe(`a database of the version before, on ${engine}`, () => {
+    const cleanup = new AsyncDisposableStack();
+    const dead = randomUUID();
+    const ids = {
+      waiting: randomUUID(),
+      following: randomUUID(),
+      retried: randomUUID(),
+      running: randomUUID(),
+      completed: randomUUID(),
+      failed: randomUUID(),
+    };
+    const promptId = randomUUID();
+    let scratch: TestDatabase;
+    let database: Database;
+    let stores: GatewayStores;
+
+    before(async () => {
+      scratch = cleanup.use(await createTestDatabase(engine, { isBare: true }));
+      {
+        await using old = await migrateUpTo('0006_retention', scratch.options);
+        await old.query(rowsOfBefore(ids, dead, promptId));
+      }
+      database = cleanup.use(await connectTestDatabase(scratch.options));
+      stores = new GatewayStores(database);
+    });
+    after(() => cleanup.disposeAsync());
+
+    const taskOf = async (id: string) => {
+      const task = await stores.tasks.find(id, owner);
+      assert.ok(task, 'the task is gone');
+      return task;
+    };
+
+    it('keeps every task as it stood, with its results and its upload', async () => {
+      const states = await Promise.all(
+        Object.values(ids).map(async (id) => (await taskOf(id)).state),
+      );
+      assert.deepEqual(states, [
+        ...['pending', 'pending', 'pending', 'processing'],
+        ...['completed', 'failed'],
+      ]);
+      const completed = await taskOf(ids.completed);
+      assert.deepEqual(completed.outputs, [output]);
+      assert.deepEqual(completed.arguments, { seed: 7 });
+      assert.equal(completed.stages.length, 3);
+      const retried = await taskOf(ids.retried);
+      assert.equal(retried.retries, 2);
+      assert.ok(retried.runAfter);
+      const held = await database.orm.execute(sql`select task_id from task_uploads`);
+      assert.deepEqual([...rowsOf(held)], [{ task_id: ids.waiting }]);
+      const counts = (await new QueueStats(database.orm).counts()).get('esrgan_image_4x');
+      assert.deepEqual(counts, { pending: 3, processing: 1, completed: 1, failed: 1, canceled: 0 });
+      const usage = await new ResultStore(database).usage(owner);
+      assert.deepEqual(usage, [{ kind: 'image', storedBytes: 12, count: 1 }]);
+    });
+
+    it('offers what waits, and what had followed a twin', async () => {
+      const heads = await stores.claims.heads();
+      assert.deepEqual(
+        heads.map(({ id }) => id),
+        [await stores.runOf(ids.waiting)],
+      );
+      const claim = await stores.claim(ids.waiting, backend);
+      assert.equal(claim.task.id, ids.waiting);
+      const [next] = await stores.claims.heads();
+      assert.equal(next?.id, await stores.runOf(ids.following));
+    });
+
+    it('hands over what ran, with its prompt', async () => {
+      const [adopted] = await stores.claims.takeOver([backend]);
+      assert.equal(adopted?.task.id, ids.running);
+      assert.equal(adopted?.attempt.promptId, promptId);
+      if (adopted) await stores.complete(adopted, [output]);
+      assert.equal((await taskOf(ids.running)).state, 'completed');
+    });
+
+    it('gives the results of before to tasks that make the same', async () => {
+      const { id } = await stores.tasks.insert(await likeBefore());
+      const role = await stores.twins.seek(await stores.claim(id, backend), 'f');
+      assert.deepEqual(role, {
+        kind: 'takes',
+        twin: { taskId: ids.completed, outputs: [output] },
+      });
+    });
+
+    async function likeBefore() {
+      const { dialect, kind, sources, workflow, workflowHash, size, delivery, params } =
+        await taskOf(ids.completed);
+      const asked = { dialect, kind, sources, workflow, workflowHash, size, delivery, params };
+      return { ...asked, arguments: {} };
+    }
+  });
+
+  // The statements are those of the version before, which knows nothing of runs.
+  describe(`a gateway of the version before beside this one, on ${engine}`, () => {
+    const cleanup = new AsyncDisposableStack();
+    const older = randomUUID();
+    const ids = Array.from({ length: 3 }, () => randomUUID());
+    let database: Database;
+    let stores: GatewayStores;
+    let old: (statements: string) => Promise<readonly Record<string, unknown>[]>;
+
+    const ours = (n: number) => `id = '${ids[n]}' and owner = '${older}' and attempt = 1
+      and state = 'processing'`;
+
+    before(async () => {
+      const scratch = cleanup.use(await createTestDatabase(engine, { isBare: true }));
+      {
+        await using before = await migrateUpTo('0006_retention', scratch.options);
+        const claimed = {
+          ...{ state: `'processing'`, attempt: '1', owner: `'${older}'` },
+          lease_until: `now() + interval '1 hour'`,
+        };
+        for (const id of ids) await before.query(insertOf(id, claimed) + attemptOf(id));
+      }
+      database = cleanup.use(await connectTestDatabase(scratch.options));
+      stores = new GatewayStores(database);
+      old = async (statements) => {
+        let last: unknown = [];
+        for (const statement of statements.split(';').filter((each) => each.trim() !== '')) {
+          last = await database.orm.execute(sql.raw(statement));
+        }
+        return [...rowsOf<Record<string, unknown>>(last)];
+      };
+    });
+    after(() => cleanup.disposeAsync());
+
+    const stateOf = async (id = '') => {
+      const { state, runId } = (await stores.tasks.find(id, owner)) ?? {};
+      const [run] = rowsOf<{ state: string; owner: string | null }>(
+        await database.orm.execute(sql`select state, owner from runs where id = ${runId}`),
+      );
+      return [state, run?.state, run?.owner];
+    };
+
+    it('ends what it works on, and its word counts', async () => {
+      const ended =
+        await old(`update tasks set state = 'completed', owner = null, lease_until = null,
+          outputs = '${JSON.stringify([output])}', stored_bytes = 12, finished_at = now()
+        where ${ours(0)} returning id`);
+      assert.equal(ended.length, 1);
+      assert.deepEqual(await stateOf(ids[0]), ['completed', 'completed', null]);
+      const events = await new EventStore(database.orm).after(ids[0] ?? '', 0);
+      assert.deepEqual(
+        events.map(({ kind }) => kind),
+        ['completed'],
+      );
+    });
+
+    it('gives back what it does not end, and begins nothing', async () => {
+      const given = await old(`update tasks set state = 'pending', owner = null, lease_until = null,
+          run_after = null, attempt = attempt - 1 where ${ours(1)} returning id`);
+      await old(`delete from attempts where task_id = '${ids[1]}'`);
+      assert.equal(given.length, 1);
+      assert.deepEqual(await stateOf(ids[1]), ['pending', 'pending', null]);
+      const ready = await old(
+        `select id from tasks where state = 'pending' and (run_after is null or run_after <= now())`,
+      );
+      assert.deepEqual(ready, [], 'it would begin it as well');
+      const claim = await stores.claim(ids[1] ?? '', backend);
+      assert.equal(claim.attempt.number, 1);
+    });
+
+    it('writes nothing any more when another has taken its work over', async () => {
+      await old(`update tasks set lease_until = now() - interval '1 s' where ${ours(2)}`);
+      const requeued = await stores.claims.requeueAbandoned(60_000);
+      assert.equal(requeued, 1);
+      const late = await old(
+        `update tasks set lease_until = now() + interval '12 s' where ${ours(2)} returning id`,
+      );
+      assert.deepEqual(late, []);
+      const claim = await stores.claim(ids[2] ?? '', backend);
+      const lost = await old(
+        `update tasks set state = 'failed', owner = null where ${ours(2)} returning id`,
+      );
+      assert.deepEqual(lost, []);
+      await stores.complete(claim, [output]);
+      assert.deepEqual(await stateOf(ids[2]), ['completed', 'completed', null]);
+    });
+
+    it('takes tasks on, which are run here', async () => {
+      const id = randomUUID();
+      await old(insertOf(id, { run_after: 'default' }));
+      const [event] = await new EventStore(database.orm).after(id, -1);
+      assert.equal(event?.kind, 'submitted');
+      const claim = await stores.claim(id, backend);
+      assert.deepEqual(claim.run.arguments, { seed: 7 });
+      await stores.complete(claim, [output]);
+      assert.equal((await stores.tasks.find(id, owner))?.state, 'completed');
+    });
+
+    it('cancels what is run here', async () => {
+      const id = randomUUID();
+      await old(insertOf(id, { run_after: 'default' }));
+      const claim = await stores.claim(id, backend);
+      const canceled =
+        await old(`update tasks set state = 'canceled', owner = null, lease_until = null,
+          finished_at = now() where id = '${id}' and state in ('pending', 'processing') returning id`);
+      assert.equal(canceled.length, 1);
+      assert.deepEqual(await stateOf(id), ['canceled', 'canceled', null]);
+      await assert.rejects(stores.complete(claim, [output]), ClaimLostError);
+      const counts = (await new QueueStats(database.orm).counts()).get('esrgan_image_4x');
+      assert.equal(counts?.canceled, 1);
+    });
+
+    it('expires, wakes and fails nothing of what is run here', async () => {
+      const id = randomUUID();
+      await old(insertOf(id, { run_after: 'default', queue_deadline: `now() - interval '1 s'` }));
+      const expired = await old(`update tasks set state = 'failed', finished_at = now()
+        where state = 'pending' and queue_deadline < now() returning id`);
+      assert.deepEqual(expired, []);
+      assert.equal(await stores.claims.expireQueued(), 1);
+      assert.deepEqual(await stateOf(id), ['failed', 'failed', null]);
+    });
+  });
+}
+
+function rowsOfBefore(
+  ids: Readonly<Record<string, string>>,
+  dead: string,
+  promptId: string,
+): string {
+  const upload = randomUUID();
+  const { waiting = '', following = '', retried = '', running = '', completed = '' } = ids;
+  const outputs = `'${JSON.stringify([output])}'`;
+  return [
+    insertOf(waiting, { sources: `'[{"input": "image", "url": "upload:${upload}"}]'` }),
+    `insert into uploads (id, tenant, size) values ('${upload}', '', 3);
+     insert into task_uploads (task_id, upload_id) values ('${waiting}', '${upload}');`,
+    insertOf(following, { fingerprint: `'f'`, run_after: `now() + interval '5 s'` }),
+    insertOf(retried, {
+      ...{ attempt: '2', retries: '2', avoid: `'{${backend}}'` },
+      run_after: `now() + interval '1 hour'`,
+    }),
+    insertOf(running, {
+      ...{ state: `'processing'`, attempt: '1', owner: `'${dead}'` },
+      ...{ lease_until: `now() - interval '1 s'`, started_at: 'now()' },
+    }),
+    attemptOf(running, { prompt_id: `'${promptId}'`, posted_at: 'now()' }),
+    insertOf(completed, {
+      ...{ state: `'completed'`, attempt: '1', outputs, stored_bytes: '12', fingerprint: `'f'` },
+      finished_at: 'now()',
+    }),
+    attemptOf(completed, { gpu_ms: '1000', finished_at: 'now()' }),
+    insertOf(ids.failed ?? '', { state: `'failed'`, attempt: '1', finished_at: 'now()' }),
+  ].join('\n');
+}
