@@ -44,10 +44,15 @@ export const {
   uuid,
 } = pg;
 
+/** Whether it is a piece of SQL, and not a value. */
+export function isSql(value: unknown): value is import('drizzle-orm').SQL {
+  return core.is(value, core.SQL);
+}
+
 export type { InferSelectModel, SQL, SQLWrapper } from 'drizzle-orm';
 export type {
+  AnyPgTable,
   PgDatabase,
-  PgInsertValue,
   PgQueryResultHKT,
   PgUpdateSetSource,
 } from 'drizzle-orm/pg-core';

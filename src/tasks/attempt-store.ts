@@ -7,7 +7,6 @@ import { and, asc, eq, isNotNull, type PgUpdateSetSource, type SQL, sql } from '
 import { attempts, runs, tasks } from '../db/schema.ts';
 import { AttemptNews } from './attempt-news.ts';
 import type { Door, MoveOptions } from './door.ts';
-import type { Steps } from './move-steps.ts';
 import type { MoveName, RunChange } from './moves.ts';
 import { separateTasks } from './shared-runs.ts';
 
@@ -99,7 +98,7 @@ export class AttemptStore {
     const keepMs = sql`(tasks.delivery ->> 'keepMs')::float8`;
     const known = sql`${sql.param([...deliveries.keys()], runs.taskIds)}::uuid[]`;
     const moved = await this.#door.carryOut('completed', {
-      which: and(this.fence(claim), sql`${runs.taskIds} <@ ${known}`),
+      which: sql`${this.fence(claim)} and runs.task_ids <@ ${known}`,
       run: { fingerprint: claim.run.fingerprint },
       task: {
         outputs: sql`${results} -> 'outputs'`,
@@ -147,7 +146,7 @@ export class AttemptStore {
     const { afterMs, avoid, counts } = plan;
     const run: RunChange = {
       ...(afterMs > 0 ? { runAfter: sql`now() + ${afterMs} * interval '1 ms'` } : {}),
-      ...(counts ? { retries: sql`${runs.retries} + 1` } : {}),
+      ...(counts ? { retries: sql`runs.retries + 1` } : {}),
       ...(avoid.length > 0 ? { avoid: withLabels(avoid) } : {}),
     };
     await this.#move('retried', claim, {
@@ -219,13 +218,9 @@ export class AttemptStore {
   }
 
   /** The run is ours, and its attempt the present one. */
-  fence({ run, attempt }: Claim): SQL | undefined {
-    return and(
-      eq(runs.id, run.id),
-      eq(runs.owner, this.#door.gateway),
-      eq(runs.attempt, attempt.number),
-      eq(runs.state, 'processing'),
-    );
+  fence({ run, attempt }: Claim): SQL {
+    return sql`(runs.id = ${run.id}::uuid and runs.owner = ${this.#door.gateway}::uuid
+      and runs.attempt = ${attempt.number}::int and runs.state = 'processing')`;
   }
 
   /** @throws ClaimLostError when it is not ours any more; nothing is written then. */
@@ -255,7 +250,7 @@ export class AttemptStore {
 }
 
 /** The stages of the tasks in `told`, as the news say. */
-function noteStages({ stages }: AttemptNews): Steps[string] {
+function noteStages({ stages }: AttemptNews): SQL {
   const rows = [...stages].map(([name, { startedAt, finishedAt, ...shown }]) => ({
     name,
     ...shown,
@@ -278,7 +273,7 @@ function noteStages({ stages }: AttemptNews): Steps[string] {
 /** The avoided backends, with these: each once. */
 function withLabels(labels: readonly string[]): SQL {
   const more = sql`${sql.param([...labels], runs.avoid)}::text[]`;
-  return sql`array(select distinct unnest(coalesce(${runs.avoid}, '{}') || ${more}))`;
+  return sql`array(select distinct unnest(coalesce(runs.avoid, '{}') || ${more}))`;
 }
 
 function resultsOf(deliveries: Deliveries): Record<string, unknown> {

@@ -2,18 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Claim } from '../core/attempt.ts';
 import type { QueuedRun, Share } from '../core/schedule.ts';
 import type { TaskError } from '../core/task.ts';
-import {
-  and,
-  count,
-  eq,
-  inArray,
-  isNotNull,
-  isNull,
-  ne,
-  notInArray,
-  type SQL,
-  sql,
-} from '../db/drizzle.ts';
+import { and, count, eq, inArray, ne, type SQL, sql } from '../db/drizzle.ts';
 import { rowsOf } from '../db/rows.ts';
 import { attempts, runs } from '../db/schema.ts';
 import type { Door, Moved } from './door.ts';
@@ -131,7 +120,7 @@ export class ClaimStore {
     const id = randomUUID();
     const label = sql.param(backend, attempts.backend);
     const moved = await this.#door.carryOut('begun', {
-      which: and(eq(runs.id, runId), isNull(runs.runAfter)),
+      which: sql`runs.id = ${runId}::uuid and runs.run_after is null and runs.needs = '{}'`,
       limit: 1,
       run: this.#lease(),
       body: { backend },
@@ -178,13 +167,13 @@ export class ClaimStore {
    */
   async takeOver(backends: readonly string[], held: readonly string[] = []): Promise<Claim[]> {
     if (backends.length === 0) return [];
+    const labels = sql`${sql.param([...backends], runs.avoid)}::text[]`;
     const hasPromptThere = sql`exists (
-      select from ${attempts}
-       where ${isCurrentAttempt} and ${isNotNull(attempts.promptId)}
-         and ${inArray(attempts.backend, [...backends])})`;
+      select from attempts
+       where ${isCurrentAttempt} and prompt_id is not null and backend = any(${labels}))`;
     const taken = claimsOf(
       await this.#door.carryOut('adopted', {
-        which: and(isExpired(held), hasPromptThere),
+        which: sql`${isExpired(held)} and ${hasPromptThere}`,
         limit: adoptedAtOnce,
         run: this.#lease(),
       }),
@@ -212,14 +201,14 @@ export class ClaimStore {
    */
   async requeueAbandoned(afterMs: number, held: readonly string[] = []): Promise<number> {
     const hasPrompt = sql`exists (
-      select from ${attempts} where ${isCurrentAttempt} and ${isNotNull(attempts.promptId)})`;
-    const isLongGone = sql`${runs.leaseUntil} < now() - ${afterMs} * interval '1 ms'`;
+      select from attempts where ${isCurrentAttempt} and prompt_id is not null)`;
+    const isLongGone = sql`runs.lease_until < now() - ${afterMs} * interval '1 ms'`;
     const begun = await this.#door.carryOutAll('requeued', {
-      which: and(isExpired(held), sql`not ${hasPrompt}`),
+      which: sql`${isExpired(held)} and not ${hasPrompt}`,
     });
     const lost = await this.#door.carryOutAll('requeued', {
-      which: and(isExpired(held), isLongGone),
-      run: { retries: sql`${runs.retries} + 1` },
+      which: sql`${isExpired(held)} and ${isLongGone}`,
+      run: { retries: sql`runs.retries + 1` },
     });
     return begun + lost;
   }
@@ -234,14 +223,14 @@ export class ClaimStore {
 
   /** Lets runs whose waiting time is over be claimed again; returns how many. */
   async wakeWaiting(): Promise<number> {
-    return await this.#door.carryOutAll('woken', { which: sql`${runs.runAfter} <= now()` });
+    return await this.#door.carryOutAll('woken', { which: sql`runs.run_after <= now()` });
   }
 
   /** Fails the tasks of runs that have waited longer than they may; returns how many runs. */
   async expireQueued(): Promise<number> {
     const { code, message } = waitedTooLong;
     return await this.#door.carryOutAll('expired', {
-      which: sql`${runs.queueDeadline} < now()`,
+      which: sql`runs.queue_deadline < now()`,
       task: { error: waitedTooLong },
       body: { code, message },
     });
@@ -256,12 +245,9 @@ export class ClaimStore {
 }
 
 /** Nobody works on it any more, `held` here or elsewhere. */
-function isExpired(held: readonly string[]): SQL | undefined {
-  return and(
-    eq(runs.state, 'processing'),
-    sql`${runs.leaseUntil} < now()`,
-    notInArray(runs.id, [...held]),
-  );
+function isExpired(held: readonly string[]): SQL {
+  const ids = sql`${sql.param([...held], runs.taskIds)}::uuid[]`;
+  return sql`runs.state = 'processing' and runs.lease_until < now() and runs.id <> all(${ids})`;
 }
 
 /**
@@ -272,7 +258,7 @@ export function hasExhaustedStarts({ run, attempt }: Claim): boolean {
   return attempt.number - run.retries > mostBeginnings;
 }
 
-const isCurrentAttempt = and(eq(attempts.runId, runs.id), eq(attempts.number, runs.attempt));
+const isCurrentAttempt = sql`attempts.run_id = runs.id and attempts.number = runs.attempt`;
 
 /** Each run with the first of its tasks. */
 function claimsOf(moved: readonly Moved[]): Omit<Claim, 'attempt'>[] {

@@ -1,12 +1,13 @@
-import type { RunState } from '../core/run.ts';
 import type { EventBody, TaskEvent } from '../core/task-event.ts';
 import { asJsonb } from '../db/columns.ts';
 import type { Orm } from '../db/connect.ts';
-import { and, eq, getTableColumns, inArray, type SQL, sql } from '../db/drizzle.ts';
+import { type SQL, sql } from '../db/drizzle.ts';
+import { rowsOf } from '../db/rows.ts';
 import { runs, tasks } from '../db/schema.ts';
-import { countMoved, type Steps, stagesOf, writeEvents } from './move-steps.ts';
-import { type Move, type MoveName, moves, type RunChange, type TaskChange } from './moves.ts';
-import { type MovedTask, movedTaskColumns, type RunRow } from './rows.ts';
+import { assignments, type Change, type Parts, withParts } from '../db/statement.ts';
+import { countMoved, stagesOf, writeEvents } from './move-steps.ts';
+import { type Move, type MoveName, moves } from './moves.ts';
+import { type MovedTask, movedTaskText, type RunRow, readRun, readTask, runText } from './rows.ts';
 
 /** A run that was moved, with one of the tasks that wait for it. */
 export interface Moved {
@@ -21,9 +22,9 @@ export interface Happening extends Moved {
 
 export interface MoveOptions {
   /** Which of the runs in a state that the move starts from. */
-  readonly which: SQL | undefined;
-  readonly run?: RunChange;
-  readonly task?: TaskChange;
+  readonly which: SQL;
+  readonly run?: Change<typeof runs>;
+  readonly task?: Change<typeof tasks>;
   /** What is said of the event. */
   readonly body?: EventBody;
   /** What is said of the stages that never come to their end. */
@@ -33,7 +34,7 @@ export interface MoveOptions {
   /** Only these of the tasks; all where it is left out. */
   readonly taskIds?: readonly string[];
   /** Further parts of the statement, which may read `moved` and `told`. */
-  readonly beside?: Readonly<Record<string, SQL>>;
+  readonly beside?: Parts;
 }
 
 /** Rows are locked for the length of a statement, which is to be short. */
@@ -88,69 +89,66 @@ export class Door {
   told(name: MoveName, moved: readonly Moved[], body: EventBody = {}): void {
     const kind = moves[name].event;
     if (kind === null || moved.length === 0) return;
-    const at = new Date();
     const { gateway } = this;
     this.#tell(
       moved.map(({ run, task }) => ({
         run,
         task,
-        event: { taskId: task.id, number: task.events, kind, at, gateway, body },
+        event: { taskId: task.id, number: task.events, kind, at: task.updatedAt, gateway, body },
       })),
     );
   }
 
-  /** Steps as parts of a statement. */
-  parts(steps: Steps) {
-    return Object.entries(steps).map(([name, step]) => this.orm.$with(name, {}).as(step));
+  /** Runs a statement whose parts give the runs `moved` and their tasks `told`. */
+  async run(orm: Orm, parts: Parts): Promise<readonly Moved[]> {
+    const result = await orm.execute(sql`${withParts(parts)}${movedWithTold}`);
+    return rowsOf<MovedJson>(result).map(({ run, task }) => ({
+      run: readRun(run),
+      task: readTask(task),
+    }));
   }
 
   async #statement(name: MoveName, options: MoveOptions): Promise<readonly Moved[]> {
-    const { orm } = this;
     const { from, to, run, task, stages, event }: Move = moves[name];
     const { which, limit, taskIds, body = {}, detail = null, beside = {} } = options;
-    const candidates = orm
-      .select({ id: runs.id, found: sql<RunState>`${runs.state}`.as('found') })
-      .from(runs)
-      .where(and(inArray(runs.state, [...from]), which))
-      .$dynamic();
-    const chosen = orm
-      .$with('chosen')
-      .as(
-        limit === undefined
-          ? candidates.for('update')
-          : candidates.limit(limit).for('update', { skipLocked: true }),
-      );
-    const moved = orm.$with('moved').as(
-      orm
-        .update(runs)
-        .set({ state: to, movedAt: sql`now()`, ...run, ...options.run })
-        .from(chosen)
-        .where(eq(runs.id, chosen.id))
-        .returning({ ...getTableColumns(runs), found: sql<RunState>`chosen.found`.as('found') }),
-    );
+    const runChange = { state: to, movedAt: sql`now()`, ...run, ...options.run };
+    const numbered = event === null ? {} : { events: sql`tasks.events + 1` };
+    const taskChange = {
+      ...{ state: to, updatedAt: sql`now()` },
+      ...numbered,
+      ...task,
+      ...options.task,
+    };
+    const states = sql.raw(from.map((state) => `'${state}'`).join(', '));
+    const atMost = limit === undefined ? sql`` : sql.raw(`limit ${limit}`);
+    const passingOver = sql.raw(limit === undefined ? '' : 'skip locked');
     const whose = taskIds
-      ? inArray(tasks.id, [...taskIds])
-      : sql`${tasks.id} = any(moved.task_ids)`;
-    const numbered = event === null ? {} : { events: sql`${tasks.events} + 1` };
-    const told = orm.$with('told').as(
-      orm
-        .update(tasks)
-        .set({ state: to, updatedAt: sql`now()`, ...numbered, ...task, ...options.task })
-        .from(moved)
-        .where(and(whose, sql`${tasks.runId} = moved.id`))
-        .returning({ ...movedTaskColumns, before: sql<RunState>`moved.found`.as('before') }),
-    );
-    const steps = {
+      ? sql`tasks.id = any(${sql.param([...taskIds], runs.taskIds)}::uuid[])`
+      : sql`tasks.id = any(moved.task_ids)`;
+    return await this.run(this.orm, {
+      chosen: sql`
+        select id, state as found from runs where state in (${states}) and ${which}
+         ${atMost} for update ${passingOver}`,
+      moved: sql`
+        update runs set ${assignments(runs, runChange)} from chosen where runs.id = chosen.id
+        returning ${runText.qualified}, chosen.found`,
+      told: sql`
+        update tasks set ${assignments(tasks, taskChange)} from moved
+         where ${whose} and tasks.run_id = moved.id
+        returning ${movedTaskText.qualified}, moved.found as before`,
       ...stagesOf(stages, detail),
       ...(from.includes(to) ? {} : countMoved),
       ...(event === null ? {} : writeEvents(event, this.gateway, asJsonb(body))),
       ...beside,
-    };
-    const rows = await orm
-      .with(chosen, moved, told, ...this.parts(steps))
-      .select({ run: moved._.selectedFields, task: told._.selectedFields })
-      .from(moved)
-      .innerJoin(told, sql`told.run_id = moved.id`);
-    return rows as unknown as readonly Moved[];
+    });
   }
+}
+
+const movedWithTold = sql.raw(
+  ' select to_jsonb(moved) as run, to_jsonb(told) as task from moved join told on told.run_id = moved.id',
+);
+
+interface MovedJson {
+  readonly run: Readonly<Record<string, unknown>>;
+  readonly task: Readonly<Record<string, unknown>>;
 }

@@ -2,15 +2,15 @@ import { stageNames } from '../core/stage.ts';
 import type { EventKind } from '../core/task-event.ts';
 import { type SQL, sql } from '../db/drizzle.ts';
 import { taskStages } from '../db/schema.ts';
+import type { Parts } from '../db/statement.ts';
 
 /** Steps of a move's statement that follow from `told`, the tasks as the move has left them. */
-export type Steps = Readonly<Record<string, SQL>>;
 
 /** What becomes of the stages: they begin anew, never begin, or one has failed. */
 export type StageChange = 'keep' | 'reset' | 'skip' | 'fail';
 
 /** `detail`: why stages never come to their end. */
-export function stagesOf(change: StageChange, detail: string | null): Steps {
+export function stagesOf(change: StageChange, detail: string | null): Parts {
   const told = sql.param(detail, taskStages.detail);
   switch (change) {
     case 'reset':
@@ -44,17 +44,14 @@ export function stagesOf(change: StageChange, detail: string | null): Steps {
 }
 
 /** The stages of new tasks. */
-export const newStages: Steps = {
+export const newStages: Parts = {
   stages: sql`insert into task_stages (task_id, name)
     select told.id, stage.name from told,
-           (values ${sql.join(
-             stageNames.map((name) => sql`(${name})`),
-             sql`, `,
-           )}) as stage (name)`,
+           (values ${sql.raw(stageNames.map((name) => `('${name}')`).join(', '))}) as stage (name)`,
 };
 
 /** The stages of tasks that join a run are those of its first task. */
-export const sharedStages: Steps = {
+export const sharedStages: Parts = {
   stages: sql`
     update task_stages set
            state = model.state, progress = model.progress, detail = model.detail,
@@ -68,7 +65,7 @@ export const sharedStages: Steps = {
  * The rows of a statement are always taken in the order of their key, or two connections could wait for each
  * other.
  */
-function count(changes: SQL): Steps {
+function count(changes: SQL): Parts {
   return {
     counted: sql`
       insert into task_counts as c (workflow, state, shard, count)
@@ -84,7 +81,7 @@ export const countNew = count(sql`select workflow, state, 1 from told`);
 export const countMoved = count(sql`
   select workflow, before, -1 from told union all select workflow, state, 1 from told`);
 
-export function writeEvents(kind: EventKind, gateway: string, body: SQL): Steps {
+export function writeEvents(kind: EventKind, gateway: string, body: SQL): Parts {
   return {
     happened: sql`
       insert into task_events (task_id, number, kind, gateway, body)

@@ -1,11 +1,12 @@
 import type { RunState } from '../core/run.ts';
 import type { EventKind } from '../core/task-event.ts';
-import { type PgUpdateSetSource, sql } from '../db/drizzle.ts';
-import { runs, tasks } from '../db/schema.ts';
+import { sql } from '../db/drizzle.ts';
+import type { runs, tasks } from '../db/schema.ts';
+import type { Change } from '../db/statement.ts';
 import type { StageChange } from './move-steps.ts';
 
-export type RunChange = PgUpdateSetSource<typeof runs>;
-export type TaskChange = PgUpdateSetSource<typeof tasks>;
+export type RunChange = Change<typeof runs>;
+export type TaskChange = Change<typeof tasks>;
 
 /** What may happen to a run, and with it to all tasks that wait for it. */
 export interface Move {
@@ -26,10 +27,10 @@ const unowned: RunChange = { owner: null, leaseUntil: null };
 const waitsAnew: RunChange = {
   ...unowned,
   runAfter: null,
-  queueDeadline: sql`now() + ${runs.queueTimeoutMs} * interval '1 ms'`,
+  queueDeadline: sql`now() + runs.queue_timeout_ms * interval '1 ms'`,
 };
 /** The attempt does not count. */
-const uncounted: RunChange = { attempt: sql`${runs.attempt} - 1` };
+const uncounted: RunChange = { attempt: sql`runs.attempt - 1` };
 const ended: TaskChange = { finishedAt: sql`now()` };
 const worked = ['processing'] as const;
 
@@ -44,8 +45,8 @@ export const moves = {
   begun: {
     from: ['pending'],
     to: 'processing',
-    run: { attempt: sql`${runs.attempt} + 1` },
-    task: { startedAt: sql`coalesce(${tasks.startedAt}, now())` },
+    run: { attempt: sql`runs.attempt + 1` },
+    task: { startedAt: sql`coalesce(tasks.started_at, now())` },
     stages: 'keep',
     event: 'begun',
   },

@@ -1,7 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { type PlannedRun, plan } from '../core/run.ts';
 import { agePerPriorityMs } from '../core/schedule.ts';
-import { type PgInsertValue, type SQL, sql } from '../db/drizzle.ts';
-import type { runs } from '../db/schema.ts';
+import { asJsonb } from '../db/columns.ts';
+import { type SQL, sql } from '../db/drizzle.ts';
 
 /** What a run takes over from the task that it is planned for. */
 export interface Plannable extends PlannedRun {
@@ -10,21 +11,41 @@ export interface Plannable extends PlannedRun {
   readonly priority: number;
   readonly queueTimeoutMs: number | null;
   readonly runTimeoutMs: number | null;
+  /** From when it has waited; now where it is left out. */
+  readonly createdAt?: Date;
 }
 
-/** A row for the queue. `arrivedAt`: from when its task has waited. */
-export function newRun(id: string, task: Plannable, arrivedAt: SQL): PgInsertValue<typeof runs> {
-  const [planned] = plan(task);
-  const { priority, tenant, queueTimeoutMs, runTimeoutMs } = task;
+/** A run's row before it is written. */
+export interface NewRun {
+  readonly id: string;
+  readonly task_id: string;
+}
+
+/** A run for the task, in the form that `insertRuns` takes. */
+export function newRun(task: Plannable): NewRun {
+  const [{ workflowHash: workflow_hash, ...planned }] = plan(task);
   return {
+    id: randomUUID(),
+    task_id: task.id,
     ...planned,
-    id,
-    taskIds: [task.id],
-    tenant,
-    priority,
-    rank: sql`${arrivedAt} - ${priority * agePerPriorityMs} * interval '1 ms'`,
-    queueTimeoutMs,
-    queueDeadline: queueTimeoutMs ? sql`now() + ${queueTimeoutMs} * interval '1 ms'` : null,
-    runTimeoutMs,
+    ...{ workflow_hash, tenant: task.tenant, priority: task.priority },
+    ...{ queue_timeout_ms: task.queueTimeoutMs, run_timeout_ms: task.runTimeoutMs },
+    ...{ arrived_at: task.createdAt ?? null },
   };
+}
+
+/** Writes runs and returns their rows. */
+export function insertRuns(runs: readonly NewRun[], returning: SQL): SQL {
+  return sql`
+    insert into runs (
+      id, task_ids, kind, workflow, workflow_hash, sources, arguments, size, tenant, priority, rank,
+      queue_timeout_ms, queue_deadline, run_timeout_ms)
+    select id, array[task_id], kind, workflow, workflow_hash, sources, arguments, size, tenant, priority,
+           coalesce(arrived_at, now()) - priority * ${sql.raw(String(agePerPriorityMs))} * interval '1 ms',
+           queue_timeout_ms, now() + queue_timeout_ms * interval '1 ms', run_timeout_ms
+      from jsonb_to_recordset(${asJsonb(runs)}) as planned (
+        id uuid, task_id uuid, kind text, workflow text, workflow_hash text, sources jsonb, arguments jsonb,
+        size jsonb, tenant text, priority int, queue_timeout_ms bigint, run_timeout_ms bigint,
+        arrived_at timestamptz)
+    returning ${returning}`;
 }

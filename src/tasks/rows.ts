@@ -4,7 +4,8 @@ import type { Stage } from '../core/stage.ts';
 import { stageNames } from '../core/stage.ts';
 import type { Task } from '../core/task.ts';
 import { getTableColumns, type InferSelectModel } from '../db/drizzle.ts';
-import { type attempts, type runs, type taskStages, tasks } from '../db/schema.ts';
+import { type attempts, runs, type taskStages, tasks } from '../db/schema.ts';
+import { jsonReader, textOf } from '../db/statement.ts';
 
 export type TaskRow = InferSelectModel<typeof tasks>;
 export type RunRow = InferSelectModel<typeof runs>;
@@ -14,8 +15,12 @@ export type AttemptRow = InferSelectModel<typeof attempts>;
 /** A task as a move has left it. Its outputs, which may be many, are not read for that. */
 export type MovedTask = Omit<TaskRow, 'outputs'>;
 
-const { outputs: _, ...withoutOutputs } = getTableColumns(tasks);
-export const movedTaskColumns = withoutOutputs;
+const { outputs: _, ...movedColumns } = getTableColumns(tasks);
+export const movedTaskText = textOf(tasks, Object.keys(movedColumns), 'tasks');
+export const runText = textOf(runs, Object.keys(getTableColumns(runs)), 'runs');
+
+export const readTask: (json: Readonly<Record<string, unknown>>) => MovedTask = jsonReader(tasks);
+export const readRun: (json: Readonly<Record<string, unknown>>) => RunRow = jsonReader(runs);
 
 export function toTask(row: MovedTask): Omit<Task, 'outputs'> {
   return {
