@@ -115,7 +115,9 @@ export async function judge(evidence: Evidence): Promise<Verdict> {
 async function readRecord(options: DatabaseOptions) {
   await using database = await connectDatabase(options);
   const tasks = await database.orm.execute(
-    sql`select id, state, error ->> 'code' as code, retries from tasks order by seq`,
+    sql`
+      select tasks.id, tasks.state, tasks.error ->> 'code' as code, coalesce(runs.retries, 0) as retries
+        from tasks left join runs on runs.id = tasks.run_id order by tasks.seq`,
   );
   const attempts = await database.orm.execute(sql`select task_id, prompt_id from attempts`);
   return { tasks: rowsOf<TaskRow>(tasks), attempts: rowsOf<AttemptRow>(attempts) };

@@ -122,7 +122,6 @@ const days = z.coerce
   .number({ error: daysError })
   .min(0, { error: daysError })
   .max(36_500, { error: daysError });
-const dayMs = 24 * 3_600_000;
 
 /** Every setting with its default. `docs/configuration.md` and `.env.example` list the same. */
 const settings = z.object({
@@ -245,13 +244,18 @@ export function readConfig(env: Env, declared: readonly DeclaredSettings[]): Con
     thumbnails: data.THUMBNAILS,
     coalesces: data.CACHE,
     retention: {
-      retentionMs: orNone(data.RETENTION_DAYS * dayMs),
+      retentionMs: orNone(inDays(data.RETENTION_DAYS)),
       maxBytes: data.MAX_STORED_BYTES ?? null,
     },
-    eventRetentionMs: orNone(data.EVENT_RETENTION_DAYS * dayMs),
+    eventRetentionMs: orNone(inDays(data.EVENT_RETENTION_DAYS)),
     dialectSettings: ofDialects.data,
     logLevel: data.LOG_LEVEL,
   };
+}
+
+/** So many days in milliseconds. */
+function inDays(days: number): number {
+  return days * 24 * 3_600_000;
 }
 
 /** Variables that look like a misspelt one of ours. */
