@@ -5,7 +5,7 @@ import { ImageEncoder } from '../media/image-encoder.ts';
 import { MediaProbe } from '../media/probe.ts';
 import { validateSourceUrl } from '../media/source-url.ts';
 import { UploadIntake } from '../media/upload-intake.ts';
-import { SourceReader } from '../pipeline/source-reader.ts';
+import { SourceReader } from '../pipeline/download/source-reader.ts';
 import { bucketSchemes } from '../storage/drivers.ts';
 import { PutTarget } from '../storage/put-target.ts';
 import type { Frame } from './frame.ts';

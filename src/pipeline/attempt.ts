@@ -21,17 +21,17 @@ import type { Twin, TwinRole } from '../tasks/twin-store.ts';
 import type { AttemptLog } from '../telemetry/attempt-log.ts';
 import { reached } from '../telemetry/milestones.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
-import { type AcquiredSource, acquireSource } from './acquire-source.ts';
 import { attemptFolder } from './attempt-folder.ts';
 import type { AttemptJournal, ReportProgress } from './attempt-journal.ts';
-import { awaitPrompt } from './await-prompt.ts';
+import { type AcquiredSource, acquireSource } from './download/acquire-source.ts';
+import type { SourceReader } from './download/source-reader.ts';
+import { waitingForRoom } from './download/wait-for-room.ts';
 import { megabytes } from './format.ts';
-import { type ResultFile, resultFiles } from './result-files.ts';
+import { awaitPrompt } from './process/await-prompt.ts';
+import { type ResultFile, resultFiles } from './process/result-files.ts';
 import { SharedProgress } from './shared-progress.ts';
-import type { SourceReader } from './source-reader.ts';
-import { storeOutputs } from './store-output.ts';
-import { copyOutputs } from './twin.ts';
-import { waitingForRoom } from './wait-for-room.ts';
+import { copyOutputs } from './upload/copy-outputs.ts';
+import { storeOutputs } from './upload/store-outputs.ts';
 
 export interface AttemptParts {
   readonly workflows: WorkflowRegistry;

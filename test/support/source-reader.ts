@@ -5,8 +5,8 @@ import { MediaProbe } from '../../src/media/probe.ts';
 import { parseSourceAllow } from '../../src/media/source-policy.ts';
 import { validateSourceUrl } from '../../src/media/source-url.ts';
 import type { Spool } from '../../src/media/spool.ts';
-import { acquireSource } from '../../src/pipeline/acquire-source.ts';
-import { SourceReader } from '../../src/pipeline/source-reader.ts';
+import { acquireSource } from '../../src/pipeline/download/acquire-source.ts';
+import { SourceReader } from '../../src/pipeline/download/source-reader.ts';
 import { bucketSchemes } from '../../src/storage/drivers.ts';
 import { maxSourceBytes } from './hostile-sources.ts';
 

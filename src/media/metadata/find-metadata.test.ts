@@ -20,7 +20,7 @@ import {
 import sharp from 'sharp';
 import { sampleClip, samplePng } from '../../../test/support/media-samples.ts';
 import { withText } from '../../emulator/png-text.ts';
-import { editedSource } from '../../pipeline/edited-source.ts';
+import { editedSource } from '../../pipeline/upload/edited-source.ts';
 import { sniffBuffer } from '../sniff.ts';
 import { findMetadata, isAnimatedPng } from './find-metadata.ts';
 

@@ -1,7 +1,7 @@
-import { titleOf } from '../comfyui/errors.ts';
-import type { ComfyMessage } from '../comfyui/messages.ts';
-import type { Prompt } from '../core/bind.ts';
-import type { StageProgress } from '../core/stage.ts';
+import { titleOf } from '../../comfyui/errors.ts';
+import type { ComfyMessage } from '../../comfyui/messages.ts';
+import type { Prompt } from '../../core/bind.ts';
+import type { StageProgress } from '../../core/stage.ts';
 
 /**
  * ComfyUI tells progress by node. The whole is taken as nodes done plus the present node's share,

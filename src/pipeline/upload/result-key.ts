@@ -1,6 +1,6 @@
-import { fileStem } from '../core/file-stem.ts';
-import type { Source } from '../core/task.ts';
-import type { Sharer } from '../tasks/attempt-store.ts';
+import { fileStem } from '../../core/file-stem.ts';
+import type { Source } from '../../core/task.ts';
+import type { Sharer } from '../../tasks/attempt-store.ts';
 
 /** Which of a task's results an object is. */
 export interface ResultName {

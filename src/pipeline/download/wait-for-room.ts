@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { GatewayError } from '../core/errors.ts';
-import type { Tempo } from '../core/tempo.ts';
-import type { Spool } from '../media/spool.ts';
+import { GatewayError } from '../../core/errors.ts';
+import type { Tempo } from '../../core/tempo.ts';
+import type { Spool } from '../../media/spool.ts';
 
 export interface Spooling {
   readonly spool: Pick<Spool, 'remove' | 'bytesOf' | 'roomOnDisk'>;

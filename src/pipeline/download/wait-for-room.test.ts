@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
-import { GatewayError } from '../core/errors.ts';
-import { realTempo } from '../core/tempo.ts';
+import { GatewayError } from '../../core/errors.ts';
+import { realTempo } from '../../core/tempo.ts';
 import { type Spooling, waitingForRoom } from './wait-for-room.ts';
 
 const never = new AbortController().signal;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type ErrorCode, GatewayError } from '../core/errors.ts';
-import { realTempo } from '../core/tempo.ts';
+import { type ErrorCode, GatewayError } from '../../core/errors.ts';
+import { realTempo } from '../../core/tempo.ts';
 import { isWantOfRoom, TransferPatience } from './transfer-patience.ts';
 
 const second = 1_000;

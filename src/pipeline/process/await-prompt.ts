@@ -1,9 +1,9 @@
-import type { Backend } from '../comfyui/backend.ts';
-import { executionFailed } from '../comfyui/errors.ts';
-import type { OutputFile, PromptEnd } from '../comfyui/messages.ts';
-import type { Prompt } from '../core/bind.ts';
-import { GatewayError } from '../core/errors.ts';
-import type { Tempo } from '../core/tempo.ts';
+import type { Backend } from '../../comfyui/backend.ts';
+import { executionFailed } from '../../comfyui/errors.ts';
+import type { OutputFile, PromptEnd } from '../../comfyui/messages.ts';
+import type { Prompt } from '../../core/bind.ts';
+import { GatewayError } from '../../core/errors.ts';
+import type { Tempo } from '../../core/tempo.ts';
 import { type HintedPrompt, PromptHints } from './prompt-hints.ts';
 import { PromptWatch, type WatchedPrompt } from './prompt-watch.ts';
 

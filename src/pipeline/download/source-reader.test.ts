@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { after, beforeEach, test } from 'node:test';
-import { GatewayError } from '../core/errors.ts';
-import { realTempo } from '../core/tempo.ts';
-import { uploadUrl } from '../core/upload.ts';
-import { SourceFetcher } from '../media/fetch-source.ts';
-import type { ByteRange, OpenObject } from '../storage/object-store.ts';
+import { GatewayError } from '../../core/errors.ts';
+import { realTempo } from '../../core/tempo.ts';
+import { uploadUrl } from '../../core/upload.ts';
+import { SourceFetcher } from '../../media/fetch-source.ts';
+import type { ByteRange, OpenObject } from '../../storage/object-store.ts';
 import { SourceReader } from './source-reader.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'tmlsr-reader-'));

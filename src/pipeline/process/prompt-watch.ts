@@ -1,7 +1,7 @@
-import type { QueueState } from '../comfyui/client.ts';
-import { isRefused } from '../comfyui/errors.ts';
-import { GatewayError } from '../core/errors.ts';
-import type { Tempo } from '../core/tempo.ts';
+import type { QueueState } from '../../comfyui/client.ts';
+import { isRefused } from '../../comfyui/errors.ts';
+import { GatewayError } from '../../core/errors.ts';
+import type { Tempo } from '../../core/tempo.ts';
 
 /** A prompt may be without a sign of life for this many times what its workflow takes in all. */
 const stallFactor = 4;

@@ -1,9 +1,9 @@
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
-import type { Backend } from '../comfyui/backend.ts';
-import type { ComfyMessage } from '../comfyui/messages.ts';
-import type { Prompt } from '../core/bind.ts';
-import type { StageProgress } from '../core/stage.ts';
-import type { Tempo } from '../core/tempo.ts';
+import type { Backend } from '../../comfyui/backend.ts';
+import type { ComfyMessage } from '../../comfyui/messages.ts';
+import type { Prompt } from '../../core/bind.ts';
+import type { StageProgress } from '../../core/stage.ts';
+import type { Tempo } from '../../core/tempo.ts';
 import { PromptProgress } from './prompt-progress.ts';
 
 export interface HintedPrompt {

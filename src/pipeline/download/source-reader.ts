@@ -1,11 +1,11 @@
 import { rm } from 'node:fs/promises';
-import { GatewayError } from '../core/errors.ts';
-import type { Tempo } from '../core/tempo.ts';
-import { uploadIdOf, uploadKey } from '../core/upload.ts';
-import type { FetchOptions, SourceFetcher } from '../media/fetch-source.ts';
-import { interrupted, sourceTimeout } from '../media/source-errors.ts';
-import { type FetchedSource, SourceFile, type SourceLimits } from '../media/source-file.ts';
-import type { ByteRange, ObjectStore, OpenObject, OwnSources } from '../storage/object-store.ts';
+import { GatewayError } from '../../core/errors.ts';
+import type { Tempo } from '../../core/tempo.ts';
+import { uploadIdOf, uploadKey } from '../../core/upload.ts';
+import type { FetchOptions, SourceFetcher } from '../../media/fetch-source.ts';
+import { interrupted, sourceTimeout } from '../../media/source-errors.ts';
+import { type FetchedSource, SourceFile, type SourceLimits } from '../../media/source-file.ts';
+import type { ByteRange, ObjectStore, OpenObject, OwnSources } from '../../storage/object-store.ts';
 
 export interface SourceReaderParts {
   readonly fetcher: SourceFetcher;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { OutputFile } from '../comfyui/messages.ts';
-import type { WorkflowOutput } from '../core/workflow.ts';
+import type { OutputFile } from '../../comfyui/messages.ts';
+import type { WorkflowOutput } from '../../core/workflow.ts';
 import { resultFiles } from './result-files.ts';
 
 const folder = 'tmlsr/a';

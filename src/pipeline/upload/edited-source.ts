@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
-import type { Edit } from '../media/metadata/edit.ts';
-import type { ByteSource } from '../storage/object-store.ts';
+import type { Edit } from '../../media/metadata/edit.ts';
+import type { ByteSource } from '../../storage/object-store.ts';
 
 /** A stretch of the edited file: of the original from `from` on, of other bytes, or of zeros. */
 interface Stretch {

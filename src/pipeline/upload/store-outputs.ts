@@ -1,19 +1,19 @@
 import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ComfyClient } from '../comfyui/client.ts';
-import type { Claim } from '../core/attempt.ts';
-import { GatewayError } from '../core/errors.ts';
-import { contentTypeOf, formatOfName, type MediaFormat, type MediaInfo } from '../core/media.ts';
-import type { SizePlan } from '../core/size-plan.ts';
-import type { TaskOutput } from '../core/task.ts';
-import type { Tempo } from '../core/tempo.ts';
-import type { ByteSource, ObjectStore, OutputTarget } from '../storage/object-store.ts';
-import type { ReportProgress } from './attempt-journal.ts';
+import type { ComfyClient } from '../../comfyui/client.ts';
+import type { Claim } from '../../core/attempt.ts';
+import { GatewayError } from '../../core/errors.ts';
+import { contentTypeOf, formatOfName, type MediaFormat, type MediaInfo } from '../../core/media.ts';
+import type { SizePlan } from '../../core/size-plan.ts';
+import type { TaskOutput } from '../../core/task.ts';
+import type { Tempo } from '../../core/tempo.ts';
+import type { ByteSource, ObjectStore, OutputTarget } from '../../storage/object-store.ts';
+import type { ReportProgress } from '../attempt-journal.ts';
+import { transferProgress } from '../format.ts';
+import type { ResultFile } from '../process/result-files.ts';
+import { SharedProgress } from '../shared-progress.ts';
 import { type FormedOutput, type FormParts, formOutput } from './form-output.ts';
-import { transferProgress } from './format.ts';
-import type { ResultFile } from './result-files.ts';
 import { resultKey, thumbnailKey } from './result-key.ts';
-import { SharedProgress } from './shared-progress.ts';
 import { isWantOfRoom, TransferPatience } from './transfer-patience.ts';
 
 export interface OutputTransfer {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { backendFailed, backendUnreachable } from '../comfyui/errors.ts';
-import { realTempo } from '../core/tempo.ts';
+import { backendFailed, backendUnreachable } from '../../comfyui/errors.ts';
+import { realTempo } from '../../core/tempo.ts';
 import { PromptWatch, type WatchedPrompt } from './prompt-watch.ts';
 
 const minute = 60_000;

@@ -1,5 +1,5 @@
-import { type ErrorCode, GatewayError } from '../core/errors.ts';
-import type { Tempo } from '../core/tempo.ts';
+import { type ErrorCode, GatewayError } from '../../core/errors.ts';
+import type { Tempo } from '../../core/tempo.ts';
 
 /** Why a transfer failed, as far as another try may mend it. */
 type Cause = 'backend' | 'spool' | 'store' | 'room';

@@ -1,18 +1,23 @@
 import { createReadStream, createWriteStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
-import type { Delivery } from '../core/delivery.ts';
-import { GatewayError } from '../core/errors.ts';
-import { type ImageFormat, type MediaFormat, type MediaInfo, mediaKindOf } from '../core/media.ts';
-import { unlimited } from '../core/media-limits.ts';
-import { isSameSize, type Size } from '../core/picture-size.ts';
-import { isAnimation } from '../media/animation.ts';
-import type { Encoding, ImageEncoder } from '../media/image-encoder.ts';
-import { findMetadata } from '../media/metadata/find-metadata.ts';
-import type { MediaProbe, RangeReader } from '../media/probe.ts';
-import { sniffBuffer, sniffBytes } from '../media/sniff.ts';
-import type { Spool, SpoolFile } from '../media/spool.ts';
-import type { ByteSource } from '../storage/object-store.ts';
+import type { Delivery } from '../../core/delivery.ts';
+import { GatewayError } from '../../core/errors.ts';
+import {
+  type ImageFormat,
+  type MediaFormat,
+  type MediaInfo,
+  mediaKindOf,
+} from '../../core/media.ts';
+import { unlimited } from '../../core/media-limits.ts';
+import { isSameSize, type Size } from '../../core/picture-size.ts';
+import { isAnimation } from '../../media/animation.ts';
+import type { Encoding, ImageEncoder } from '../../media/image-encoder.ts';
+import { findMetadata } from '../../media/metadata/find-metadata.ts';
+import type { MediaProbe, RangeReader } from '../../media/probe.ts';
+import { sniffBuffer, sniffBytes } from '../../media/sniff.ts';
+import type { Spool, SpoolFile } from '../../media/spool.ts';
+import type { ByteSource } from '../../storage/object-store.ts';
 import { editedSource } from './edited-source.ts';
 
 export interface FormParts {

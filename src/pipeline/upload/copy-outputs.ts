@@ -1,8 +1,8 @@
-import { GatewayError } from '../core/errors.ts';
-import type { TaskOutput } from '../core/task.ts';
-import type { ObjectStore } from '../storage/object-store.ts';
-import type { Sharer } from '../tasks/attempt-store.ts';
-import type { Twin } from '../tasks/twin-store.ts';
+import { GatewayError } from '../../core/errors.ts';
+import type { TaskOutput } from '../../core/task.ts';
+import type { ObjectStore } from '../../storage/object-store.ts';
+import type { Sharer } from '../../tasks/attempt-store.ts';
+import type { Twin } from '../../tasks/twin-store.ts';
 import { resultKey, thumbnailKey } from './result-key.ts';
 
 /**

@@ -1,9 +1,9 @@
-import { GatewayError } from '../core/errors.ts';
-import { type MediaInfo, type MediaKind, withArticle } from '../core/media.ts';
-import type { WorkflowLimits } from '../core/media-limits.ts';
-import type { MediaProbe } from '../media/probe.ts';
-import type { ReportProgress } from './attempt-journal.ts';
-import { transferProgress } from './format.ts';
+import { GatewayError } from '../../core/errors.ts';
+import { type MediaInfo, type MediaKind, withArticle } from '../../core/media.ts';
+import type { WorkflowLimits } from '../../core/media-limits.ts';
+import type { MediaProbe } from '../../media/probe.ts';
+import type { ReportProgress } from '../attempt-journal.ts';
+import { transferProgress } from '../format.ts';
 import type { SourceReader } from './source-reader.ts';
 
 export interface AcquiredSource {

@@ -1,6 +1,6 @@
-import type { OutputFile } from '../comfyui/messages.ts';
-import { GatewayError } from '../core/errors.ts';
-import type { Workflow, WorkflowOutput } from '../core/workflow.ts';
+import type { OutputFile } from '../../comfyui/messages.ts';
+import { GatewayError } from '../../core/errors.ts';
+import type { Workflow, WorkflowOutput } from '../../core/workflow.ts';
 
 /** A file that is a part of the result, on its backend. */
 export interface ResultFile {
