@@ -1,4 +1,5 @@
 import type { StageProgress } from '../core/stage.ts';
+import type { TaskOutput } from '../core/task.ts';
 
 /** `12.3MB / 45.6MB`, and how much of the whole that is. */
 export function transferProgress(bytes: number, total: number | null): StageProgress {
@@ -12,4 +13,9 @@ export function transferProgress(bytes: number, total: number | null): StageProg
 export function megabytes(bytes: number): string {
   const count = bytes / 1024 ** 2;
   return `${count.toFixed(count < 1 ? 2 : 1)}MB`;
+}
+
+/** How large they are together. */
+export function megabytesOf(outputs: readonly TaskOutput[]): string {
+  return megabytes(outputs.reduce((sum, { size }) => sum + size, 0));
 }

@@ -1,7 +1,25 @@
 import type { GatewayError } from '../core/errors.ts';
 import { ClaimLostError } from '../tasks/attempt-store.ts';
 import { toStoreError } from '../tasks/errors.ts';
-import type { AttemptEnd } from './attempt.ts';
+
+/** How an attempt comes to its end where nothing has failed. */
+export type AttemptEnd = Finished | Joined | Undone;
+
+/** The results were made, or taken from a twin without the use of any backend. */
+interface Finished {
+  readonly kind: 'made' | 'taken';
+}
+
+/** The tasks wait for the run of a twin; their own is gone. */
+export interface Joined {
+  readonly kind: 'joined';
+}
+
+/** The run is to be where it was before the attempt. */
+export interface Undone {
+  readonly kind: 'undone';
+  readonly reason: string;
+}
 
 /** Why an attempt is broken off: the gateway stops, or the run is no longer ours. */
 export type Interruption = 'stopping' | 'lost';
@@ -15,6 +33,10 @@ export type Outcome =
   /** The database is away, and nothing can be decided. */
   | { readonly kind: 'undecided' }
   | { readonly kind: 'failed'; readonly failure: GatewayError };
+
+export function undone(reason: string): Undone {
+  return { kind: 'undone', reason };
+}
 
 /** What it came to by an error, or by an interruption before. */
 export function outcomeOf(thrown: unknown, { aborted, reason }: AbortSignal): Outcome {

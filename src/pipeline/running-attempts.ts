@@ -10,9 +10,10 @@ import { toStoreError } from '../tasks/errors.ts';
 import type { UploadService } from '../tasks/upload-service.ts';
 import { reached } from '../telemetry/milestones.ts';
 import type { TaskLog } from '../telemetry/task-log.ts';
-import { type AttemptParts, runAttempt } from './attempt.ts';
-import { attemptFolder } from './attempt-folder.ts';
+import { runAttempt } from './attempt.ts';
+import { folderOf } from './attempt-folder.ts';
 import { AttemptJournal, type JournalStores } from './attempt-journal.ts';
+import type { AttemptParts } from './attempt-parts.ts';
 import { type Interruption, type Outcome, outcomeOf } from './outcome.ts';
 import {
   type EndedAttempt,
@@ -145,7 +146,7 @@ export class RunningAttempts {
         return log.undone('An identical task is worked on');
       case 'undone':
         log.undone(outcome.reason);
-        await seat.backend.inputs.remove(attemptFolder(journal.claim.attempt.id));
+        await seat.backend.inputs.remove(folderOf(journal));
         return await journal.undo();
       case 'handed-over':
         log.detached();
@@ -227,7 +228,7 @@ export class RunningAttempts {
         await withdrawPrompt(backend, promptId, tempo.attempt, deadline);
         await backend.client.forget(promptId, deadline);
       }
-      await backend.inputs.remove(attemptFolder(journal.claim.attempt.id));
+      await backend.inputs.remove(folderOf(journal));
       await journal.close();
     } catch (error) {
       log.withdrawFailed(error);

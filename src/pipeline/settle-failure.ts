@@ -14,7 +14,7 @@ import type { Workflow } from '../core/workflow.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { WholePool } from '../pool/whole-pool.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
-import type { Attempt } from './attempt.ts';
+import type { Attempt } from './attempt-parts.ts';
 
 export interface SettleParts {
   readonly pool: Pool;

@@ -1,0 +1,47 @@
+import type PQueue from 'p-queue';
+import type { Tempo } from '../core/tempo.ts';
+import type { ImageEncoder } from '../media/image-encoder.ts';
+import type { MediaProbe } from '../media/probe.ts';
+import type { Spool } from '../media/spool.ts';
+import type { LeaseClock } from '../pool/lease-clock.ts';
+import type { Seat } from '../pool/seat.ts';
+import type { ObjectStore, OutputTarget } from '../storage/object-store.ts';
+import type { QueueStats } from '../tasks/queue-stats.ts';
+import type { AttemptLog } from '../telemetry/attempt-log.ts';
+import type { WorkflowRegistry } from '../workflows/registry.ts';
+import type { AttemptJournal } from './attempt-journal.ts';
+import type { SourceReader } from './download/source-reader.ts';
+
+/** What all attempts work with. */
+export interface AttemptParts {
+  readonly workflows: WorkflowRegistry;
+  readonly sourceReader: SourceReader;
+  readonly probe: MediaProbe;
+  readonly encoder: ImageEncoder;
+  /** Whether small pictures are made of pictures. */
+  readonly thumbnails: boolean;
+  readonly spool: Spool;
+  readonly store: ObjectStore;
+  /** An address that a client gave for its main result. */
+  readonly targetAt: (url: string) => OutputTarget;
+  /** Bounds on how many transfers of a kind run at once. */
+  readonly downloads: PQueue;
+  readonly uploads: PQueue;
+  /** How long workflows take. */
+  readonly stats: Pick<QueueStats, 'durations'>;
+  readonly lease: Pick<LeaseClock, 'isSure'>;
+  /** Whether a run takes the results of a twin. */
+  readonly coalesces: boolean;
+  readonly tempo: Pick<Tempo, 'spool' | 'prompt' | 'transfer'>;
+}
+
+/** One attempt with all that it works with. */
+export interface Attempt extends AttemptParts {
+  readonly journal: AttemptJournal;
+  /** In front of a GPU when the attempt begins, or at one where the prompt is there already. */
+  readonly seat: Seat;
+  readonly log: AttemptLog;
+  /** Hears the key of every object before it is stored: who ends the attempt removes them. */
+  readonly onStoring: (key: string) => void;
+  readonly signal: AbortSignal;
+}

@@ -1,0 +1,85 @@
+import { randomUUID } from 'node:crypto';
+import { planSize } from '../../core/size-plan.ts';
+import type { Source } from '../../core/task.ts';
+import type { Workflow } from '../../core/workflow.ts';
+import type { Twin } from '../../tasks/twin-store.ts';
+import type { ReportProgress } from '../attempt-journal.ts';
+import type { Attempt } from '../attempt-parts.ts';
+import { megabytes } from '../format.ts';
+import { inTurn } from '../in-turn.ts';
+import type { Joined } from '../outcome.ts';
+import type { Prepared, Sources } from '../ready.ts';
+import { SharedProgress } from '../shared-progress.ts';
+import { type AcquiredSource, acquireSource } from './acquire-source.ts';
+import { stageInputs } from './stage-inputs.ts';
+import { mayShare, roleAmongTwins } from './twin-role.ts';
+import { waitingForRoom } from './wait-for-room.ts';
+
+/** What the stage comes to. */
+export type Downloaded = Prepared | ({ readonly sources: Sources } & (Joined | WithTwin));
+
+interface WithTwin {
+  readonly kind: 'twin';
+  readonly twin: Twin;
+}
+
+/**
+ * Brings the sources to our disk, and on to the backend in front of which the run waits, unless there is a
+ * twin.
+ */
+export async function prepare(
+  attempt: Attempt,
+  workflow: Workflow,
+  report: ReportProgress,
+): Promise<Downloaded> {
+  const { journal, seat } = attempt;
+  const { run } = journal.claim;
+  const progress = new SharedProgress(report, run.sources.length);
+  const sources = new Map(
+    await Promise.all(
+      run.sources.map(async (source, index) => {
+        const acquired = await acquire(attempt, workflow, source, progress.part(index));
+        return [source.input, acquired] as const;
+      }),
+    ),
+  );
+  const [main] = workflow.inputs;
+  const input = (main && sources.get(main.name)?.info) ?? null;
+  // Whether the workflow can give the size that was asked for is known by now.
+  const size = planSize(input, workflow, run.size);
+  const role = await roleAmongTwins(attempt, sources);
+  if (role.kind === 'joined') return { sources, kind: 'joined' };
+  if (role.kind === 'takes') return { sources, kind: 'twin', twin: role.twin };
+  const promptId = randomUUID();
+  const staged = await stageInputs(attempt, { sources, input, promptId }, seat.backend);
+  return { kind: 'prepared', sources, input, promptId, size, staged };
+}
+
+/** What the stage says in the end. */
+export function downloaded({ sources }: Pick<Downloaded, 'sources'>): string {
+  if (sources.size === 0) return 'Nothing to download';
+  const bytes = sources.values().reduce((sum, source) => sum + source.bytes, 0);
+  return `Download complete, ${megabytes(bytes)}`;
+}
+
+async function acquire(
+  attempt: Attempt,
+  workflow: Workflow,
+  { input: name, url }: Source,
+  report: ReportProgress,
+): Promise<AcquiredSource> {
+  const { journal, spool, downloads, tempo, signal } = attempt;
+  const input = workflow.inputs.find((each) => each.name === name);
+  const kind = input?.kind ?? journal.claim.run.kind;
+  const owner = journal.claim.attempt.id;
+  const onWaiting = () => report({ progress: 0, detail: 'Waiting for room on the disk' });
+  return await inTurn(downloads, signal, () =>
+    waitingForRoom({ spool, owner, name, onWaiting, tempo: tempo.spool }, signal, async () => {
+      await spool.room(owner, signal);
+      const file = spool.file(owner, name);
+      const { limits = {} } = workflow;
+      const wanted = { url, kind, limits, wantsSha256: mayShare(attempt), ...file };
+      return await acquireSource(attempt, wanted, report, signal);
+    }),
+  );
+}

@@ -1,0 +1,79 @@
+import { GatewayError } from '../../core/errors.ts';
+import type { Workflow } from '../../core/workflow.ts';
+import { reached } from '../../telemetry/milestones.ts';
+import { folderOf } from '../attempt-folder.ts';
+import type { ReportProgress } from '../attempt-journal.ts';
+import type { Attempt } from '../attempt-parts.ts';
+import { type Undone, undone } from '../outcome.ts';
+import type { Ready } from '../ready.ts';
+import { awaitPrompt } from './await-prompt.ts';
+import { type ResultFile, resultFiles } from './result-files.ts';
+import { submitPrompt } from './submit-prompt.ts';
+
+/** Its results, still on the backend. */
+interface Made {
+  readonly kind: 'made';
+  readonly files: readonly ResultFile[];
+}
+
+/** Runs the prompt, or goes on with one that runs. The GPU is given up as soon as it is done. */
+export async function runPrompt(
+  attempt: Attempt,
+  workflow: Workflow,
+  ready: Ready,
+  report: ReportProgress,
+): Promise<Made | Undone> {
+  const { journal, seat, stats, tempo, signal } = attempt;
+  const { run, attempt: row } = journal.claim;
+  const isAdopted = ready.kind === 'left-behind';
+  const posted = isAdopted ? null : await submitPrompt(attempt, workflow, ready);
+  if (posted === 'too late') return undone('The leases may have run out');
+  const startedAt = performance.now();
+  const elapsedMs = row.postedAt ? Date.now() - row.postedAt.getTime() : 0;
+  const freed = () => {
+    if (!isAdopted) recordGpuTime(attempt, performance.now() - startedAt);
+    seat.release();
+  };
+  const awaited = {
+    promptId: ready.promptId,
+    prompt: posted?.prompt ?? null,
+    workflow: run.workflow,
+    isFresh: posted?.isFresh ?? false,
+    learnedMs: learned(stats, run.workflow),
+    leftMs: run.runTimeoutMs === null ? null : run.runTimeoutMs - elapsedMs,
+    onProgress: (progress: Parameters<ReportProgress>[0]) => {
+      reached('prompt-running');
+      report(progress);
+    },
+    onGpuFree: once(freed),
+  };
+  try {
+    const files = await awaitPrompt(seat.backend, awaited, tempo.prompt, signal);
+    return { kind: 'made', files: resultFiles(workflow, files, folderOf(journal)) };
+  } catch (error) {
+    const isGone = error instanceof GatewayError && error.code === 'prompt_lost';
+    if (isGone && isAdopted && row.postedAt === null) return undone('Its prompt was never posted');
+    throw error;
+  }
+}
+
+/** How long the workflow takes, milliseconds; `null` also while the database cannot tell. */
+async function learned(stats: Attempt['stats'], workflow: string): Promise<number | null> {
+  const durations = await stats.durations().catch(() => null);
+  return durations?.get(workflow) ?? null;
+}
+
+/** What later runs, here and elsewhere, are measured by. */
+function recordGpuTime({ journal, seat }: Attempt, ms: number): void {
+  journal.gpuTime(ms);
+  seat.backend.runTimes.add(journal.claim.run.workflow, ms);
+}
+
+function once(act: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (isDone) return;
+    isDone = true;
+    act();
+  };
+}

@@ -1,0 +1,45 @@
+import { reached } from '../../telemetry/milestones.ts';
+import { folderOf } from '../attempt-folder.ts';
+import type { Attempt } from '../attempt-parts.ts';
+import { megabytesOf } from '../format.ts';
+import { inTurn } from '../in-turn.ts';
+import type { AttemptEnd } from '../outcome.ts';
+import type { ResultFile } from '../process/result-files.ts';
+import type { Ready } from '../ready.ts';
+import { deliver } from './deliver.ts';
+import { storeOutputs } from './store-outputs.ts';
+
+/** Streams the result into the store, while the next run has the GPU, and completes the run. */
+export async function keepResults(
+  attempt: Attempt,
+  { input, size }: Ready,
+  files: readonly ResultFile[],
+): Promise<AttemptEnd> {
+  const { journal, seat, uploads, onStoring, signal } = attempt;
+  const { client } = seat.backend;
+  const outputs = await journal.run(
+    'upload',
+    async (report) => {
+      reached('uploading');
+      return await storeOutputs(attempt, {
+        claim: journal.claim,
+        client,
+        files,
+        input,
+        size,
+        inTurn: (work) => inTurn(uploads, signal, work),
+        onStoring,
+        report,
+        signal,
+      });
+    },
+    (outputs) => `Upload complete, ${megabytesOf(outputs)}`,
+  );
+  reached('stored');
+  await deliver(attempt, outputs, 'made');
+  await seat.backend.inputs.remove(folderOf(journal));
+  // The history is kept in the server's memory; that it cannot be cleared is no reason to fail.
+  const promptId = journal.postedPromptId;
+  if (promptId) await client.forget(promptId, signal).catch(() => {});
+  return { kind: 'made' };
+}

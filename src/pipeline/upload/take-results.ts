@@ -1,0 +1,29 @@
+import type { Twin } from '../../tasks/twin-store.ts';
+import { reached } from '../../telemetry/milestones.ts';
+import type { Attempt } from '../attempt-parts.ts';
+import { megabytesOf } from '../format.ts';
+import { inTurn } from '../in-turn.ts';
+import { type AttemptEnd, undone } from '../outcome.ts';
+import { copyOutputs } from './copy-outputs.ts';
+import { deliver } from './deliver.ts';
+
+/** Completes the run with what its twin has stored. */
+export async function takeResults(attempt: Attempt, twin: Twin): Promise<AttemptEnd> {
+  const { journal, store, uploads, onStoring, signal } = attempt;
+  const { task, attempt: row } = journal.claim;
+  journal.skip('process', 'The result of an identical task was taken');
+  const to = { ...task, attempt: row.number };
+  const copy = () => copyOutputs(store, twin, to, onStoring, signal);
+  const outputs = await journal.run(
+    'upload',
+    () => inTurn(uploads, signal, copy),
+    (copies) => `Copied, ${megabytesOf(copies ?? [])}`,
+  );
+  if (!outputs) {
+    await journal.forgetTwins();
+    return undone(`The results of the identical task ${twin.taskId} cannot be had`);
+  }
+  reached('stored');
+  await deliver(attempt, outputs, 'taken');
+  return { kind: 'taken' };
+}
