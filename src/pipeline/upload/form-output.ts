@@ -1,6 +1,4 @@
-import { createReadStream, createWriteStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { pipeline } from 'node:stream/promises';
 import type { Delivery } from '../../core/delivery.ts';
 import { GatewayError } from '../../core/errors.ts';
 import {
@@ -14,11 +12,12 @@ import { isSameSize, type Size } from '../../core/picture-size.ts';
 import { isAnimation } from '../../media/animation.ts';
 import type { Encoding, ImageEncoder } from '../../media/image-encoder.ts';
 import { findMetadata } from '../../media/metadata/find-metadata.ts';
-import type { MediaProbe, RangeReader } from '../../media/probe.ts';
+import type { MediaProbe } from '../../media/probe.ts';
 import { sniffBuffer, sniffBytes } from '../../media/sniff.ts';
-import type { Spool, SpoolFile } from '../../media/spool.ts';
+import type { Spool } from '../../media/spool.ts';
 import type { ByteSource } from '../../storage/object-store.ts';
 import { editedSource } from './edited-source.ts';
+import { fetchResult, fileSource, readerOf } from './result-bytes.ts';
 
 export interface FormParts {
   readonly probe: MediaProbe;
@@ -84,7 +83,7 @@ async function shapeImage(
   if (isKept && !thumbnails) return { source: made, thumbnail: async () => null };
 
   const { path, onBytes } = spool.file(owner, 'made');
-  await fetchTo({ path, onBytes }, made, signal);
+  await fetchResult({ path, onBytes }, made, signal);
   const local = fileSource(path, made.size);
   const thumbnail = async (signal: AbortSignal) =>
     thumbnails ? await encoder.thumbnail(path, signal) : null;
@@ -144,37 +143,6 @@ async function withoutMetadata(
   }
 }
 
-async function fetchTo(
-  { path, onBytes }: SpoolFile,
-  source: ByteSource,
-  signal: AbortSignal,
-): Promise<void> {
-  try {
-    await pipeline(await source.open(null, signal), createWriteStream(path), { signal });
-  } catch (error) {
-    if (isFull(error)) throw noRoom(error);
-    broke(signal)(error);
-  }
-  const { size } = await stat(path);
-  onBytes(size);
-  if (size !== source.size) throw brokeOff();
-}
-
-function fileSource(path: string, size: number): ByteSource {
-  return { size, open: async (range) => createReadStream(path, range ?? {}) };
-}
-
-function readerOf(source: ByteSource): RangeReader {
-  return {
-    size: source.size,
-    async read(start, endExclusive, signal) {
-      if (endExclusive <= start) return new Uint8Array(0);
-      const stream = await source.open({ start, end: endExclusive - 1 }, signal);
-      return Buffer.concat(await stream.toArray({ signal }).catch(broke(signal)));
-    },
-  };
-}
-
 /** What the result is, from its own header. */
 async function describe(
   probe: MediaProbe,
@@ -187,26 +155,4 @@ async function describe(
     signal.throwIfAborted();
     return null;
   }
-}
-
-function isFull(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? error.code : null;
-  return code === 'ENOSPC' || code === 'EDQUOT';
-}
-
-function noRoom(cause: unknown): GatewayError {
-  const message = 'The gateway has no room for the result at the moment';
-  return new GatewayError('spool_full', message, { cause });
-}
-
-/** Reading broke off. */
-function broke(signal: AbortSignal): (error: unknown) => never {
-  return (error) => {
-    signal.throwIfAborted();
-    throw error instanceof GatewayError ? error : brokeOff(error);
-  };
-}
-
-function brokeOff(cause?: unknown): GatewayError {
-  return new GatewayError('output_truncated', 'The output broke off before its end', { cause });
 }

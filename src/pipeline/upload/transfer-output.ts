@@ -1,0 +1,156 @@
+import { Readable } from 'node:stream';
+import type { ComfyClient } from '../../comfyui/client.ts';
+import type { Claim } from '../../core/attempt.ts';
+import { GatewayError } from '../../core/errors.ts';
+import { contentTypeOf, formatOfName, type MediaFormat, type MediaInfo } from '../../core/media.ts';
+import type { SizePlan } from '../../core/size-plan.ts';
+import type { TaskOutput } from '../../core/task.ts';
+import type { Tempo } from '../../core/tempo.ts';
+import type { ByteSource, ObjectStore, OutputTarget } from '../../storage/object-store.ts';
+import type { ReportProgress } from '../attempt-journal.ts';
+import { transferProgress } from '../format.ts';
+import type { ResultFile } from '../process/result-files.ts';
+import { type FormedOutput, type FormParts, formOutput } from './form-output.ts';
+import { resultKey, thumbnailKey } from './result-key.ts';
+
+export interface OutputParts extends FormParts {
+  readonly store: ObjectStore;
+  /** An address that a client gave for its main result. */
+  readonly targetAt: (url: string) => OutputTarget;
+  readonly tempo: Pick<Tempo, 'transfer'>;
+}
+
+/** One try to store an output. */
+export interface OutputTransfer {
+  readonly claim: Claim;
+  readonly client: ComfyClient;
+  /** What the main input was; `null` where the workflow has none. */
+  readonly input: MediaInfo | null;
+  /** How the main output gets its size. */
+  readonly size: SizePlan;
+  /** Hears the key of every object before it is stored, those of thumbnails too. */
+  readonly onStoring: (key: string) => void;
+  /** Hears how many bytes of the result it has moved. */
+  readonly onMoved: (bytes: number) => void;
+  readonly report: ReportProgress;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Streams an output from its backend into the store, in the form that was asked for.
+ *
+ * @throws GatewayError `output_missing`, `output_truncated`, `storage_failed`, `target_…`,
+ *   `backend_…`, `storage_full`; as `formOutput`.
+ */
+export async function transferOutput(
+  parts: OutputParts,
+  { claim, client, input, size: plan, onStoring, onMoved, report, signal }: OutputTransfer,
+  result: ResultFile,
+  isMain: boolean,
+): Promise<TaskOutput> {
+  const { store } = parts;
+  const { thumbnailDeadlineMs } = parts.tempo.transfer;
+  const made = await openSource(client, result.file, signal);
+  const wanted = {
+    owner: claim.attempt.id,
+    delivery: claim.task.delivery,
+    size: isMain && plan.by === 'gateway' ? plan.size : null,
+  };
+  const formed = await formOutput(parts, made, wanted, signal);
+  const { source, info: output } = formed;
+  const named = formatOfName(result.file.filename);
+  const format = formed.format ?? named;
+  const contentType = format ? contentTypeOf(format) : 'application/octet-stream';
+  const key = resultKey(claim.task, claim.attempt.number, {
+    output: result.output.name,
+    index: result.index,
+    isMain,
+    extension: extensionOf(result, format === named ? null : format),
+  });
+  // It is made while the result is stored.
+  const thumbnail = formed.thumbnail(
+    AbortSignal.any([signal, AbortSignal.timeout(thumbnailDeadlineMs)]),
+  );
+  thumbnail.catch(() => {});
+  const putUrl = isMain ? claim.task.delivery.putUrl : null;
+  const target = putUrl ? parts.targetAt(putUrl) : store;
+  onStoring(key);
+  const { size, sha256 } = await target.put(key, source, {
+    contentType,
+    onProgress: (stored) => {
+      onMoved(stored);
+      report(transferProgress(stored, source.size));
+    },
+    // A gateway that takes the attempt over goes on with the parts that are there.
+    resumes: true,
+    signal,
+  });
+  const storedThumbnail = await storeThumbnail(
+    { store, onStoring, deadlineMs: thumbnailDeadlineMs },
+    key,
+    thumbnail,
+    signal,
+  );
+  const delivered = putUrl ? { deliveredTo: withoutQuery(putUrl) } : {};
+  const { name } = result.output;
+  const stored = { name, key, ...delivered, thumbnailKey: storedThumbnail, size, sha256 };
+  return { ...stored, contentType, input, output };
+}
+
+interface ThumbnailParts {
+  readonly store: ObjectStore;
+  readonly onStoring: (key: string) => void;
+  /** For storing it. */
+  readonly deadlineMs: number;
+}
+
+/** A result without a thumbnail is better than none: `null` where it cannot be had, or not soon. */
+async function storeThumbnail(
+  { store, onStoring, deadlineMs }: ThumbnailParts,
+  objectKey: string,
+  thumbnail: ReturnType<FormedOutput['thumbnail']>,
+  signal: AbortSignal,
+): Promise<string | null> {
+  try {
+    const bytes = await thumbnail;
+    if (!bytes) return null;
+    const key = thumbnailKey(objectKey);
+    onStoring(key);
+    const source: ByteSource = {
+      size: bytes.length,
+      open: async (range) =>
+        Readable.from([range ? bytes.subarray(range.start, range.end + 1) : bytes]),
+    };
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]);
+    await store.put(key, source, { contentType: contentTypeOf('webp'), signal: deadline });
+    return key;
+  } catch {
+    signal.throwIfAborted();
+    return null;
+  }
+}
+
+async function openSource(
+  client: ComfyClient,
+  file: ResultFile['file'],
+  signal: AbortSignal,
+): Promise<ByteSource> {
+  const size = await client.fileSize(file, signal);
+  if (!size) {
+    throw new GatewayError('output_missing', 'The ComfyUI server does not have the result', {
+      detail: { ...file, size },
+    });
+  }
+  return { size, open: (range, signal) => client.openOutput(file, range, signal) };
+}
+
+/** What it is, or else what the file's name says. */
+function extensionOf({ file: { filename } }: ResultFile, format: MediaFormat | null): string {
+  return format ?? filename.slice(filename.lastIndexOf('.') + 1).replace(/[^A-Za-z0-9]/g, '');
+}
+
+/** Whoever has the query of a presigned address may write there. */
+function withoutQuery(url: string): string {
+  const { origin, pathname } = new URL(url);
+  return origin + pathname;
+}
