@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Backend } from '../comfyui/backend.ts';
+import { doubledMs } from '../core/backoff.ts';
 import type { Tempo } from '../core/tempo.ts';
 
 /**
@@ -17,16 +18,13 @@ export async function withdrawPrompt(
   { firstWithdrawPauseMs, longestWithdrawPauseMs }: Tempo['attempt'],
   signal: AbortSignal,
 ): Promise<void> {
-  for (
-    let pauseMs: number = firstWithdrawPauseMs;
-    ;
-    pauseMs = Math.min(pauseMs * 2, longestWithdrawPauseMs)
-  ) {
+  const pauses = { firstPauseMs: firstWithdrawPauseMs, longestPauseMs: longestWithdrawPauseMs };
+  for (let tries = 0; ; tries += 1) {
     const isCanceled = hasJobs && (await client.cancelJob(promptId, signal));
     if (!isCanceled) await client.withdraw(promptId, signal);
     const queue = await client.queue(signal);
     if (!queue.running.has(promptId) && !queue.pending.has(promptId)) return;
     if (!isCanceled && queue.running.has(promptId)) await client.interrupt(promptId, signal);
-    await delay(pauseMs, undefined, { signal });
+    await delay(doubledMs(tries, pauses), undefined, { signal });
   }
 }

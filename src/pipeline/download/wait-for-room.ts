@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { doubledMs } from '../../core/backoff.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { Tempo } from '../../core/tempo.ts';
 import type { Spool } from '../../media/spool.ts';
@@ -24,11 +25,7 @@ export async function waitingForRoom<T>(
   write: () => Promise<T>,
 ): Promise<T> {
   let patience: AbortSignal | null = null;
-  for (
-    let pauseMs: number = tempo.firstPauseMs;
-    ;
-    pauseMs = Math.min(pauseMs * 2, tempo.longestPauseMs)
-  ) {
+  for (let waits = 0; ; waits += 1) {
     try {
       return await write();
     } catch (error) {
@@ -41,7 +38,7 @@ export async function waitingForRoom<T>(
       await spool.remove(owner, name);
       onWaiting();
       try {
-        await delay(pauseMs, undefined, { signal: patience });
+        await delay(doubledMs(waits, tempo), undefined, { signal: patience });
         await spool.roomOnDisk(bytes, patience);
       } catch {
         signal.throwIfAborted();

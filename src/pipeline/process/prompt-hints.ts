@@ -4,6 +4,7 @@ import type { ComfyMessage } from '../../comfyui/messages.ts';
 import type { Prompt } from '../../core/bind.ts';
 import type { StageProgress } from '../../core/stage.ts';
 import type { Tempo } from '../../core/tempo.ts';
+import { Alarm } from '../../timing/alarm.ts';
 import { PromptProgress } from './prompt-progress.ts';
 
 export interface HintedPrompt {
@@ -24,7 +25,8 @@ export class PromptHints implements Disposable {
   readonly #hinted: HintedPrompt;
   readonly #tempo: Tempo['prompt'];
   readonly #progress: PromptProgress;
-  #mayBeOver = Promise.withResolvers<void>();
+  /** Rings when the prompt may be over. */
+  readonly #alarm = new Alarm();
   #heardAt: number | null = null;
   /** Whether the socket that is open is to be told of it, and has not been told its end. */
   #isEndAwaited: boolean;
@@ -49,18 +51,10 @@ export class PromptHints implements Disposable {
 
   /** Resolves when it is worth looking: at a hint, or when the time has passed. */
   async next(timeoutMs: number, signal: AbortSignal): Promise<void> {
-    const timer = new AbortController();
-    const elapsed = delay(timeoutMs, undefined, {
-      signal: AbortSignal.any([signal, timer.signal]),
-    }).catch(() => {});
-    const hinted = this.#mayBeOver.promise.then(() => true);
-    const wasHinted = await Promise.race([hinted, elapsed]);
-    timer.abort();
+    const wasHinted = await this.#alarm.wait(timeoutMs, signal);
     signal.throwIfAborted();
-    if (!wasHinted) return;
-    this.#mayBeOver = Promise.withResolvers<void>();
     // Whoever has the GPU next posts before we ask for more.
-    await nextTurn();
+    if (wasHinted) await nextTurn();
   }
 
   /**
@@ -74,13 +68,11 @@ export class PromptHints implements Disposable {
     return this.#isEndAwaited;
   }
 
-  readonly #wake = () => this.#mayBeOver.resolve();
-
   /** The prompt was posted for a socket that is gone: nothing more will be heard of it. */
   readonly #lose = () => {
     this.#heardAt = null;
     this.#endIsTold();
-    this.#wake();
+    this.#alarm.ring();
   };
 
   readonly #receive = (message: ComfyMessage) => {
@@ -95,7 +87,7 @@ export class PromptHints implements Disposable {
     if (isLast(message)) {
       this.#endIsTold();
       onGpuFree();
-      return this.#wake();
+      return this.#alarm.ring();
     }
     const progress = this.#progress.follow(message);
     if (progress) onProgress(progress);

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { withJitter } from '../../core/backoff.ts';
 import type { TaskOutput } from '../../core/task.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import type { ResultFile } from '../process/result-files.ts';
@@ -66,7 +67,7 @@ async function storeOutput(
       const isFull = isWantOfRoom(error);
       const detail = isFull ? 'Waiting for room for the result' : 'Upload failed, trying again';
       report({ progress: 0, detail });
-      await delay(pauseMs * (0.5 + Math.random() / 2), undefined, { signal });
+      await delay(withJitter(pauseMs, Math.random()), undefined, { signal });
     }
   }
 }
