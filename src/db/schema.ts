@@ -1,6 +1,7 @@
 import type { BackendReport, WantedState } from '../core/backend.ts';
 import { type Delivery, deliveryAsUsual } from '../core/delivery.ts';
 import type { MediaInfo, MediaKind } from '../core/media.ts';
+import type { OperatorEventBody, OperatorEventKind } from '../core/operator-event.ts';
 import type { RunState } from '../core/run.ts';
 import type { SizeRequest } from '../core/size-plan.ts';
 import type { StageName, StageState } from '../core/stage.ts';
@@ -327,3 +328,24 @@ export const backends = pgTable('backends', {
   /** When a gateway last had it among its backends; one that none has any more is forgotten. */
   knownAt: instant('known_at').notNull().defaultNow(),
 });
+
+/**
+ * What operators did, to whatever they may change. The order of the numbers may differ from that of the commits by
+ * the length of a statement: people read it from the end, and nobody follows it.
+ */
+export const operatorEvents = pgTable(
+  'operator_events',
+  {
+    seq: bigint('seq', { mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
+    at: instant('at').notNull().defaultNow(),
+    /** The name of the API key; empty where no keys are asked for. */
+    actor: text('actor').notNull(),
+    /** The gateway that was asked for it. */
+    gateway: uuid('gateway').notNull(),
+    kind: text('kind').$type<OperatorEventKind>().notNull(),
+    /** Without credentials, as the body is. */
+    subject: text('subject').notNull(),
+    body: jsonb('body').$type<OperatorEventBody>().notNull(),
+  },
+  (t) => [index('operator_events_at').on(t.at)],
+);
