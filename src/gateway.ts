@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { Audit } from './audit/audit.ts';
 import { checkTempo, realTempo, type Tempo } from './core/tempo.ts';
 import type { Frame, GatewayConfig } from './gateway/frame.ts';
 import { openMedia } from './gateway/media.ts';
@@ -8,6 +9,7 @@ import { createFront, serve } from './gateway/server.ts';
 import { createServices } from './gateway/services.ts';
 import { openStores } from './gateway/stores.ts';
 import { startSweeps } from './gateway/sweeps.ts';
+import { AuditLog } from './telemetry/audit-log.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { TaskLog } from './telemetry/task-log.ts';
 import { TaskObservers } from './telemetry/task-observer.ts';
@@ -53,8 +55,9 @@ export class Gateway implements AsyncDisposable {
 
     const stores = await openStores(frame);
     const media = openMedia(frame, stores);
-    const pool = await openPool(frame, stores);
-    const services = createServices(frame, stores, media, pool);
+    const audit = new Audit({ store: stores.audit, log: new AuditLog(logger) });
+    const pool = await openPool(frame, stores, audit);
+    const services = createServices(frame, stores, media, pool, audit);
     const pipeline = createPipeline(frame, stores, media, pool, services);
     const front = createFront(frame, stores, media, pool, services);
 

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { Audit } from '../src/audit/audit.ts';
+import { AuditStore } from '../src/audit/audit-store.ts';
 import { deliveryAsUsual } from '../src/core/delivery.ts';
 import type { GatewayError } from '../src/core/errors.ts';
 import { sizeAsTheWorkflowGives } from '../src/core/size-plan.ts';
@@ -17,6 +19,7 @@ import { removeOrphans } from '../src/tasks/result-orphans.ts';
 import { ResultService } from '../src/tasks/result-service.ts';
 import { ResultStore, type ResultStoreOptions } from '../src/tasks/result-store.ts';
 import type { TaskView } from '../src/tasks/task-service.ts';
+import { AuditLog } from '../src/telemetry/audit-log.ts';
 import { createLogger } from '../src/telemetry/logger.ts';
 import { ResultLog } from '../src/telemetry/result-log.ts';
 import { bufferSource } from './support/byte-source.ts';
@@ -40,6 +43,7 @@ for (const engine of engines) {
     let store: DiskStore;
     let stores: GatewayStores;
     let { tasks } = {} as GatewayStores;
+    let records: AuditStore;
 
     before(async () => {
       scratch = await createTestDatabase(engine);
@@ -48,6 +52,7 @@ for (const engine of engines) {
       store = await DiskStore.open({ root: folder, baseUrl: () => 'http://gateway' });
       stores = new GatewayStores(database);
       ({ tasks } = stores);
+      records = new AuditStore(database.orm, stores.door.gateway);
     });
     beforeEach(async () => {
       await database.orm.execute(sql`delete from tasks`);
@@ -66,6 +71,7 @@ for (const engine of engines) {
         results: new ResultStore(database, { retentionMs: null, maxBytes: null, ...options }),
         store: objects,
         log: new ResultLog(createLogger('silent')),
+        audit: new Audit({ store: records, log: new AuditLog(createLogger('silent')) }),
         tempo: realTempo.results,
       });
     }
@@ -266,7 +272,7 @@ for (const engine of engines) {
       await results.collected(clip, owner, day);
       const uncollected = await complete();
       await tasks.insert(newTask());
-      assert.deepEqual(await results.discardCollected(owner, ['image']), {
+      assert.deepEqual(await results.discardCollected('ops', owner, ['image']), {
         discarded: 1,
         inProgress: 1,
         uncollected: 1,
@@ -274,12 +280,23 @@ for (const engine of engines) {
       assert.equal(await stored(collected), false);
       assert.equal(await stored(uncollected), true);
       assert.equal(await stored(clip), true);
-      assert.deepEqual(await results.discardCollected(owner, ['image', 'video']), {
+      assert.deepEqual(await results.discardCollected('ops', owner, ['image', 'video']), {
         discarded: 1,
         inProgress: 1,
         uncollected: 1,
       });
       assert.equal(await stored(clip), false);
+      const nothing = await results.discardCollected('ops', owner, ['image', 'video']);
+      assert.equal(nothing.discarded, 0);
+      const acts = await records.newest(10);
+      assert.deepEqual(
+        acts.map(({ seq: _, at: __, ...act }) => act),
+        [['image', 'video'], ['image']].map((types) => ({
+          ...{ actor: 'ops', kind: 'results_discarded', subject: '' },
+          gateway: stores.door.gateway,
+          body: { dialect: 'tmlsr', types, tasks: 1 },
+        })),
+      );
     });
 
     it('removes results after so many days, and those whose task asked for less', async () => {

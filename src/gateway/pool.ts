@@ -1,3 +1,4 @@
+import type { Audit } from '../audit/audit.ts';
 import type { NodeCatalogue } from '../core/node-catalogue.ts';
 import { LeaseClock } from '../pool/lease-clock.ts';
 import { Membership } from '../pool/membership.ts';
@@ -26,7 +27,7 @@ export interface OpenPool {
 }
 
 /** No backend is ours yet: membership starts with the pipeline. */
-export async function openPool(frame: Frame, stores: Stores): Promise<OpenPool> {
+export async function openPool(frame: Frame, stores: Stores, audit: Audit): Promise<OpenPool> {
   const { config, tempo, logger, owner, parts } = frame;
   const lease = new LeaseClock(tempo.lease.holdsMs);
   const pool = parts.use(new Pool(logger, tempo));
@@ -60,6 +61,7 @@ export async function openPool(frame: Frame, stores: Stores): Promise<OpenPool> 
     wholePool,
     membership,
     workflows,
+    audit,
   });
   return { pool, wholePool, poolService, membership, lease, folder, workflows, catalogue };
 }

@@ -1,3 +1,4 @@
+import type { Audit } from '../audit/audit.ts';
 import { validateTargetUrl } from '../media/target-url.ts';
 import { ResultService } from '../tasks/result-service.ts';
 import { TaskService } from '../tasks/task-service.ts';
@@ -16,6 +17,7 @@ export interface Services {
   readonly uploads: UploadService;
   readonly results: ResultService;
   readonly workflows: WorkflowService;
+  readonly audit: Audit;
 }
 
 export function createServices(
@@ -23,6 +25,7 @@ export function createServices(
   stores: Stores,
   { sourceReader, intake }: Media,
   { wholePool, folder, workflows, catalogue }: OpenPool,
+  audit: Audit,
 ): Services {
   const { stats } = stores;
   const uploads = new UploadService({
@@ -35,6 +38,7 @@ export function createServices(
   });
   return {
     uploads,
+    audit,
     tasks: new TaskService({
       tasks: stores.tasks,
       stats,
@@ -52,6 +56,7 @@ export function createServices(
       results: stores.results,
       store: stores.objects,
       log: new ResultLog(logger),
+      audit,
       tempo: tempo.results,
     }),
     workflows: new WorkflowService({
@@ -60,6 +65,7 @@ export function createServices(
       catalogue,
       pool: wholePool,
       stats,
+      audit,
     }),
   };
 }

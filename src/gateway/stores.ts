@@ -1,3 +1,4 @@
+import { AuditStore } from '../audit/audit-store.ts';
 import { type Config, dataFolders } from '../config/config.ts';
 import { connectDatabase, type Database, type DatabaseOptions } from '../db/connect.ts';
 import { EditionWatch } from '../db/edition-watch.ts';
@@ -28,6 +29,7 @@ export interface Stores {
   /** What gateways tell each other over the database. */
   readonly notices: Notices;
   readonly events: EventStore;
+  readonly audit: AuditStore;
   readonly feed: EventFeed;
   readonly tasks: TaskStore;
   readonly claims: ClaimStore;
@@ -84,6 +86,7 @@ export async function openStores({
     outdated,
     notices,
     events,
+    audit: new AuditStore(orm, owner),
     feed,
     tasks: new TaskStore(door),
     claims,

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { MiddlewareHandler } from 'hono';
+import type { Context, MiddlewareHandler } from 'hono';
 import { GatewayError } from '../core/errors.ts';
 import type { TaskOwner } from '../tasks/task-store.ts';
 
@@ -27,6 +27,11 @@ declare module 'hono' {
 /** Whose tasks a caller sees in a dialect: operators everybody's, others those of their own. */
 export function ownerIn(dialect: string): (caller: Caller) => TaskOwner {
   return ({ tenant, isOperator }) => ({ dialect, tenant: isOperator ? null : tenant });
+}
+
+/** By which name an act is on record: that of the key; empty where no keys are asked for. */
+export function actorOf(context: Context): string {
+  return context.var.caller.tenant;
 }
 
 /** Without keys, whoever reaches the gateway is everybody. */

@@ -5,18 +5,22 @@ import {
   type UnloadedWorkflows,
   type WantedState,
 } from '../core/backend.ts';
-import { operatorsOnly } from './auth.ts';
+import { actorOf, operatorsOnly } from './auth.ts';
 import { errorSchema } from './errors.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
 
-/** What operators do to the pool. */
+/** What operators do to the pool. `actor`: who does. */
 export interface PoolControl {
   list(): Promise<BackendView[]>;
-  add(url: string, inputDir: string | null): Promise<BackendView>;
-  want(id: string, wanted: Exclude<WantedState, 'removed'>): Promise<BackendView>;
-  remove(id: string): Promise<void>;
+  add(actor: string, url: string, inputDir: string | null): Promise<BackendView>;
+  want(actor: string, id: string, wanted: Exclude<WantedState, 'removed'>): Promise<BackendView>;
+  remove(actor: string, id: string): Promise<void>;
   /** Of the backends that this gateway drives. */
-  unload(workflows: readonly string[], signal: AbortSignal): Promise<UnloadedWorkflows>;
+  unload(
+    actor: string,
+    workflows: readonly string[],
+    signal: AbortSignal,
+  ): Promise<UnloadedWorkflows>;
 }
 
 /** `/backends`: which ComfyUI servers belong to the pool. */
@@ -29,15 +33,16 @@ export function backendRoutes(pool: PoolControl): OpenAPIHono {
   });
   app.openapi(addRoute, async (context) => {
     const { url, input_dir } = context.req.valid('json');
-    return context.json(present(await pool.add(url, input_dir ?? null)), 201);
+    const added = await pool.add(actorOf(context), url, input_dir ?? null);
+    return context.json(present(added), 201);
   });
   app.openapi(changeRoute, async (context) => {
     const { id } = context.req.valid('param');
     const { wanted } = context.req.valid('json');
-    return context.json(present(await pool.want(id, wanted)), 200);
+    return context.json(present(await pool.want(actorOf(context), id, wanted)), 200);
   });
   app.openapi(removeRoute, async (context) => {
-    await pool.remove(context.req.valid('param').id);
+    await pool.remove(actorOf(context), context.req.valid('param').id);
     return context.json({ status: 'removed' as const }, 200);
   });
   return app;

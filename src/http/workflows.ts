@@ -3,7 +3,7 @@ import { mediaKinds } from '../core/media.ts';
 import { maxWorkflowBytes } from '../workflows/parse.ts';
 import { presentWorkflow } from '../workflows/present.ts';
 import type { Draft, WorkflowDescription, WorkflowService } from '../workflows/workflow-service.ts';
-import { operatorsOnly } from './auth.ts';
+import { actorOf, operatorsOnly } from './auth.ts';
 import { errorSchema } from './errors.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
 
@@ -27,11 +27,12 @@ export function workflowRoutes(workflows: WorkflowService): OpenAPIHono {
     return context.json({ ...workflows.graph(context.req.valid('param').name) }, 200);
   });
   app.openapi(putRoute, async (context) => {
+    const { name } = context.req.valid('param');
     const draft = draftOf(context.req.valid('json'));
-    return context.json(present(await workflows.put(context.req.valid('param').name, draft)), 200);
+    return context.json(present(await workflows.put(actorOf(context), name, draft)), 200);
   });
   app.openapi(removeRoute, async (context) => {
-    await workflows.remove(context.req.valid('param').name);
+    await workflows.remove(actorOf(context), context.req.valid('param').name);
     return context.json({ status: 'removed' as const }, 200);
   });
   return app;

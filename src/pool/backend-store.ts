@@ -1,6 +1,9 @@
+import { type ActInStatement, recordStep } from '../audit/record-step.ts';
 import type { BackendReport, WantedState } from '../core/backend.ts';
+import type { OperatorAct, OperatorEventKind } from '../core/operator-event.ts';
+import { asJsonb } from '../db/columns.ts';
 import type { Orm } from '../db/connect.ts';
-import { and, eq, gt, inArray, isNull, lt, or, type SQL, sql } from '../db/drizzle.ts';
+import { and, eq, gt, inArray, isNull, lt, ne, or, type SQL, sql } from '../db/drizzle.ts';
 import { notifyPool } from '../db/notices.ts';
 import { backends, gateways } from '../db/schema.ts';
 
@@ -130,31 +133,58 @@ export class BackendStore {
     return await list(this.#orm);
   }
 
-  /** Adds a backend for all gateways; `false` when there is one of this label. */
-  async add(label: string, url: string, inputDir: string | null = null): Promise<boolean> {
-    const added = await this.#orm
-      .insert(backends)
-      .values({ label, url, inputDir })
-      .onConflictDoUpdate({
-        target: backends.label,
-        set: { url, inputDir, wanted: 'active' },
-        // One that is on its way out may come back.
-        setWhere: eq(backends.wanted, 'removed'),
-      })
-      .returning({ label: backends.label });
+  /** Adds a backend for all gateways, on record; `null` when there is one of this label. */
+  async add(
+    actor: string,
+    label: string,
+    url: string,
+    inputDir: string | null = null,
+  ): Promise<OperatorAct | null> {
+    const act: OperatorAct = { actor, kind: 'backend_added', subject: label, body: {} };
+    const added = this.#orm.$with('added').as(
+      this.#orm
+        .insert(backends)
+        .values({ label, url, inputDir })
+        .onConflictDoUpdate({
+          target: backends.label,
+          set: { url, inputDir, wanted: 'active' },
+          // One that is on its way out may come back.
+          setWhere: eq(backends.wanted, 'removed'),
+        })
+        .returning({ label: backends.label }),
+    );
+    const recorded = this.#recorded({ ...act, body: asJsonb(act.body) }, sql`added`);
+    const rows = await this.#orm.with(added, recorded).select().from(added);
     await notifyPool(this.#orm);
-    return added.length > 0;
+    return rows.length > 0 ? act : null;
   }
 
-  /** Sets what operators want of it; `false` when there is none of this label. */
-  async want(label: string, wanted: WantedState): Promise<boolean> {
-    const changed = await this.#orm
-      .update(backends)
-      .set({ wanted })
-      .where(eq(backends.label, label))
-      .returning({ label: backends.label });
+  /** Sets what operators want of it, on record; `null` when that was wanted before, or there is none of this label. */
+  async want(actor: string, label: string, wanted: WantedState): Promise<OperatorAct | null> {
+    const act = { actor, kind: kindOf[wanted], subject: label };
+    const found = this.#orm.$with('found').as(
+      this.#orm
+        .select({ label: backends.label, wanted: backends.wanted })
+        .from(backends)
+        .where(and(eq(backends.label, label), ne(backends.wanted, wanted)))
+        .for('update'),
+    );
+    const changed = this.#orm.$with('changed').as(
+      this.#orm
+        .update(backends)
+        .set({ wanted })
+        .from(found)
+        .where(eq(backends.label, found.label))
+        .returning({ before: sql<WantedState>`found.wanted`.as('before') }),
+    );
+    const body = sql`jsonb_build_object('before', changed.before)`;
+    const recorded = this.#recorded({ ...act, body }, sql`changed`);
+    const [row] = await this.#orm
+      .with(found, changed, recorded)
+      .select({ before: changed.before })
+      .from(changed);
     await notifyPool(this.#orm);
-    return changed.length > 0;
+    return row ? { ...act, body: { before: row.before } } : null;
   }
 
   /** Forgets backends that were to be removed and that none drives, or that stand in no settings now. */
@@ -185,10 +215,21 @@ export class BackendStore {
     await this.#orm.delete(gateways);
   }
 
+  #recorded(act: Omit<ActInStatement, 'gateway'>, from: SQL) {
+    const step = recordStep({ ...act, gateway: this.#owner }, from);
+    return this.#orm.$with('recorded', {}).as(step);
+  }
+
   #isOurs(label: string) {
     return and(eq(backends.label, label), eq(backends.owner, this.#owner));
   }
 }
+
+const kindOf: Readonly<Record<WantedState, OperatorEventKind>> = {
+  active: 'backend_resumed',
+  draining: 'backend_drained',
+  removed: 'backend_removed',
+};
 
 const isFree = or(isNull(backends.owner), lt(backends.leaseUntil, sql`now()`));
 

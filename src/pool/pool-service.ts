@@ -1,3 +1,4 @@
+import type { Audit } from '../audit/audit.ts';
 import { parseBackendAddress, parseInputDir } from '../comfyui/address.ts';
 import type { BackendView, UnloadedWorkflows, WantedState } from '../core/backend.ts';
 import { GatewayError, toGatewayError } from '../core/errors.ts';
@@ -14,9 +15,12 @@ export interface PoolServiceParts {
   readonly wholePool: Pick<WholePool, 'warmFor'>;
   readonly membership: Pick<Membership, 'inputDirOf'>;
   readonly workflows: { all(): Iterable<Workflow> };
+  readonly audit: Pick<Audit, 'recorded' | 'record'>;
 }
 
-/** What operators do to the pool: look at it, add backends, drain, resume, unload and remove them. */
+/**
+ * What operators do to the pool: look at it, add backends, drain, resume, unload and remove them. `actor`: who does.
+ */
 export class PoolService {
   readonly #parts: PoolServiceParts;
 
@@ -36,21 +40,26 @@ export class PoolService {
    *
    * @throws GatewayError `invalid_request`, `backend_exists`, `unavailable`.
    */
-  async add(url: string, inputDir: string | null): Promise<BackendView> {
+  async add(actor: string, url: string, inputDir: string | null): Promise<BackendView> {
     const address = read('url', () => parseBackendAddress(url));
     const { id, label } = address;
     const folder = inputDir === null ? null : read('input_dir', () => parseInputDir(inputDir));
-    const isNew = await this.#parts.store.add(label, address.url, folder).catch((error) => {
+    const act = await this.#parts.store.add(actor, label, address.url, folder).catch((error) => {
       throw withoutValues(error);
     });
-    if (!isNew) throw new GatewayError('backend_exists', `${label} belongs to the pool already`);
+    if (!act) throw new GatewayError('backend_exists', `${label} belongs to the pool already`);
+    this.#parts.audit.recorded(act);
     return await this.#find(id);
   }
 
   /** @throws GatewayError `backend_unknown`, `unavailable`. */
-  async want(id: string, wanted: Exclude<WantedState, 'removed'>): Promise<BackendView> {
+  async want(
+    actor: string,
+    id: string,
+    wanted: Exclude<WantedState, 'removed'>,
+  ): Promise<BackendView> {
     const { address } = await this.#find(id);
-    await reaching(this.#parts.store.want(address, wanted));
+    await this.#want(actor, address, wanted);
     return await this.#find(id);
   }
 
@@ -59,7 +68,7 @@ export class PoolService {
    *
    * @throws GatewayError `backend_unknown`; `backend_fixed` for one from the settings; `unavailable`.
    */
-  async remove(id: string): Promise<void> {
+  async remove(actor: string, id: string): Promise<void> {
     const { address, isFixed } = await this.#find(id);
     if (isFixed) {
       throw new GatewayError(
@@ -67,7 +76,7 @@ export class PoolService {
         'The backend stands in COMFYUI_BACKENDS: take it out there, or drain it',
       );
     }
-    await reaching(this.#parts.store.want(address, 'removed'));
+    await this.#want(actor, address, 'removed');
   }
 
   /**
@@ -76,15 +85,31 @@ export class PoolService {
    *
    * @throws the signal's reason.
    */
-  async unload(workflows: readonly string[], signal: AbortSignal): Promise<UnloadedWorkflows> {
-    const unloaded: string[] = [];
+  async unload(
+    actor: string,
+    workflows: readonly string[],
+    signal: AbortSignal,
+  ): Promise<UnloadedWorkflows> {
+    const { wholePool, audit } = this.#parts;
+    const unloaded: { workflow: string; backend: string }[] = [];
     const held: string[] = [];
     const unload = async ({ workflow, backend }: WarmBackend): Promise<void> => {
-      const isUnloaded = (await backend?.unload(signal)) ?? false;
-      (isUnloaded ? unloaded : held).push(workflow);
+      const isUnloaded = backend !== null && (await backend.unload(signal));
+      if (isUnloaded) unloaded.push({ workflow, backend: backend.label });
+      else held.push(workflow);
     };
-    await Promise.all(this.#parts.wholePool.warmFor(workflows).map(unload));
-    return { unloaded, held };
+    const outcomes = await Promise.allSettled(wholePool.warmFor(workflows).map(unload));
+    // What went before the caller left is gone as well.
+    if (unloaded.length > 0) {
+      await audit.record({ actor, kind: 'models_unloaded', subject: '', body: { unloaded } });
+    }
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+    return { unloaded: unloaded.map(({ workflow }) => workflow), held };
+  }
+
+  async #want(actor: string, label: string, wanted: WantedState): Promise<void> {
+    const act = await reaching(this.#parts.store.want(actor, label, wanted));
+    if (act) this.#parts.audit.recorded(act);
   }
 
   async #find(id: string): Promise<BackendView> {

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { Audit } from '../audit/audit.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { MediaKind } from '../core/media.ts';
 import type { Tempo } from '../core/tempo.ts';
@@ -16,6 +17,7 @@ export interface ResultServiceParts {
   readonly results: ResultStore;
   readonly store: Pick<ObjectStore, 'open' | 'stat' | 'delete'>;
   readonly log: ResultLog;
+  readonly audit: Pick<Audit, 'recorded' | 'gateway'>;
   readonly tempo: Pick<Tempo['results'], 'deleteDeadlineMs'>;
 }
 
@@ -114,10 +116,17 @@ export class ResultService {
     return await reaching(this.#parts.results.usage(owner));
   }
 
-  /** Removes the collected results of the owner's tasks of these kinds, and leaves the others. */
-  async discardCollected(owner: TaskOwner, kinds: readonly MediaKind[]): Promise<DiscardCounts> {
-    const { results } = this.#parts;
-    const ids = await reaching(results.expireCollected(owner, kinds));
+  /** Removes the collected results of the owner's tasks of these kinds, on record, and leaves the others. */
+  async discardCollected(
+    actor: string,
+    owner: TaskOwner,
+    kinds: readonly MediaKind[],
+  ): Promise<DiscardCounts> {
+    const { results, audit } = this.#parts;
+    const { ids, act } = await reaching(
+      results.expireCollected(owner, kinds, { actor, gateway: audit.gateway }),
+    );
+    if (act) audit.recorded(act);
     for (let from = 0; from < ids.length; from += removedAtOnce) {
       await this.#remove(ids.slice(from, from + removedAtOnce));
     }

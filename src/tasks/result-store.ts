@@ -1,4 +1,6 @@
+import { recordStep } from '../audit/record-step.ts';
 import type { MediaKind } from '../core/media.ts';
+import type { OperatorAct } from '../core/operator-event.ts';
 import type { TaskOutput } from '../core/task.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import { asJsonb } from '../db/columns.ts';
@@ -174,14 +176,29 @@ export class ResultStore {
       .limit(limit);
   }
 
-  /** Expires the collected results of these kinds; returns the tasks' ids. */
-  async expireCollected(owner: TaskOwner, kinds: readonly MediaKind[]): Promise<string[]> {
-    const rows = await this.#orm
-      .update(tasks)
-      .set({ keepUntil: noLater })
-      .where(and(isOf(owner, kinds), isStored, isNotNull(tasks.collectedAt)))
-      .returning({ id: tasks.id });
-    return rows.map(({ id }) => id);
+  /** Expires the collected results of these kinds, on record where there are any; returns the tasks' ids. */
+  async expireCollected(
+    owner: TaskOwner,
+    kinds: readonly MediaKind[],
+    { actor, gateway }: { readonly actor: string; readonly gateway: string },
+  ): Promise<{ ids: string[]; act: OperatorAct | null }> {
+    const { dialect, tenant } = owner;
+    const act = { actor, kind: 'results_discarded', subject: tenant ?? '' } as const;
+    const said = { dialect, types: kinds };
+    const expired = this.#orm.$with('expired').as(
+      this.#orm
+        .update(tasks)
+        .set({ keepUntil: noLater })
+        .where(and(isOf(owner, kinds), isStored, isNotNull(tasks.collectedAt)))
+        .returning({ id: tasks.id }),
+    );
+    const body = sql`${asJsonb(said)} || jsonb_build_object('tasks', counted.tasks)`;
+    const counted = sql`(select count(*) as tasks from expired having count(*) > 0) as counted`;
+    const step = recordStep({ ...act, gateway, body }, counted);
+    const recorded = this.#orm.$with('recorded', {}).as(step);
+    const rows = await this.#orm.with(expired, recorded).select().from(expired);
+    const ids = rows.map(({ id }) => id);
+    return { ids, act: ids.length > 0 ? { ...act, body: { ...said, tasks: ids.length } } : null };
   }
 
   /** Of these kinds, the tasks that have not ended and those whose results nobody has collected. */

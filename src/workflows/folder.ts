@@ -59,9 +59,11 @@ export class WorkflowFolder {
     await this.#put(`${name}${suffix}`, text);
   }
 
-  async remove(name: string): Promise<void> {
-    await this.#remove(`${name}${suffix}`);
-    await this.#remove(`${name}${metaSuffix}`);
+  /** `false`: there was nothing to remove. */
+  async remove(name: string): Promise<boolean> {
+    const isCallable = await this.#remove(`${name}${suffix}`);
+    const isDescribed = await this.#remove(`${name}${metaSuffix}`);
+    return isCallable || isDescribed;
   }
 
   async #put(file: string, text: string): Promise<void> {
@@ -74,8 +76,9 @@ export class WorkflowFolder {
     }
   }
 
-  async #remove(file: string): Promise<void> {
-    await rm(join(this.path, file), { force: true });
+  async #remove(file: string): Promise<boolean> {
+    const removed = await rm(join(this.path, file)).then(() => true, unlessMissing);
+    return removed ?? false;
   }
 
   async #mark(file: string): Promise<string | null> {

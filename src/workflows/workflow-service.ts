@@ -1,3 +1,4 @@
+import type { Audit } from '../audit/audit.ts';
 import type { Fitness } from '../core/backend.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Graph } from '../core/graph.ts';
@@ -15,6 +16,7 @@ export interface WorkflowServiceParts {
   readonly catalogue: () => NodeCatalogue | null;
   readonly pool: { fitness(workflow: Workflow): Fitness };
   readonly stats: { durations(): Promise<ReadonlyMap<string, number>> };
+  readonly audit: Pick<Audit, 'record'>;
 }
 
 /** A workflow as clients and operators see it. */
@@ -83,26 +85,39 @@ export class WorkflowService {
   }
 
   /**
-   * Puts the workflow into the folder, in place of one that is there.
+   * Puts the workflow into the folder, in place of one that is there. `actor`: who does.
    *
    * @throws GatewayError `workflow_invalid`, and nothing is changed then; `workflow_unavailable` for an
    *   editor's file while no backend has told its nodes.
    */
-  async put(name: string, draft: Draft): Promise<WorkflowDescription> {
-    const { folder, registry, catalogue } = this.#parts;
+  async put(actor: string, name: string, draft: Draft): Promise<WorkflowDescription> {
+    const { folder, registry, catalogue, audit } = this.#parts;
     const file = fileOf(name, draft);
-    parseWorkflow(file, catalogue());
+    const { hash: after } = parseWorkflow(file, catalogue());
+    // Another gateway may have written it a moment ago.
+    await registry.refresh();
+    const before = registry.find(name)?.hash ?? null;
     await folder.write(file);
+    await audit.record({ actor, kind: 'workflow_written', subject: name, body: { before, after } });
     await registry.refresh();
     return await this.find(name);
   }
 
   /** @throws GatewayError `not_found`. */
-  async remove(name: string): Promise<void> {
-    const { folder, registry } = this.#parts;
-    if (!registry.entry(name)) throw unknown(name);
-    await folder.remove(name);
+  async remove(actor: string, name: string): Promise<void> {
+    const { folder, registry, audit } = this.#parts;
+    // Another gateway may have written it a moment ago.
     await registry.refresh();
+    const entry = registry.entry(name);
+    if (!entry) throw unknown(name);
+    const isRemoved = await folder.remove(name);
+    const before = entry.workflow?.hash ?? null;
+    if (isRemoved) {
+      await audit.record({ actor, kind: 'workflow_deleted', subject: name, body: { before } });
+    }
+    await registry.refresh();
+    // Somebody else was quicker.
+    if (!isRemoved) throw unknown(name);
   }
 
   #describe(

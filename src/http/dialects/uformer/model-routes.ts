@@ -1,5 +1,5 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
-import { operatorsOnly } from '../../auth.ts';
+import { actorOf, operatorsOnly } from '../../auth.ts';
 import type { DialectParts } from '../../dialect.ts';
 import { createRoutes, defineRoute, json } from '../../openapi.ts';
 import { closed, invalid } from './errors.ts';
@@ -26,7 +26,7 @@ export function modelRoutes({
     const models = modelsOf(registry.all());
     const meant = models.filter((model) => names.some((name) => isNamed(model, name)));
     const workflows = meant.map(({ workflow }) => workflow.name);
-    const outcome = await pool.unload(workflows, context.req.raw.signal);
+    const outcome = await pool.unload(actorOf(context), workflows, context.req.raw.signal);
     return context.json(presentUnloaded(names, models, outcome), 200);
   });
 

@@ -1,6 +1,7 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { GatewayError } from '../../../core/errors.ts';
 import { type MediaKind, mediaKinds } from '../../../core/media.ts';
+import { actorOf } from '../../auth.ts';
 import type { DialectParts } from '../../dialect.ts';
 import { createRoutes, defineRoute, json } from '../../openapi.ts';
 import { whileThere } from '../../request-body.ts';
@@ -68,7 +69,8 @@ export function resultRoutes({
 
   app.openapi(clearCacheRoute, async (context) => {
     const kinds = kindsToClear(context.req.valid('query'));
-    const counts = await results.discardCollected(ownerOf(context.var.caller), kinds);
+    const owner = ownerOf(context.var.caller);
+    const counts = await results.discardCollected(actorOf(context), owner, kinds);
     return context.json(
       {
         cleared_count: counts.discarded,
