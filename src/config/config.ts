@@ -78,7 +78,7 @@ export interface Config {
   /** Whether a task takes the results of another one that is the same. */
   readonly coalesces: boolean;
   readonly retention: RetentionConfig;
-  /** So long what happened to a task stays on record, milliseconds; `null`: for ever. */
+  /** So long what happened to a task, or operators did, stays on record, milliseconds; `null`: for ever. */
   readonly eventRetentionMs: number | null;
   /** Of dialects, by the names of the variables; each takes its own. */
   readonly dialectSettings: SettingValues;

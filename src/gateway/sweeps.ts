@@ -1,5 +1,6 @@
 import { removeOrphans } from '../tasks/result-orphans.ts';
 import { Sweep } from '../tasks/sweep.ts';
+import { AuditLog } from '../telemetry/audit-log.ts';
 import { ResultLog } from '../telemetry/result-log.ts';
 import type { Frame } from './frame.ts';
 import type { Services } from './services.ts';
@@ -19,26 +20,35 @@ export function startSweeps(
     tempo: tempo.results,
   };
   const { eventRetentionMs } = config;
-  const ofEvents = {
-    everyMs: tempo.events.sweepEveryMs,
-    look: () => removeOldEvents(stores.events, eventRetentionMs, log),
+  // What operators did is kept as long as what happened to tasks.
+  const auditLog = new AuditLog(logger);
+  const { sweepEveryMs: everyMs } = tempo.events;
+  const removeEvents = async () => {
+    await removeOld(stores.events, eventRetentionMs, (error) => log.eventSweepFailed(error));
   };
+  const removeRecords = async () => {
+    await removeOld(stores.audit, eventRetentionMs, (error) => auditLog.sweepFailed(error));
+  };
+  const ofEvents = [
+    { everyMs, look: removeEvents },
+    { everyMs, look: removeRecords },
+  ];
   const ofUploads = [{ everyMs: tempo.uploads.sweepEveryMs, look: () => uploads.sweep() }];
   const ofResults = [
     { everyMs: sweepEveryMs, look: (signal: AbortSignal) => results.sweep(signal) },
     { everyMs: orphansEveryMs, look: (signal: AbortSignal) => removeOrphans(orphans, signal) },
   ];
   parts.use(new Sweep(ofUploads)).start();
-  parts.use(new Sweep([ofEvents])).start();
+  parts.use(new Sweep(ofEvents)).start();
   parts.use(new Sweep(ofResults)).start();
 }
 
 /** What fails is left to the next time. */
-async function removeOldEvents(
-  events: Stores['events'],
+async function removeOld(
+  store: Pick<Stores['events'] | Stores['audit'], 'removeOld'>,
   retentionMs: number | null,
-  log: Frame['log'],
+  onError: (error: unknown) => void,
 ): Promise<void> {
   if (retentionMs === null) return;
-  await events.removeOld(retentionMs).catch((error) => log.eventSweepFailed(error));
+  await store.removeOld(retentionMs).catch(onError);
 }
