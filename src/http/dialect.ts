@@ -8,6 +8,7 @@ import type { UploadService } from '../tasks/upload-service.ts';
 import type { TaskObserver } from '../telemetry/task-observer.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
 import type { WorkflowService } from '../workflows/workflow-service.ts';
+import type { AuditReader } from './audit.ts';
 import type { PoolControl } from './backends.ts';
 import type { PresentError } from './errors.ts';
 import type { ObjectReader } from './objects.ts';
@@ -52,6 +53,7 @@ export interface DialectParts {
   readonly registry: WorkflowRegistry;
   readonly workflows: WorkflowService;
   readonly pool: PoolControl;
+  readonly audit: AuditReader;
   /** `null` where the store has its own address. */
   readonly objects: ObjectReader | null;
   readonly preview: MakePreview;

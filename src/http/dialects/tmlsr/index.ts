@@ -1,4 +1,5 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
+import { auditRoutes } from '../../audit.ts';
 import { backendRoutes } from '../../backends.ts';
 import type { Dialect, DialectParts } from '../../dialect.ts';
 import { presentError } from '../../errors.ts';
@@ -27,6 +28,7 @@ function routesOf(parts: DialectParts): OpenAPIHono {
   app.route('/', tmlsrRoutes(parts));
   app.route('/', uploadRoutes(parts.uploads, parts.baseUrl, parts.tempo));
   app.route('/', backendRoutes(parts.pool));
+  app.route('/', auditRoutes(parts.audit));
   app.route('/', workflowRoutes(parts.workflows));
   app.route('/', objectRoutes(parts.objects));
   return app;
