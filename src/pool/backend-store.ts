@@ -159,7 +159,10 @@ export class BackendStore {
     return rows.length > 0 ? act : null;
   }
 
-  /** Sets what operators want of it, on record; `null` when that was wanted before, or there is none of this label. */
+  /**
+   * Sets what operators want of it, on record. `null` when that was wanted before, or there is none of this
+   * label.
+   */
   async want(actor: string, label: string, wanted: WantedState): Promise<OperatorAct | null> {
     const act = { actor, kind: kindOf[wanted], subject: label };
     const found = this.#orm.$with('found').as(
