@@ -3,7 +3,7 @@
  * 200 tasks come in at both. Exits with 1 if a task is lost or has the GPU twice.
  *
  *   git worktree add /tmp/older COMMIT && (cd /tmp/older && npm ci)
- *   npx node bench/rolling-deploy.ts /tmp/older
+ *   TEST_REAL=true npx node bench/rolling-deploy.ts /tmp/older
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,6 +16,8 @@ import { GatewayProcess } from '../test/support/gateway-process.ts';
 
 const count = 200;
 const [, , olderDir] = process.argv;
+// The older one has the waits of a service, and takes a quick one for dead.
+if (process.env.TEST_REAL !== 'true') throw new Error('Run it with TEST_REAL=true');
 if (!olderDir) throw new Error('Name the checkout of the older version');
 
 await using scene = await createCrashScene({ engine: 'postgres', emulators: 4, seconds: 0.3 });
