@@ -120,8 +120,10 @@ BEGIN
   SELECT workflow, state, pg_backend_pid() % 16, -count(*) FROM deleted GROUP BY 1, 2 ORDER BY 1, 2
   ON CONFLICT (workflow, state, shard) DO UPDATE SET count = c.count + excluded.count;
   DELETE FROM runs USING deleted
-   WHERE runs.id = deleted.run_id AND runs.task_ids <@ (SELECT array_agg(id) FROM deleted);
-  UPDATE runs SET task_ids = array(SELECT unnest(runs.task_ids) EXCEPT SELECT id FROM deleted)
+   WHERE runs.id = deleted.run_id AND NOT EXISTS (SELECT FROM tasks WHERE tasks.id = ANY (runs.task_ids));
+  UPDATE runs SET task_ids = array(
+      SELECT left_id FROM unnest(runs.task_ids) WITH ORDINALITY AS left_tasks (left_id, place)
+       WHERE EXISTS (SELECT FROM tasks WHERE tasks.id = left_id) ORDER BY place)
     FROM deleted WHERE runs.id = deleted.run_id;
   RETURN NULL;
 END $$;

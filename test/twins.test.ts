@@ -63,7 +63,13 @@ for (const engine of engines) {
       await scratch[Symbol.asyncDispose]();
     });
 
-    async function submit(name = 'a', priority = 5): Promise<string> {
+    async function submit(
+      name = 'a',
+      {
+        priority = 5,
+        queueTimeoutMs = null,
+      }: { priority?: number; queueTimeoutMs?: number | null } = {},
+    ): Promise<string> {
       const { id } = await at.tasks.insert({
         dialect: 'tmlsr',
         kind: 'image',
@@ -75,13 +81,14 @@ for (const engine of engines) {
         delivery: deliveryAsUsual,
         params: {},
         priority,
+        queueTimeoutMs,
       });
       return id;
     }
 
     /** A run that leads, and so many tasks that have joined it, in the order of their arrival. */
     async function family(followers: number) {
-      const leading = await at.claim(await submit('leader'), backend);
+      const leading = await at.claim(await submit('leader', { queueTimeoutMs: 60_000 }), backend);
       assert.deepEqual(await at.twins.seek(leading, 'f'), { kind: 'leads' });
       const leader = knownAs(leading, 'f');
       const ids: string[] = [];
@@ -229,7 +236,7 @@ for (const engine of engines) {
     it('wait together for another attempt, and one that comes meanwhile waits with them', async () => {
       const { leader, followers } = await family(1);
       await at.attempts.retry(leader, failure, later);
-      const late = await submit('late', 9);
+      const late = await submit('late', { priority: 9 });
       const all = [leader.task.id, ...followers, late];
       assert.deepEqual(
         await at.twins.seek(await at.claim(late, backend), 'f'),
@@ -241,8 +248,9 @@ for (const engine of engines) {
         assert.deepEqual([state, error, retries], ['pending', failure, 1]);
         assert.ok(runAfter);
       }
-      // It is as urgent as the most urgent of them.
-      assert.equal((await runOf(late)).priority, 9);
+      // It is as urgent as the most urgent of them, and waits as long as the most patient.
+      const { priority, queueDeadline } = await runOf(late);
+      assert.deepEqual([priority, queueDeadline], [9, null]);
     });
 
     it('fail together where the run fails', async () => {

@@ -56,6 +56,11 @@ describe('isBetterLater', () => {
     expected: boolean;
   }[] = [
     { says: 'waits for a faster one', expected: true },
+    {
+      says: 'begins where the faster one is not for it',
+      outlook: { others: [{ ...fast, isUnfit: true }] },
+      expected: false,
+    },
     { says: 'begins while more is to come', outlook: { isMoreToCome: true }, expected: false },
     { says: 'begins where there is no other', outlook: { others: [] }, expected: false },
     {

@@ -61,9 +61,9 @@ export function isBetterLater(here: Candidate, outlook: Outlook): boolean {
   return endsSoonerLater(hereMs, runners, ahead);
 }
 
-/** `null`: it is not busy, or nothing is known of how long it would take. */
+/** `null`: it is not busy, not for this task, or nothing is known of how long it would take. */
 function laterRunner(other: Candidate, switchMs: number): LaterRunner | null {
-  if (other.state !== 'busy' || !other.canRun) return null;
+  if (other.state !== 'busy' || !other.canRun || other.isUnfit) return null;
   const taskMs = takesMs(other, other.willBeWarm, switchMs);
   return taskMs === null ? null : { taskMs, freeInMs: freeInMs(other, taskMs) };
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { type ErrorCode, GatewayError } from './errors.ts';
-import { type FailedAttempt, failureRules, nextStep, ruleOf } from './next-step.ts';
+import { type FailedAttempt, failureRules, isOfFirstTask, nextStep, ruleOf } from './next-step.ts';
 import type { StageName } from './stage.ts';
 
 const policy = {
@@ -126,4 +126,20 @@ describe('docs/failures.md', () => {
   it('explains every verdict', () => {
     for (const { rule } of told) assert.ok(text.includes(`\n| ${rule.verdict} | `), rule.verdict);
   });
+});
+
+describe('isOfFirstTask', () => {
+  const table = [
+    [{ stage: 'download', code: 'source_not_found' }, true],
+    [{ stage: 'download', code: 'media_corrupt' }, true],
+    [{ stage: 'process', code: 'run_timeout' }, true],
+    [{ stage: 'process', code: 'execution_failed' }, false],
+    [{ stage: 'upload', code: 'storage_failed' }, false],
+    [{ stage: null, code: 'attempts_exhausted' }, false],
+  ] as const;
+  for (const [error, expected] of table) {
+    it(`is ${expected} of ${error.code} in ${error.stage}`, () => {
+      assert.equal(isOfFirstTask(error), expected);
+    });
+  }
 });

@@ -2,6 +2,7 @@ import type { PastAttempt } from './attempt.ts';
 import { backoffMs, withJitter } from './backoff.ts';
 import type { ErrorCode, GatewayError } from './errors.ts';
 import type { StageName } from './stage.ts';
+import type { TaskError } from './task.ts';
 import type { Tempo } from './tempo.ts';
 
 /** What becomes of a task whose attempt failed. */
@@ -73,6 +74,14 @@ const deadlyKills = 2;
 
 export function ruleOf(code: ErrorCode): FailureRule {
   return failureRules[code] ?? atOnce;
+}
+
+/**
+ * Whether a failure follows from what only the first of a run's tasks has asked for: its sources, or its limit
+ * of time. It says nothing of the other tasks that share the run.
+ */
+export function isOfFirstTask({ stage, code }: Pick<TaskError, 'stage' | 'code'>): boolean {
+  return stage === 'download' || code === 'run_timeout';
 }
 
 export interface FailedAttempt {

@@ -2,6 +2,7 @@ import { InputRefusedError } from '../comfyui/errors.ts';
 import type { PastAttempt } from '../core/attempt.ts';
 import type { GatewayError } from '../core/errors.ts';
 import {
+  isOfFirstTask,
   type NextStep,
   nextStep,
   type Others,
@@ -49,8 +50,7 @@ export async function settleFailure(
   log.failed(failure, next);
   const error = taskError(failure, next, journal);
   if (next.kind === 'fail') {
-    // What is wrong with the source of the first task says nothing of those of others.
-    if (stage === 'download') await journal.separateOthers();
+    if (isOfFirstTask(error)) await journal.separateOthers();
     return await journal.fail(error);
   }
   const { afterMs, counts, elsewhere } = next;

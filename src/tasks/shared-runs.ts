@@ -51,6 +51,8 @@ export async function joinRun(
   fingerprint: string,
 ): Promise<readonly Moved[]> {
   const isMine = sql`runs.id = ${runId}::uuid`;
+  // One of the two would wait for ever.
+  const isPatient = sql`when runs.queue_timeout_ms is null or gone.queue_timeout_ms is null`;
   const joined = await door.run(door.orm, {
     // Both in the order of their ids, as every move locks several.
     chosen: sql`
@@ -61,11 +63,16 @@ export async function joinRun(
     gone: sql`
       delete from runs using chosen, chosen as leader
        where runs.id = chosen.id and chosen.is_held and not leader.is_mine
-      returning runs.task_ids, runs.rank, runs.priority, leader.id as leader_id`,
-    // It is as urgent as the most urgent of its tasks.
+      returning runs.task_ids, runs.rank, runs.priority, runs.queue_timeout_ms, leader.id as leader_id`,
+    // It is as urgent as the most urgent of its tasks, and waits as long as the most patient.
     moved: sql`
       update runs set task_ids = runs.task_ids || gone.task_ids, rank = least(runs.rank, gone.rank),
-                      priority = greatest(runs.priority, gone.priority)
+                      priority = greatest(runs.priority, gone.priority),
+                      queue_timeout_ms = case ${isPatient} then null
+                        else greatest(runs.queue_timeout_ms, gone.queue_timeout_ms) end,
+                      queue_deadline = case ${isPatient} then null
+                        else greatest(
+                          runs.queue_deadline, now() + gone.queue_timeout_ms * interval '1 ms') end
         from gone where runs.id = gone.leader_id
       returning ${runText.qualified}`,
     // As `taskState` has it of one run.
