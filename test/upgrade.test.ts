@@ -10,12 +10,7 @@ import { QueueStats } from '../src/tasks/queue-stats.ts';
 import { ResultStore } from '../src/tasks/result-store.ts';
 import { migrateUpTo } from './support/old-schema.ts';
 import { GatewayStores } from './support/task-stores.ts';
-import {
-  connectTestDatabase,
-  createTestDatabase,
-  engines,
-  type TestDatabase,
-} from './support/test-database.ts';
+import { connectTestDatabase, createTestDatabase, engines } from './support/test-database.ts';
 
 const owner = { dialect: 'tmlsr', tenant: null };
 const backend = 'http://127.0.0.1:8188';
@@ -61,9 +56,10 @@ function attemptOf(taskId: string, columns: Readonly<Record<string, string>> = {
 }
 
 for (const engine of engines) {
-  describe(`a database of the version before, on ${engine}`, () => {
+  describe(`an upgrade on ${engine}`, () => {
     const cleanup = new AsyncDisposableStack();
     const dead = randomUUID();
+    const older = randomUUID();
     const ids = {
       waiting: randomUUID(),
       following: randomUUID(),
@@ -72,23 +68,29 @@ for (const engine of engines) {
       completed: randomUUID(),
       failed: randomUUID(),
     };
+    /** What a gateway of before works on while this one comes. */
+    const held = Array.from({ length: 3 }, () => randomUUID());
     const promptId = randomUUID();
-    let scratch: TestDatabase;
     let database: Database;
     let stores: GatewayStores;
 
     before(async () => {
-      scratch = cleanup.use(await createTestDatabase(engine, { isBare: true }));
+      const scratch = cleanup.use(await createTestDatabase(engine, { isBare: true }));
       {
         await using old = await migrateUpTo('0006_retention', scratch.options);
         await old.query(rowsOfBefore(ids, dead, promptId));
+        const claimed = {
+          ...{ workflow: `'held'`, state: `'processing'`, attempt: '1', owner: `'${older}'` },
+          lease_until: `now() + interval '1 hour'`,
+        };
+        for (const id of held) await old.query(insertOf(id, claimed) + attemptOf(id));
       }
       database = cleanup.use(await connectTestDatabase(scratch.options));
       stores = new GatewayStores(database);
     });
     after(() => cleanup.disposeAsync());
 
-    const taskOf = async (id: string) => {
+    const taskOf = async (id = '') => {
       const task = await stores.tasks.find(id, owner);
       assert.ok(task, 'the task is gone');
       return task;
@@ -152,41 +154,17 @@ for (const engine of engines) {
       const asked = { dialect, kind, sources, workflow, workflowHash, size, delivery, params };
       return { ...asked, arguments: {} };
     }
-  });
 
-  // The statements are those of the version before, which knows nothing of runs.
-  describe(`a gateway of the version before beside this one, on ${engine}`, () => {
-    const cleanup = new AsyncDisposableStack();
-    const older = randomUUID();
-    const ids = Array.from({ length: 3 }, () => randomUUID());
-    let database: Database;
-    let stores: GatewayStores;
-    let old: (statements: string) => Promise<readonly Record<string, unknown>[]>;
-
-    const ours = (n: number) => `id = '${ids[n]}' and owner = '${older}' and attempt = 1
-      and state = 'processing'`;
-
-    before(async () => {
-      const scratch = cleanup.use(await createTestDatabase(engine, { isBare: true }));
-      {
-        await using before = await migrateUpTo('0006_retention', scratch.options);
-        const claimed = {
-          ...{ state: `'processing'`, attempt: '1', owner: `'${older}'` },
-          lease_until: `now() + interval '1 hour'`,
-        };
-        for (const id of ids) await before.query(insertOf(id, claimed) + attemptOf(id));
+    /** The statements are those of the version before, which knows nothing of runs. */
+    const old = async (statements: string): Promise<Record<string, unknown>[]> => {
+      let last: unknown = [];
+      for (const statement of statements.split(';').filter((each) => each.trim() !== '')) {
+        last = await database.orm.execute(sql.raw(statement));
       }
-      database = cleanup.use(await connectTestDatabase(scratch.options));
-      stores = new GatewayStores(database);
-      old = async (statements) => {
-        let last: unknown = [];
-        for (const statement of statements.split(';').filter((each) => each.trim() !== '')) {
-          last = await database.orm.execute(sql.raw(statement));
-        }
-        return [...rowsOf<Record<string, unknown>>(last)];
-      };
-    });
-    after(() => cleanup.disposeAsync());
+      return [...rowsOf<Record<string, unknown>>(last)];
+    };
+    const ours = (n: number) => `id = '${held[n]}' and owner = '${older}' and attempt = 1
+      and state = 'processing'`;
 
     const stateOf = async (id = '') => {
       const { state, runId } = (await stores.tasks.find(id, owner)) ?? {};
@@ -196,35 +174,35 @@ for (const engine of engines) {
       return [state, run?.state, run?.owner];
     };
 
-    it('ends what it works on, and its word counts', async () => {
+    it('lets a gateway of before end what it works on, and its word counts', async () => {
       const ended =
         await old(`update tasks set state = 'completed', owner = null, lease_until = null,
           outputs = '${JSON.stringify([output])}', stored_bytes = 12, finished_at = now()
         where ${ours(0)} returning id`);
       assert.equal(ended.length, 1);
-      assert.deepEqual(await stateOf(ids[0]), ['completed', 'completed', null]);
-      const events = await new EventStore(database.orm).after(ids[0] ?? '', 0);
+      assert.deepEqual(await stateOf(held[0]), ['completed', 'completed', null]);
+      const events = await new EventStore(database.orm).after(held[0] ?? '', 0);
       assert.deepEqual(
         events.map(({ kind }) => kind),
         ['completed'],
       );
     });
 
-    it('gives back what it does not end, and begins nothing', async () => {
+    it('lets it give back what it does not end, and begin nothing', async () => {
       const given = await old(`update tasks set state = 'pending', owner = null, lease_until = null,
           run_after = null, attempt = attempt - 1 where ${ours(1)} returning id`);
-      await old(`delete from attempts where task_id = '${ids[1]}'`);
+      await old(`delete from attempts where task_id = '${held[1]}'`);
       assert.equal(given.length, 1);
-      assert.deepEqual(await stateOf(ids[1]), ['pending', 'pending', null]);
+      assert.deepEqual(await stateOf(held[1]), ['pending', 'pending', null]);
       const ready = await old(
         `select id from tasks where state = 'pending' and (run_after is null or run_after <= now())`,
       );
       assert.deepEqual(ready, [], 'it would begin it as well');
-      const claim = await stores.claim(ids[1] ?? '', backend);
+      const claim = await stores.claim(held[1] ?? '', backend);
       assert.equal(claim.attempt.number, 1);
     });
 
-    it('writes nothing any more when another has taken its work over', async () => {
+    it('lets it write nothing any more when another has taken its work over', async () => {
       await old(`update tasks set lease_until = now() - interval '1 s' where ${ours(2)}`);
       const requeued = await stores.claims.requeueAbandoned(60_000);
       assert.equal(requeued, 1);
@@ -232,18 +210,18 @@ for (const engine of engines) {
         `update tasks set lease_until = now() + interval '12 s' where ${ours(2)} returning id`,
       );
       assert.deepEqual(late, []);
-      const claim = await stores.claim(ids[2] ?? '', backend);
+      const claim = await stores.claim(held[2] ?? '', backend);
       const lost = await old(
         `update tasks set state = 'failed', owner = null where ${ours(2)} returning id`,
       );
       assert.deepEqual(lost, []);
       await stores.complete(claim, [output]);
-      assert.deepEqual(await stateOf(ids[2]), ['completed', 'completed', null]);
+      assert.deepEqual(await stateOf(held[2]), ['completed', 'completed', null]);
     });
 
-    it('takes tasks on, which are run here', async () => {
+    it('lets it take tasks on, which are run here', async () => {
       const id = randomUUID();
-      await old(insertOf(id, { run_after: 'default' }));
+      await old(insertOf(id, { workflow: `'held'`, run_after: 'default' }));
       const [event] = await new EventStore(database.orm).after(id, -1);
       assert.equal(event?.kind, 'submitted');
       const claim = await stores.claim(id, backend);
@@ -252,9 +230,9 @@ for (const engine of engines) {
       assert.equal((await stores.tasks.find(id, owner))?.state, 'completed');
     });
 
-    it('cancels what is run here', async () => {
+    it('lets it cancel what is run here', async () => {
       const id = randomUUID();
-      await old(insertOf(id, { run_after: 'default' }));
+      await old(insertOf(id, { workflow: `'held'`, run_after: 'default' }));
       const claim = await stores.claim(id, backend);
       const canceled =
         await old(`update tasks set state = 'canceled', owner = null, lease_until = null,
@@ -262,11 +240,11 @@ for (const engine of engines) {
       assert.equal(canceled.length, 1);
       assert.deepEqual(await stateOf(id), ['canceled', 'canceled', null]);
       await assert.rejects(stores.complete(claim, [output]), ClaimLostError);
-      const counts = (await new QueueStats(database.orm).counts()).get('esrgan_image_4x');
+      const counts = (await new QueueStats(database.orm).counts()).get('held');
       assert.equal(counts?.canceled, 1);
     });
 
-    it('expires, wakes and fails nothing of what is run here', async () => {
+    it('lets it expire nothing of what is run here', async () => {
       const id = randomUUID();
       await old(insertOf(id, { run_after: 'default', queue_deadline: `now() - interval '1 s'` }));
       const expired = await old(`update tasks set state = 'failed', finished_at = now()

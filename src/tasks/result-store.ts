@@ -6,7 +6,7 @@ import { realTempo, type Tempo } from '../core/tempo.ts';
 import { asJsonb } from '../db/columns.ts';
 import type { Database, Orm } from '../db/connect.ts';
 import { and, asc, eq, inArray, isNotNull, isNull, type SQL, sql } from '../db/drizzle.ts';
-import { rowsOf } from '../db/rows.ts';
+import { firstRow, rowsOf } from '../db/rows.ts';
 import { tasks } from '../db/schema.ts';
 import { belongsTo, type TaskOwner } from './task-store.ts';
 
@@ -298,14 +298,14 @@ const isKept = and(isStored, sql`(${tasks.keepUntil} is null or ${tasks.keepUnti
 const budgetLock = sql`pg_try_advisory_xact_lock(hashtext('tmlsr:result-budget'))`;
 
 async function sumUp(tx: Orm): Promise<{ bytes: number; at: string }> {
-  const [row] = await tx
+  const rows = await tx
     .select({
       bytes: sql<number>`coalesce(sum(${tasks.storedBytes}), 0)::float8`,
       at: sql<string>`now()::text`,
     })
     .from(tasks)
     .where(isKept);
-  return row as { bytes: number; at: string };
+  return firstRow(rows, 'sum');
 }
 
 /**

@@ -3,6 +3,7 @@ import type { NewTask } from '../core/task.ts';
 import { uploadIdOf } from '../core/upload.ts';
 import { asJsonb } from '../db/columns.ts';
 import { sql } from '../db/drizzle.ts';
+import { firstRow } from '../db/rows.ts';
 import { runs, tasks } from '../db/schema.ts';
 import { textOf, toJsonRow } from '../db/statement.ts';
 import type { Door, Moved } from './door.ts';
@@ -50,7 +51,7 @@ export async function submitTask(
     insert into task_uploads (task_id, upload_id)
     select told.id, uploads.id from told, uploads
      where uploads.id = any(${sql.param(files, runs.taskIds)}::uuid[])`;
-  const [submitted] = await door.run(door.orm, {
+  const written = await door.run(door.orm, {
     told: sql`
       insert into tasks (${asked.columns})
       select ${asked.columns} from jsonb_to_record(${asJsonb(row)}) as asked (${asked.typed})
@@ -61,7 +62,6 @@ export async function submitTask(
     ...writeEvents('submitted', door.gateway, asJsonb({})),
     ...(files.length > 0 ? { held } : {}),
   });
-  if (!submitted) throw new Error('The statement wrote no task');
-  door.told('submitted', [submitted]);
-  return submitted;
+  door.told('submitted', written);
+  return firstRow(written, 'task');
 }

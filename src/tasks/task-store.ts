@@ -58,12 +58,10 @@ export class TaskStore {
 
   /** The owner's tasks whose ids begin with these eight hex digits. */
   async findByIdStart(start: string, owner: TaskOwner): Promise<TaskWithStages[]> {
-    const [first, last] = ['0', 'f'].map(
-      (digit) => `${start}-${[4, 4, 4, 12].map((length) => digit.repeat(length)).join('-')}`,
-    ) as [string, string];
-    return await this.#withStages(
-      await this.#select().where(and(between(tasks.id, first, last), belongsTo(owner))),
-    );
+    const filledWith = (digit: string) =>
+      `${start}-${[4, 4, 4, 12].map((length) => digit.repeat(length)).join('-')}`;
+    const hasStart = between(tasks.id, filledWith('0'), filledWith('f'));
+    return await this.#withStages(await this.#select().where(and(hasStart, belongsTo(owner))));
   }
 
   async newest(limit: number, tenant: string | null): Promise<TaskWithStages[]> {

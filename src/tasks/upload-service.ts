@@ -80,7 +80,8 @@ export class UploadService {
     const upload = { id: randomUUID(), tenant, name: storable(name), openMs: tempo.openForMs };
     const { id, openUntil } = await reaching(uploads.insert(upload));
     const target = await store.presignPut(uploadKey(id), contentType, tempo.openForMs / 1_000);
-    return { id, target, openUntil: openUntil as Date };
+    if (openUntil === null) throw new Error('The upload was kept without an end');
+    return { id, target, openUntil };
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { Orm } from '../db/connect.ts';
 import { and, eq, inArray, type SQL, sql } from '../db/drizzle.ts';
+import { firstRow } from '../db/rows.ts';
 import { uploads } from '../db/schema.ts';
 
 export interface Upload {
@@ -39,8 +40,8 @@ export class UploadStore {
   async insert({ id, tenant, name, openMs }: NewUpload): Promise<Upload> {
     const openUntil = openMs === null ? null : sql`now() + ${openMs} * interval '1 ms'`;
     const values = { id, tenant, name, openUntil };
-    const [row] = await this.#orm.insert(uploads).values(values).returning(columns);
-    return row as Upload;
+    const rows = await this.#orm.insert(uploads).values(values).returning(columns);
+    return firstRow(rows, 'upload');
   }
 
   /** One of this tenant; of others there is none. */
