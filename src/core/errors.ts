@@ -107,6 +107,11 @@ export function invalidField(field: string, reason: string): GatewayError {
   return new GatewayError('invalid_request', `${field}: ${reason}`, { field });
 }
 
+/** Also for a task of somebody else: whoever asks learns nothing of it. */
+export function taskNotFound(): GatewayError {
+  return new GatewayError('task_not_found', 'There is no such task');
+}
+
 /** What an unknown throwable becomes at the edge of an attempt or of a request. */
 export function toGatewayError(thrown: unknown): GatewayError {
   if (thrown instanceof GatewayError) return thrown;

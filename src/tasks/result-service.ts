@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { Audit } from '../audit/audit.ts';
-import { GatewayError } from '../core/errors.ts';
+import { taskNotFound } from '../core/errors.ts';
 import type { MediaKind } from '../core/media.ts';
 import type { Tempo } from '../core/tempo.ts';
 import { reaching } from '../db/errors.ts';
@@ -75,7 +75,7 @@ export class ResultService {
    */
   async collected(taskId: string, owner: TaskOwner, keepMs: number): Promise<void> {
     const { results } = this.#parts;
-    if (!(await reaching(results.collect(taskId, owner, keepMs)))) throw notFound();
+    if (!(await reaching(results.collect(taskId, owner, keepMs)))) throw taskNotFound();
     if (keepMs <= 0) await this.#remove([taskId]);
   }
 
@@ -86,7 +86,7 @@ export class ResultService {
    * @throws GatewayError `task_not_found`.
    */
   async keep(taskId: string, owner: TaskOwner, keepMs: number): Promise<void> {
-    if (!(await reaching(this.#parts.results.keep(taskId, owner, keepMs)))) throw notFound();
+    if (!(await reaching(this.#parts.results.keep(taskId, owner, keepMs)))) throw taskNotFound();
   }
 
   /**
@@ -96,7 +96,7 @@ export class ResultService {
    * @throws GatewayError `task_not_found`.
    */
   async discard(taskId: string, owner: TaskOwner): Promise<void> {
-    if (!(await reaching(this.#parts.results.expire(taskId, owner)))) throw notFound();
+    if (!(await reaching(this.#parts.results.expire(taskId, owner)))) throw taskNotFound();
     await this.#remove([taskId]);
   }
 
@@ -107,7 +107,7 @@ export class ResultService {
    * @throws GatewayError `task_not_found`, also for a task that has not ended.
    */
   async dismiss(taskId: string, owner: TaskOwner): Promise<void> {
-    if (!(await reaching(this.#parts.results.dismiss(taskId, owner)))) throw notFound();
+    if (!(await reaching(this.#parts.results.dismiss(taskId, owner)))) throw taskNotFound();
     await this.#remove([taskId]);
   }
 
@@ -161,8 +161,4 @@ export class ResultService {
 function mainKey({ outputs, removedAt }: TaskView): string | null {
   const [main] = outputs;
   return main && !main.deliveredTo && removedAt === null ? main.key : null;
-}
-
-function notFound(): GatewayError {
-  return new GatewayError('task_not_found', 'There is no such task');
 }

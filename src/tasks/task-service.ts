@@ -1,6 +1,6 @@
 import type { Fitness } from '../core/backend.ts';
 import { checkDelivery } from '../core/delivery.ts';
-import { GatewayError, invalidField } from '../core/errors.ts';
+import { GatewayError, invalidField, taskNotFound } from '../core/errors.ts';
 import { expectedWaitMs, type Waiting } from '../core/expected-wait.ts';
 import { withArticle } from '../core/media.ts';
 import { isStorable } from '../core/storable-text.ts';
@@ -156,7 +156,7 @@ export class TaskService {
   /** @throws GatewayError `task_not_found`, also for a task of another owner. */
   async find(id: string, owner: TaskOwner): Promise<TaskView> {
     const task = await reaching(this.#parts.tasks.find(id, owner));
-    if (!task) throw notFound();
+    if (!task) throw taskNotFound();
     return await this.#view(task);
   }
 
@@ -209,7 +209,7 @@ export class TaskService {
    */
   async cancel(id: string, owner: TaskOwner): Promise<void> {
     const outcome = await reaching(this.#parts.tasks.cancel(id, owner));
-    if (!outcome) throw notFound();
+    if (!outcome) throw taskNotFound();
     const { state, isCanceled } = outcome;
     if (state !== 'canceled') {
       throw new GatewayError('task_already_ended', `The task has already ${state}`);
@@ -348,8 +348,4 @@ function split(
     files: Object.fromEntries(entries.filter(([name]) => isFile(name))),
     values: Object.fromEntries(entries.filter(([name]) => !isFile(name))),
   };
-}
-
-function notFound(): GatewayError {
-  return new GatewayError('task_not_found', 'There is no such task');
 }

@@ -1,5 +1,5 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
-import { GatewayError } from '../../../core/errors.ts';
+import { GatewayError, taskNotFound } from '../../../core/errors.ts';
 import { hasEnded } from '../../../core/task.ts';
 import { parseUuid } from '../../../core/uuid.ts';
 import type { TaskView } from '../../../tasks/task-service.ts';
@@ -75,7 +75,7 @@ async function findTask(
   const id = parseUuid(text);
   const task = id && (await tasks.find(id, ownerOf(caller)));
   if (!task || task.collectedAt !== null) {
-    throw new GatewayError('task_not_found', 'There is no such task');
+    throw taskNotFound();
   }
   return task;
 }

@@ -1,6 +1,6 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { BackendView } from '../../../core/backend.ts';
-import { GatewayError } from '../../../core/errors.ts';
+import { taskNotFound } from '../../../core/errors.ts';
 import type { TaskService, TaskView } from '../../../tasks/task-service.ts';
 import { type Caller, ownerIn } from '../../auth.ts';
 import { errorSchema } from '../../errors.ts';
@@ -124,7 +124,7 @@ const ownerOf = ownerIn(dialect);
 
 function taskId(text: string): string {
   const id = parseTaskId(text);
-  if (!id) throw new GatewayError('task_not_found', 'There is no such task');
+  if (!id) throw taskNotFound();
   return id;
 }
 

@@ -1,4 +1,4 @@
-import { GatewayError } from '../../../core/errors.ts';
+import { GatewayError, taskNotFound } from '../../../core/errors.ts';
 import { parseUuid } from '../../../core/uuid.ts';
 import type { TaskService, TaskView } from '../../../tasks/task-service.ts';
 import type { TaskOwner } from '../../../tasks/task-store.ts';
@@ -23,7 +23,7 @@ export async function findTask(
 ): Promise<TaskView> {
   const id = parseUuid(text);
   const task = id && (await tasks.find(id, owner));
-  if (!task || isGone(task, new Date())) throw noSuchTask();
+  if (!task || isGone(task, new Date())) throw taskNotFound();
   return task;
 }
 
@@ -43,10 +43,6 @@ export async function findByResult(
   const task = candidates.find((each) => resultPath(each) === path);
   if (!task || isGone(task, new Date())) throw noSuchResult();
   return task;
-}
-
-export function noSuchTask(): GatewayError {
-  return new GatewayError('task_not_found', 'There is no such task');
 }
 
 export function noSuchResult(): GatewayError {

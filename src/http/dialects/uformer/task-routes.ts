@@ -1,6 +1,6 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
-import { GatewayError } from '../../../core/errors.ts';
+import { GatewayError, taskNotFound } from '../../../core/errors.ts';
 import type { MediaKind } from '../../../core/media.ts';
 import type { TaskView } from '../../../tasks/task-service.ts';
 import type { Caller } from '../../auth.ts';
@@ -15,7 +15,7 @@ import { isForm } from '../../multipart.ts';
 import { createRoutes, defineRoute, handleFiles, json } from '../../openapi.ts';
 import { whileThere } from '../../request-body.ts';
 import { closed, full, invalid, tooLarge, unknown } from './errors.ts';
-import { findTask, noSuchTask, ownerOf } from './find.ts';
+import { findTask, ownerOf } from './find.ts';
 import { fileOf, parseForm } from './parse.ts';
 import { presentStatus } from './present.ts';
 import { noteSign } from './result-life.ts';
@@ -42,7 +42,7 @@ export function taskRoutes(parts: TaskRouteParts): OpenAPIHono {
   const statusOf = async (kind: MediaKind, id: string, caller: Caller) => {
     const owner = ownerOf(caller);
     const task = await findTask(tasks, id, owner);
-    if (task.kind !== kind) throw noSuchTask();
+    if (task.kind !== kind) throw taskNotFound();
     await noteSign(results, task, owner);
     return presentStatus(task, isGuarded);
   };

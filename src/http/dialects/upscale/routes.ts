@@ -1,7 +1,7 @@
 import type { HttpBindings } from '@hono/node-server';
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
-import { GatewayError } from '../../../core/errors.ts';
+import { GatewayError, taskNotFound } from '../../../core/errors.ts';
 import { hasEnded } from '../../../core/task.ts';
 import type { TaskView } from '../../../tasks/task-service.ts';
 import { type Caller, ownerIn } from '../../auth.ts';
@@ -147,7 +147,7 @@ const ownerOf = ownerIn(dialect);
 
 function taskId(text: string): string {
   const id = taskIdOf(text);
-  if (!id) throw new GatewayError('task_not_found', 'There is no such task');
+  if (!id) throw taskNotFound();
   return id;
 }
 
