@@ -2,8 +2,6 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import postgres from 'postgres';
-import { deliveryAsUsual } from '../src/core/delivery.ts';
-import { sizeAsTheWorkflowGives } from '../src/core/size-plan.ts';
 import type { TaskError } from '../src/core/task.ts';
 import { isLast, type TaskEvent } from '../src/core/task-event.ts';
 import type { Database } from '../src/db/connect.ts';
@@ -13,7 +11,7 @@ import { EventFeed } from '../src/tasks/event-feed.ts';
 import { EventStore } from '../src/tasks/event-store.ts';
 import { FollowerCutError } from '../src/tasks/follower.ts';
 import { patienceMs } from './support/patience.ts';
-import { GatewayStores } from './support/task-stores.ts';
+import { GatewayStores, newTask } from './support/task-stores.ts';
 import { testTempo } from './support/tempo.ts';
 import {
   connectTestDatabase,
@@ -55,17 +53,7 @@ class Teller implements AsyncDisposable {
   }
 
   async submit(): Promise<string> {
-    const { id } = await this.stores.tasks.insert({
-      dialect: 'tmlsr',
-      kind: 'image',
-      sources: [{ input: 'image', url: 'https://example.com/a.png' }],
-      workflow: 'esrgan_image_4x',
-      workflowHash: 'f00',
-      arguments: {},
-      size: sizeAsTheWorkflowGives,
-      delivery: deliveryAsUsual,
-      params: {},
-    });
+    const { id } = await this.stores.tasks.insert(newTask());
     return id;
   }
 

@@ -7,9 +7,7 @@ import type { Readable } from 'node:stream';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { Audit } from '../src/audit/audit.ts';
 import { AuditStore } from '../src/audit/audit-store.ts';
-import { deliveryAsUsual } from '../src/core/delivery.ts';
 import type { GatewayError } from '../src/core/errors.ts';
-import { sizeAsTheWorkflowGives } from '../src/core/size-plan.ts';
 import type { NewTask, TaskOutput } from '../src/core/task.ts';
 import { realTempo } from '../src/core/tempo.ts';
 import type { Database } from '../src/db/connect.ts';
@@ -23,7 +21,7 @@ import { AuditLog } from '../src/telemetry/audit-log.ts';
 import { createLogger } from '../src/telemetry/logger.ts';
 import { ResultLog } from '../src/telemetry/result-log.ts';
 import { bufferSource } from './support/byte-source.ts';
-import { GatewayStores } from './support/task-stores.ts';
+import { GatewayStores, newTask } from './support/task-stores.ts';
 import {
   connectTestDatabase,
   createTestDatabase,
@@ -467,21 +465,6 @@ for (const engine of engines) {
       );
     }
   });
-}
-
-function newTask(change: Partial<NewTask> = {}): NewTask {
-  return {
-    dialect: 'tmlsr',
-    kind: 'image',
-    sources: [{ input: 'image', url: 'https://example.com/a.png' }],
-    workflow: 'esrgan_image_4x',
-    workflowHash: 'f00',
-    arguments: {},
-    size: sizeAsTheWorkflowGives,
-    delivery: deliveryAsUsual,
-    params: {},
-    ...change,
-  };
 }
 
 async function text(body: Readable | undefined): Promise<string> {

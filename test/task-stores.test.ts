@@ -3,9 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BackendReport } from '../src/core/backend.ts';
-import { deliveryAsUsual } from '../src/core/delivery.ts';
-import { sizeAsTheWorkflowGives } from '../src/core/size-plan.ts';
-import type { NewTask, TaskError, TaskOutput } from '../src/core/task.ts';
+import type { TaskError, TaskOutput } from '../src/core/task.ts';
 import type { Database } from '../src/db/connect.ts';
 import { sql } from '../src/db/drizzle.ts';
 import { BackendStore } from '../src/pool/backend-store.ts';
@@ -13,7 +11,7 @@ import { AttemptNews, type PromptRecord } from '../src/tasks/attempt-news.ts';
 import { ClaimLostError } from '../src/tasks/attempt-store.ts';
 import type { ClaimStore } from '../src/tasks/claim-store.ts';
 import { QueueStats } from '../src/tasks/queue-stats.ts';
-import { GatewayStores } from './support/task-stores.ts';
+import { GatewayStores, newTask } from './support/task-stores.ts';
 import {
   connectTestDatabase,
   createTestDatabase,
@@ -41,21 +39,6 @@ const failure: TaskError = {
 
 const owner = { dialect: 'tmlsr', tenant: null };
 const again = { afterMs: 0, avoid: [], counts: true };
-
-function newTask(change: Partial<NewTask> = {}): NewTask {
-  return {
-    dialect: 'tmlsr',
-    kind: 'image',
-    sources: [{ input: 'image', url: 'https://example.com/a.png' }],
-    workflow: 'esrgan_image_4x',
-    workflowHash: 'f00',
-    arguments: {},
-    size: sizeAsTheWorkflowGives,
-    delivery: deliveryAsUsual,
-    params: { url: 'https://example.com/a.png' },
-    ...change,
-  };
-}
 
 function news(tell: (news: AttemptNews) => void): AttemptNews {
   const told = new AttemptNews();

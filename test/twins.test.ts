@@ -2,8 +2,6 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Claim } from '../src/core/attempt.ts';
-import { deliveryAsUsual } from '../src/core/delivery.ts';
-import { sizeAsTheWorkflowGives } from '../src/core/size-plan.ts';
 import type { TaskError, TaskOutput } from '../src/core/task.ts';
 import type { Database } from '../src/db/connect.ts';
 import { eq, sql } from '../src/db/drizzle.ts';
@@ -17,7 +15,7 @@ import { AttemptNews } from '../src/tasks/attempt-news.ts';
 import { ClaimLostError } from '../src/tasks/attempt-store.ts';
 import { QueueStats } from '../src/tasks/queue-stats.ts';
 import { patienceMs } from './support/patience.ts';
-import { GatewayStores } from './support/task-stores.ts';
+import { GatewayStores, newTask } from './support/task-stores.ts';
 import {
   connectTestDatabase,
   createTestDatabase,
@@ -70,19 +68,8 @@ for (const engine of engines) {
         queueTimeoutMs = null,
       }: { priority?: number; queueTimeoutMs?: number | null } = {},
     ): Promise<string> {
-      const { id } = await at.tasks.insert({
-        dialect: 'tmlsr',
-        kind: 'image',
-        sources: [{ input: 'image', url: `https://example.com/${name}.png` }],
-        workflow: 'esrgan_image_4x',
-        workflowHash: 'f00',
-        arguments: {},
-        size: sizeAsTheWorkflowGives,
-        delivery: deliveryAsUsual,
-        params: {},
-        priority,
-        queueTimeoutMs,
-      });
+      const sources = [{ input: 'image', url: `https://example.com/${name}.png` }];
+      const { id } = await at.tasks.insert(newTask({ sources, priority, queueTimeoutMs }));
       return id;
     }
 

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { Claim } from '../../src/core/attempt.ts';
-import type { TaskOutput } from '../../src/core/task.ts';
+import { deliveryAsUsual } from '../../src/core/delivery.ts';
+import { sizeAsTheWorkflowGives } from '../../src/core/size-plan.ts';
+import type { NewTask, TaskOutput } from '../../src/core/task.ts';
 import type { Database } from '../../src/db/connect.ts';
 import { sql } from '../../src/db/drizzle.ts';
 import { AttemptStore } from '../../src/tasks/attempt-store.ts';
@@ -9,6 +11,22 @@ import { ClaimStore } from '../../src/tasks/claim-store.ts';
 import { Door, type Happening } from '../../src/tasks/door.ts';
 import { TaskStore } from '../../src/tasks/task-store.ts';
 import { TwinStore } from '../../src/tasks/twin-store.ts';
+
+/** What a client asks for, as the stores take it. */
+export function newTask(change: Partial<NewTask> = {}): NewTask {
+  return {
+    dialect: 'tmlsr',
+    kind: 'image',
+    sources: [{ input: 'image', url: 'https://example.com/a.png' }],
+    workflow: 'esrgan_image_4x',
+    workflowHash: 'f00',
+    arguments: {},
+    size: sizeAsTheWorkflowGives,
+    delivery: deliveryAsUsual,
+    params: {},
+    ...change,
+  };
+}
 
 /** The stores of one gateway. */
 export class GatewayStores {
