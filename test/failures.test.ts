@@ -176,7 +176,12 @@ describe('a backend that fails', { concurrency: true }, () => {
     ]);
     await using database = await connectTestDatabase(scratch.options);
     const rows = await database.orm
-      .select({ backend: attempts.backend, error: attempts.error, avoid: runs.avoid })
+      .select({
+        backend: attempts.backend,
+        error: attempts.error,
+        gpuMs: attempts.gpuMs,
+        avoid: runs.avoid,
+      })
       .from(attempts)
       .innerJoin(runs, eq(runs.id, attempts.runId))
       .where(eq(sql`replace(${attempts.taskId}::text, '-', '')`, id))
@@ -187,6 +192,11 @@ describe('a backend that fails', { concurrency: true }, () => {
         [after.url, 'execution_failed', [after.url]],
         [before.url, undefined, [after.url]],
       ],
+    );
+    // How long a failure takes says nothing of how long the workflow takes.
+    assert.deepEqual(
+      rows.map(({ gpuMs }) => gpuMs !== null),
+      [false, true],
     );
   });
 

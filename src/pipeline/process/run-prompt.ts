@@ -30,8 +30,9 @@ export async function runPrompt(
   if (posted === 'too late') return undone('The leases may have run out');
   const startedAt = performance.now();
   const elapsedMs = row.postedAt ? Date.now() - row.postedAt.getTime() : 0;
+  let gpuMs: number | null = null;
   const freed = () => {
-    if (!isAdopted) recordGpuTime(attempt, performance.now() - startedAt);
+    gpuMs ??= performance.now() - startedAt;
     seat.release();
   };
   const awaited = {
@@ -45,10 +46,12 @@ export async function runPrompt(
       reached('prompt-running');
       report(progress);
     },
-    onGpuFree: once(freed),
+    onGpuFree: freed,
   };
   try {
     const files = await awaitPrompt(seat.backend, awaited, tempo.prompt, signal);
+    // How long a failure takes says nothing of the next run.
+    if (!isAdopted && gpuMs !== null) recordGpuTime(attempt, gpuMs);
     return { kind: 'made', files: resultFiles(workflow, files, folderOf(journal)) };
   } catch (error) {
     const isGone = error instanceof GatewayError && error.code === 'prompt_lost';
@@ -67,13 +70,4 @@ async function learned(stats: Attempt['stats'], workflow: string): Promise<numbe
 function recordGpuTime({ journal, seat }: Attempt, ms: number): void {
   journal.gpuTime(ms);
   seat.backend.runTimes.add(journal.claim.run.workflow, ms);
-}
-
-function once(act: () => void): () => void {
-  let isDone = false;
-  return () => {
-    if (isDone) return;
-    isDone = true;
-    act();
-  };
 }
