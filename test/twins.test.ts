@@ -268,6 +268,54 @@ for (const engine of engines) {
       assert.deepEqual([counts?.pending, counts?.processing, counts?.completed], [2, 0, 1]);
     });
 
+    it('one that joins while the run fails fails with it', async () => {
+      const { leader } = await family(0);
+      const late = await submit('late');
+      let failing: Promise<void> | null = null;
+      await database.orm.transaction(async (tx) => {
+        const other = new GatewayStores({ orm: tx });
+        await other.twins.seek(await other.claim(late, backend), 'f');
+        // It has begun when this is committed, and waits for the run.
+        failing = at.attempts.fail(leader, failure);
+        await delay(200);
+      });
+      await failing;
+      assert.deepEqual(await statesOf([leader.task.id, late]), ['failed', 'failed']);
+    });
+
+    it('one that was canceled is so once, and stays so', async () => {
+      const { leader, followers } = await family(2);
+      const [gone = '', kept = ''] = followers;
+      const wishes = [];
+      for (let i = 0; i < 2; i += 1) wishes.push(await at.tasks.cancel(gone, owner));
+      assert.deepEqual(
+        wishes.map((wish) => wish?.isCanceled),
+        [true, false],
+      );
+      await at.attempts.separate(leader, followers);
+      assert.deepEqual(await statesOf(followers), ['canceled', 'pending']);
+      assert.notEqual((await taskOf(kept)).runId, leader.run.id);
+      const counts = (await new QueueStats(database.orm).counts()).get('esrgan_image_4x');
+      assert.deepEqual([counts?.canceled, counts?.processing, counts?.pending], [1, 1, 1]);
+    });
+
+    it('a run ends that all have left', async () => {
+      const { leader, followers } = await family(2);
+      await at.tasks.cancel(leader.task.id, owner);
+      await at.attempts.separateOthers(leader);
+      assert.deepEqual(await statesOf(followers), ['pending', 'pending']);
+      assert.ok(await at.attempts.isCanceled(leader));
+      await assert.rejects(at.attempts.handBack(leader, false), ClaimLostError);
+      assert.equal((await at.claims.heads()).length, 1);
+    });
+
+    it('none joins a run that makes something else by now', async () => {
+      const { leader } = await family(1);
+      await at.attempts.separateOthers(leader);
+      const late = await at.claim(await submit('late'), backend);
+      assert.deepEqual(await at.twins.seek(late, 'f'), { kind: 'leads' });
+    });
+
     it('nothing is taken that was removed, has expired, or was forgotten', async () => {
       const { leader } = await family(0);
       await at.complete(leader, [output]);

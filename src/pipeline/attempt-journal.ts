@@ -99,13 +99,13 @@ export class AttemptJournal {
   async separateOthers(): Promise<void> {
     // Before it has led, nobody can have joined.
     if (this.#claim.run.fingerprint === null) return;
-    const sharers = await this.#store.sharers(this.#claim);
-    await this.separate(sharers.flatMap(({ id }) => (id === this.#claim.task.id ? [] : id)));
+    await this.#store.separateOthers(this.#claim);
+    this.#claim = { ...this.#claim, run: { ...this.#claim.run, fingerprint: null } };
   }
 
   /** Gives tasks that share the run runs of their own. */
   async separate(taskIds: readonly string[]): Promise<void> {
-    if (taskIds.length > 0) await this.#store.separate(this.#claim, taskIds);
+    await this.#store.separate(this.#claim, taskIds);
   }
 
   /** When this returns, a successor would find the prompt. */

@@ -6,7 +6,7 @@ import { asJsonb } from '../db/columns.ts';
 import { and, asc, eq, isNotNull, type PgUpdateSetSource, type SQL, sql } from '../db/drizzle.ts';
 import { attempts, runs, tasks } from '../db/schema.ts';
 import { AttemptNews } from './attempt-news.ts';
-import type { Door, MoveOptions } from './door.ts';
+import { type Door, lateTries, type MoveOptions, seesItsTasks } from './door.ts';
 import type { MoveName, RunChange } from './moves.ts';
 import { separateTasks } from './shared-runs.ts';
 
@@ -57,16 +57,22 @@ export class AttemptStore {
    * has to go by.
    */
   async record(claim: Claim, news: AttemptNews): Promise<void> {
+    for (let tries = 1; !(await this.#written(claim, news)); tries += 1) {
+      const held = await this.#door.orm.select({ id: runs.id }).from(runs).where(this.fence(claim));
+      // Or else a task has joined in between.
+      if (held.length === 0 || tries === lateTries) throw new ClaimLostError(claim);
+    }
+  }
+
+  async #written(claim: Claim, news: AttemptNews): Promise<boolean> {
     const { orm } = this.#door;
-    const held = orm
-      .$with('held')
-      .as(
-        orm
-          .select({ id: runs.id, taskIds: runs.taskIds })
-          .from(runs)
-          .where(this.fence(claim))
-          .for('share'),
-      );
+    const held = orm.$with('held').as(
+      orm
+        .select({ id: runs.id, taskIds: runs.taskIds })
+        .from(runs)
+        .where(and(this.fence(claim), seesItsTasks))
+        .for('share'),
+    );
     const told = orm.$with('told', {}).as(sql`
       update tasks set updated_at = now() from held
        where tasks.id = any(held.task_ids) and tasks.run_id = held.id returning tasks.id`);
@@ -80,7 +86,7 @@ export class AttemptStore {
           .where(and(eq(attempts.runId, held.id), eq(attempts.id, claim.attempt.id)))
           .returning({ id: attempts.id })
       : await orm.with(held, told, noted).select({ id: held.id }).from(held);
-    if (written.length === 0) throw new ClaimLostError(claim);
+    return written.length > 0;
   }
 
   /**
@@ -174,7 +180,12 @@ export class AttemptStore {
 
   /** Gives these of the run's tasks runs of their own: they do not make the same. */
   async separate(claim: Claim, taskIds: readonly string[]): Promise<void> {
-    await separateTasks(this.#door, claim.run.id, this.fence(claim), taskIds);
+    await separateTasks(this.#door, claim.run.id, this.fence(claim), { taskIds });
+  }
+
+  /** Leaves the run to the task of the claim: no other shares it from now on. */
+  async separateOthers(claim: Claim): Promise<void> {
+    await separateTasks(this.#door, claim.run.id, this.fence(claim), { butOnly: claim.task.id });
   }
 
   /** The run's attempts that failed, oldest first. */

@@ -37,6 +37,9 @@ export interface MoveOptions {
   readonly beside?: Parts;
 }
 
+/** A task joins a run in the very moment of its move; so often in a row none does. */
+export const lateTries = 10;
+
 /** Rows are locked for the length of a statement, which is to be short. */
 export const movedAtOnce = 500;
 
@@ -64,9 +67,12 @@ export class Door {
 
   /** Returns what was moved: nothing where no run is in such a state, and in question. */
   async carryOut(name: MoveName, options: MoveOptions): Promise<readonly Moved[]> {
-    const rows = await this.#statement(name, options);
-    this.told(name, rows, options.body);
-    return rows;
+    for (let tries = 1; ; tries += 1) {
+      const { moved, isLate } = await this.#statement(name, options);
+      this.told(name, moved, options.body);
+      // A new statement sees what this one came too early for.
+      if (moved.length > 0 || !isLate || tries === lateTries) return moved;
+    }
   }
 
   /** As `carryOut`, again and again, until nothing is left; each round is committed on its own. */
@@ -102,13 +108,14 @@ export class Door {
   /** Runs a statement whose parts give the runs `moved` and their tasks `told`. */
   async run(orm: Orm, parts: Parts): Promise<readonly Moved[]> {
     const result = await orm.execute(sql`${withParts(parts)}${movedWithTold}`);
-    return rowsOf<MovedJson>(result).map(({ run, task }) => ({
-      run: readRun(run),
-      task: readTask(task),
-    }));
+    return rowsOf<MovedJson>(result).map(readMoved);
   }
 
-  async #statement(name: MoveName, options: MoveOptions): Promise<readonly Moved[]> {
+  /** `isLate`: a run was let be, as a task has joined it since the statement began. */
+  async #statement(
+    name: MoveName,
+    options: MoveOptions,
+  ): Promise<{ readonly moved: readonly Moved[]; readonly isLate: boolean }> {
     const { from, to, run, task, stages, event }: Move = moves[name];
     const { which, limit, taskIds, body = {}, detail = null, beside = {} } = options;
     const runChange = { state: to, movedAt: sql`now()`, ...run, ...options.run };
@@ -125,12 +132,14 @@ export class Door {
     const whose = taskIds
       ? sql`tasks.id = any(${sql.param([...taskIds], runs.taskIds)}::uuid[])`
       : sql`tasks.id = any(moved.task_ids)`;
-    return await this.run(this.orm, {
+    const parts = withParts({
       chosen: sql`
-        select id, state as found from runs where state in (${states}) and ${which}
+        select id, state as found, ${seesItsTasks} as is_seen from runs
+         where state in (${states}) and ${which}
          ${atMost} for update ${passingOver}`,
       moved: sql`
-        update runs set ${assignments(runs, runChange)} from chosen where runs.id = chosen.id
+        update runs set ${assignments(runs, runChange)} from chosen
+         where runs.id = chosen.id and chosen.is_seen
         returning ${runText.qualified}, chosen.found`,
       told: sql`
         update tasks set ${assignments(tasks, taskChange)} from moved
@@ -141,12 +150,33 @@ export class Door {
       ...(event === null ? {} : writeEvents(event, this.gateway, asJsonb(body))),
       ...beside,
     });
+    const result = await this.orm.execute(sql`${parts}${movedWithTold}${andUnseen}`);
+    const rows = rowsOf<MovedJson | Unseen>(result);
+    const moved = rows.flatMap((row) => (row.run === null ? [] : readMoved(row)));
+    return { moved, isLate: moved.length < rows.length };
   }
 }
+
+/**
+ * Whether the statement sees each task of the run, as one of the run. It has the run as it is when it is
+ * locked, but its tasks as they were when the statement began: one that has joined since would be left behind.
+ */
+export const seesItsTasks = sql`(
+  cardinality(runs.task_ids) = (
+    select count(*) from tasks where tasks.id = any(runs.task_ids) and tasks.run_id = runs.id))`;
 
 const movedWithTold = sql.raw(
   ' select to_jsonb(moved) as run, to_jsonb(told) as task from moved join told on told.run_id = moved.id',
 );
+const andUnseen = sql.raw(' union all select null, null from chosen where not is_seen');
+
+function readMoved({ run, task }: MovedJson): Moved {
+  return { run: readRun(run), task: readTask(task) };
+}
+
+interface Unseen {
+  readonly run: null;
+}
 
 interface MovedJson {
   readonly run: Readonly<Record<string, unknown>>;

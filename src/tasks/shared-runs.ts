@@ -1,5 +1,6 @@
 import { asJsonb } from '../db/columns.ts';
-import { and, eq, inArray, type SQL, sql } from '../db/drizzle.ts';
+import type { Orm } from '../db/connect.ts';
+import { and, eq, inArray, ne, or, type SQL, sql } from '../db/drizzle.ts';
 import { runs, tasks } from '../db/schema.ts';
 import type { Door, Moved } from './door.ts';
 import { countMoved, sharedStages, stagesOf, writeEvents } from './move-steps.ts';
@@ -21,7 +22,8 @@ export async function cancelTask(
   const whenAlone = (alone: SQL, otherwise: SQL) =>
     sql`case when ${isAlone} then ${alone} else ${otherwise} end`;
   const [canceled] = await door.carryOut('canceled', {
-    which: sql`runs.id in (
+    // One that was canceled before is on the list no more.
+    which: sql`${taskId}::uuid = any(runs.task_ids) and runs.id in (
       select tasks.run_id from tasks where tasks.id = ${taskId}::uuid and ${which ?? sql`true`})`,
     taskIds: [taskId],
     detail: 'Canceled',
@@ -50,20 +52,39 @@ export async function joinRun(
   fence: SQL,
   fingerprint: string,
 ): Promise<readonly Moved[]> {
-  const isMine = sql`runs.id = ${runId}::uuid`;
+  const leads = and(
+    eq(runs.fingerprint, fingerprint),
+    inArray(runs.state, ['pending', 'processing']),
+    ne(runs.id, runId),
+  );
+  const found = await door.orm.select({ id: runs.id }).from(runs).where(leads);
+  if (found.length === 0) return [];
+  const joined = await door.orm.transaction(async (tx) => {
+    // A statement that begins when they are locked sees them, their tasks and stages as they are.
+    const locked = await tx
+      .select({ id: runs.id })
+      .from(runs)
+      .where(or(eq(runs.id, runId), leads))
+      .orderBy(runs.id)
+      .for('update');
+    const leader = locked.find(({ id }) => id !== runId);
+    return leader ? await joinLocked(tx, door, { runId, fence, leaderId: leader.id }) : [];
+  });
+  door.told('joined', joined);
+  return joined;
+}
+
+async function joinLocked(
+  tx: Orm,
+  door: Door,
+  { runId, fence, leaderId }: { runId: string; fence: SQL; leaderId: string },
+): Promise<readonly Moved[]> {
   // One of the two would wait for ever.
   const isPatient = sql`when runs.queue_timeout_ms is null or gone.queue_timeout_ms is null`;
-  const joined = await door.run(door.orm, {
-    // Both in the order of their ids, as every move locks several.
-    chosen: sql`
-      select id, task_ids, ${isMine} as is_mine, ${fence} as is_held from runs
-       where ${isMine}
-          or fingerprint = ${fingerprint} and state in ('pending', 'processing')
-       order by id for update`,
+  return await door.run(tx, {
     gone: sql`
-      delete from runs using chosen, chosen as leader
-       where runs.id = chosen.id and chosen.is_held and not leader.is_mine
-      returning runs.task_ids, runs.rank, runs.priority, runs.queue_timeout_ms, leader.id as leader_id`,
+      delete from runs where runs.id = ${runId}::uuid and ${fence}
+      returning runs.task_ids, runs.rank, runs.priority, runs.queue_timeout_ms`,
     // It is as urgent as the most urgent of its tasks, and waits as long as the most patient.
     moved: sql`
       update runs set task_ids = runs.task_ids || gone.task_ids, rank = least(runs.rank, gone.rank),
@@ -73,7 +94,7 @@ export async function joinRun(
                       queue_deadline = case ${isPatient} then null
                         else greatest(
                           runs.queue_deadline, now() + gone.queue_timeout_ms * interval '1 ms') end
-        from gone where runs.id = gone.leader_id
+        from gone where runs.id = ${leaderId}::uuid
       returning ${runText.qualified}`,
     // As `taskState` has it of one run.
     told: sql`
@@ -85,41 +106,49 @@ export async function joinRun(
     ...countMoved,
     ...writeEvents('joined', door.gateway, asJsonb({})),
   });
-  door.told('joined', joined);
-  return joined;
 }
+
+/** Which of a run's tasks leave it. */
+export type Leaving =
+  | { readonly taskIds: readonly string[] }
+  /** All others: what the run makes is what they asked for no more, and nobody is to join it. */
+  | { readonly butOnly: string };
 
 /**
  * Gives tasks that share a run runs of their own, and returns those. Nothing happens where `fence` does not
- * hold.
+ * hold. A run that nobody is left to wait for has ended.
  */
 export async function separateTasks(
   door: Door,
   runId: string,
   fence: SQL,
-  taskIds: readonly string[],
+  leaving: Leaving,
 ): Promise<readonly Moved[]> {
-  const found = await door.orm
-    .select()
-    .from(tasks)
-    .where(and(eq(tasks.runId, runId), inArray(tasks.id, [...taskIds])));
-  if (found.length === 0) return [];
-  const ids = sql`${sql.param([...taskIds], runs.taskIds)}::uuid[]`;
-  const left = sql`array(
-    select left_id from unnest(runs.task_ids) with ordinality as left_tasks (left_id, place)
-     where left_id <> all(${ids}) order by place)`;
+  const leaves = (id: string) =>
+    'butOnly' in leaving ? id !== leaving.butOnly : leaving.taskIds.includes(id);
   const separated = await door.orm.transaction(async (tx) => {
-    const held = await tx
+    // From here on none joins, and none is canceled.
+    const [held] = await tx.select({ taskIds: runs.taskIds }).from(runs).where(fence).for('update');
+    if (!held) return [];
+    const left = held.taskIds.filter((id) => !leaves(id));
+    await tx
       .update(runs)
-      .set({ taskIds: left })
-      .where(fence)
-      .returning({ state: runs.state });
-    if (held.length === 0) return [];
+      .set({
+        taskIds: left,
+        ...('butOnly' in leaving ? { fingerprint: null } : {}),
+        ...(left.length === 0 ? { ...moves.canceled.run, state: 'canceled' } : {}),
+      })
+      .where(eq(runs.id, runId));
+    const found = await tx
+      .select()
+      .from(tasks)
+      .where(inArray(tasks.id, held.taskIds.filter(leaves)));
+    if (found.length === 0) return [];
     return await door.run(tx, {
       moved: insertRuns(found.map(newRun), runText.qualified),
       told: sql`
         update tasks set run_id = moved.id, state = 'pending', events = tasks.events + 1, updated_at = now()
-          from moved where tasks.id = moved.task_ids[1] and tasks.run_id = ${runId}::uuid
+          from moved where tasks.id = moved.task_ids[1]
         returning ${movedTaskText.qualified}, 'processing' as before`,
       ...stagesOf(moves.separated.stages, null),
       ...countMoved,
