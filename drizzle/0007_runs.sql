@@ -84,6 +84,9 @@ ALTER TABLE "attempts" ADD CONSTRAINT "attempts_run_id_runs_id_fk" FOREIGN KEY (
 --> statement-breakpoint
 ALTER TABLE "task_events" ADD CONSTRAINT "task_events_task_id_tasks_id_fk" FOREIGN KEY ("task_id") REFERENCES "tasks"("id") ON DELETE cascade ON UPDATE no action;
 --> statement-breakpoint
+-- They go with their run, which others may wait for; and no index finds those of one task.
+ALTER TABLE "attempts" DROP CONSTRAINT "attempts_task_id_tasks_id_fk";
+--> statement-breakpoint
 CREATE INDEX "runs_ready" ON "runs" USING btree ("workflow","workflow_hash","tenant","rank","seq") WHERE "runs"."state" = 'pending' and "runs"."run_after" is null and "runs"."needs" = '{}' and "runs"."avoid" is null;
 --> statement-breakpoint
 CREATE INDEX "runs_retried" ON "runs" USING btree ("rank","seq") WHERE "runs"."state" = 'pending' and "runs"."run_after" is null and "runs"."needs" = '{}' and "runs"."avoid" is not null;
@@ -176,6 +179,8 @@ BEGIN
     UPDATE runs SET
       task_ids = CASE WHEN task_ids = ARRAY[NEW.id] THEN task_ids ELSE array_remove(task_ids, NEW.id) END,
       state = CASE WHEN task_ids = ARRAY[NEW.id] THEN 'canceled' ELSE state END,
+      sources = CASE WHEN task_ids = ARRAY[NEW.id] THEN sources ELSE (
+        SELECT heir.sources FROM tasks AS heir WHERE heir.id = (array_remove(task_ids, NEW.id))[1]) END,
       owner = CASE WHEN task_ids = ARRAY[NEW.id] THEN NULL ELSE owner END,
       lease_until = CASE WHEN task_ids = ARRAY[NEW.id] THEN NULL ELSE lease_until END,
       run_after = CASE WHEN task_ids = ARRAY[NEW.id] THEN NULL ELSE run_after END,
@@ -210,3 +215,21 @@ CREATE TRIGGER tasks_move_mirrored BEFORE UPDATE ON tasks FOR EACH ROW
   WHEN (NEW.events = OLD.events AND (
     OLD.state IS DISTINCT FROM NEW.state OR OLD.state = 'processing' AND OLD.owner IS NOT NULL))
   EXECUTE FUNCTION mirror_move_of_older_gateway();
+--> statement-breakpoint
+-- With the first move of this version an older gateway's claim is over, and none offers a task that waits: what
+-- those of this version write would be taken for a move of the claim's, or be claimed there in vain.
+CREATE FUNCTION withhold_from_older_gateways() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.events > OLD.events AND NEW.owner = OLD.owner THEN
+    NEW.owner := NULL;
+    NEW.lease_until := NULL;
+  END IF;
+  IF NEW.state = 'pending' THEN NEW.run_after := '9999-12-31T00:00:00Z'; END IF;
+  RETURN NEW;
+END $$;
+--> statement-breakpoint
+-- By its name it comes after "tasks_move_mirrored".
+CREATE TRIGGER tasks_withheld BEFORE UPDATE ON tasks FOR EACH ROW
+  WHEN (NEW.events > OLD.events AND NEW.owner = OLD.owner
+        OR NEW.state = 'pending' AND NEW.run_after IS DISTINCT FROM '9999-12-31T00:00:00Z')
+  EXECUTE FUNCTION withhold_from_older_gateways();

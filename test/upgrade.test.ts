@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
+import type { TaskError } from '../src/core/task.ts';
 import type { Database } from '../src/db/connect.ts';
 import { sql } from '../src/db/drizzle.ts';
 import { rowsOf } from '../src/db/rows.ts';
+import { AttemptNews } from '../src/tasks/attempt-news.ts';
 import { ClaimLostError } from '../src/tasks/attempt-store.ts';
 import { EventStore } from '../src/tasks/event-store.ts';
 import { QueueStats } from '../src/tasks/queue-stats.ts';
@@ -20,6 +22,8 @@ const output = {
   ...{ name: 'result', key: 'a/b.png', size: 12, sha256: 'ab', contentType: 'image/png' },
   ...{ input: null, output: null },
 };
+
+const failure: TaskError = { code: 'execution_failed', message: 'boom', stage: null, attempt: 1 };
 
 /** The statement by which a gateway of before writes a task. */
 function insertOf(id: string, columns: Readonly<Record<string, string>> = {}): string {
@@ -69,7 +73,7 @@ for (const engine of engines) {
       failed: randomUUID(),
     };
     /** What a gateway of before works on while this one comes. */
-    const held = Array.from({ length: 3 }, () => randomUUID());
+    const held = Array.from({ length: 5 }, () => randomUUID());
     const promptId = randomUUID();
     let database: Database;
     let stores: GatewayStores;
@@ -219,6 +223,33 @@ for (const engine of engines) {
       assert.deepEqual(await stateOf(held[2]), ['completed', 'completed', null]);
     });
 
+    it('makes it leave what is adopted here alone, whose progress is on show', async () => {
+      await old(`update attempts set prompt_id = gen_random_uuid() where task_id = '${held[3]}'`);
+      await old(`update tasks set lease_until = now() where ${ours(3)}`);
+      const [claim] = await stores.claims.takeOver([backend]);
+      assert.ok(claim);
+      const news = new AttemptNews();
+      news.begin('process');
+      await stores.attempts.record(claim, news);
+      const task = await stores.tasks.find(held[3] ?? '', owner);
+      assert.equal(task?.stages[1]?.state, 'running');
+      const renewed = `update tasks set lease_until = now() where ${ours(3)} returning id`;
+      assert.deepEqual(await old(renewed), []);
+      await stores.complete(claim, [output]);
+    });
+
+    it('offers it nothing that goes back into the queue here', async () => {
+      await old(`update tasks set fingerprint = 'f', lease_until = now() - interval '1 s'
+        where ${ours(4)}`);
+      assert.equal(await stores.claims.requeueAbandoned(60_000), 1);
+      // As it wakes those that followed a twin.
+      await old(`update tasks set run_after = null where fingerprint = 'f'
+        and state = 'pending' and run_after is not null`);
+      const offered = `select id from tasks where state = 'pending' and run_after is null`;
+      assert.deepEqual(await old(offered), []);
+      await stores.complete(await stores.claim(held[4] ?? '', backend), [output]);
+    });
+
     it('lets it take tasks on, which are run here', async () => {
       const id = randomUUID();
       await old(insertOf(id, { workflow: `'held'`, run_after: 'default' }));
@@ -242,6 +273,23 @@ for (const engine of engines) {
       await assert.rejects(stores.complete(claim, [output]), ClaimLostError);
       const counts = (await new QueueStats(database.orm).counts()).get('held');
       assert.equal(counts?.canceled, 1);
+    });
+
+    it('lets it cancel one of those that share a run, which goes on from the sources of the others', async () => {
+      const [first, other] = [randomUUID(), randomUUID()];
+      await old(insertOf(first));
+      await old(insertOf(other, { sources: `'[{"input": "image", "url": "upload:mine"}]'` }));
+      const claim = await stores.claim(first, backend);
+      await stores.twins.seek(claim, 'g');
+      await stores.twins.seek(await stores.claim(other, backend), 'g');
+      await old(`update tasks set state = 'canceled', finished_at = now() where id = '${first}'`);
+      await old(`delete from tasks where id = '${first}'`);
+      const news = new AttemptNews();
+      news.gpuMs = 1;
+      await stores.attempts.record(claim, news);
+      await stores.attempts.retry(claim, failure, { afterMs: 0, avoid: [], counts: true });
+      const { run } = await stores.claim(other, backend);
+      assert.deepEqual([run.sources[0]?.url, run.attempt], ['upload:mine', 2]);
     });
 
     it('lets it expire nothing of what is run here', async () => {

@@ -200,14 +200,12 @@ export const taskStages = pgTable(
   (t) => [primaryKey({ columns: [t.taskId, t.name] })],
 );
 
-/** Tries of runs; `task_id` is the task that was the run's first at that time. */
+/** Tries of runs, which go with those; `task_id` is the task that was the run's first at that time. */
 export const attempts = pgTable(
   'attempts',
   {
     id: uuid('id').primaryKey(),
-    taskId: uuid('task_id')
-      .notNull()
-      .references(() => tasks.id, { onDelete: 'cascade' }),
+    taskId: uuid('task_id').notNull(),
     runId: uuid('run_id').references(() => runs.id, { onDelete: 'cascade' }),
     /** 1, 2, … within the run. */
     number: integer('number').notNull(),
