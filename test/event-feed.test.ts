@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import postgres from 'postgres';
@@ -159,6 +160,29 @@ for (const engine of engines) {
       const deaf = scene.use(await Teller.start(database, { isDeaf: true }));
       const id = await here.submit();
       const live = story(deaf.feed, id);
+      await befall(here, id);
+      assert.deepEqual(kinds(await live), whole);
+    });
+
+    it('tells of as many at once as there are', async () => {
+      const id = await here.submit();
+      const others = Array.from({ length: 40_000 }, () => [randomUUID(), 1] as const);
+      const found = await new EventStore(database.orm).find([...others, [id, 1]]);
+      assert.deepEqual(kinds(found), ['submitted']);
+    });
+
+    it('lets be what it cannot read on its channel', async () => {
+      const rubbish = [
+        'rubbish',
+        'null',
+        '{}',
+        '{"by": "x"}',
+        '{"notices": [5, ["error"], ["happened"]]}',
+      ];
+      const id = await here.submit();
+      const live = story(here.feed, id);
+      for (const payload of rubbish)
+        await database.orm.execute(sql`select pg_notify('tmlsr', ${payload})`);
       await befall(here, id);
       assert.deepEqual(kinds(await live), whole);
     });

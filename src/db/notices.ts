@@ -89,7 +89,7 @@ export class Notices extends EventEmitter<NoticeMap> {
   }
 
   #receive(payload: string): void {
-    const told = JSON.parse(payload) as Told | OlderNotice;
+    const told = read(payload);
     // A gateway of the version before tells of one thing at a time, and has no runs.
     if ('kind' in told) this.emit(told.kind === 'pool' ? 'pool' : 'ready');
     else if (told.by !== this.#gateway) for (const notice of told.notices) this.#hear(notice);
@@ -115,6 +115,20 @@ interface Told {
 
 interface OlderNotice {
   readonly kind: string;
+}
+
+const kinds: ReadonlySet<unknown> = new Set<Notice[0]>(['ready', 'canceled', 'happened', 'pool']);
+
+/** Anybody may write to the channel. Whatever cannot be read means no more than that something may have happened. */
+function read(payload: string): Told | OlderNotice {
+  const isNotice = (each: unknown) => Array.isArray(each) && kinds.has(each[0]);
+  try {
+    const told = JSON.parse(payload);
+    if (Array.isArray(told.notices)) return { ...told, notices: told.notices.filter(isNotice) };
+    return { kind: String(told.kind) };
+  } catch {
+    return { kind: 'ready' };
+  }
 }
 
 function payloadsOf(by: string, notices: readonly string[]): string[] {

@@ -1,4 +1,5 @@
 import type { TaskEvent } from '../core/task-event.ts';
+import { asJsonb } from '../db/columns.ts';
 import type { Orm } from '../db/connect.ts';
 import { and, asc, eq, gt, type SQL, sql } from '../db/drizzle.ts';
 import { taskEvents } from '../db/schema.ts';
@@ -28,10 +29,11 @@ export class EventStore {
   /** Those of these events that are still kept, each task's in their order. */
   async find(keys: readonly EventKey[]): Promise<TaskEvent[]> {
     if (keys.length === 0) return [];
-    const pairs = keys.map(([taskId, number]) => sql`(${taskId}::uuid, ${number}::int)`);
-    return await this.#read(
-      sql`(${taskEvents.taskId}, ${taskEvents.number}) in (${sql.join(pairs, sql`, `)})`,
-    );
+    const rows = keys.map(([id, number]) => ({ id, number }));
+    // One value, however many there are: a text of its own for each number of them would be kept prepared.
+    const wanted = sql`
+      select id, number from jsonb_to_recordset(${asJsonb(rows)}) as wanted (id uuid, number int)`;
+    return await this.#read(sql`(${taskEvents.taskId}, ${taskEvents.number}) in (${wanted})`);
   }
 
   /**
