@@ -146,6 +146,8 @@ for (const engine of enginesAboveStores) {
       const tasks = await Promise.all(ids.map((id) => completes(gateway, id)));
       assert.equal(emulators.flatMap((each) => each.runs).length, 1);
       assert.equal(tasks.filter(isCached).length, 9);
+      const uploads = tasks.map(({ stages }) => stages[2]?.detail ?? '');
+      for (const detail of uploads) assert.match(detail, /^(Upload complete|Copied)/);
       assert.equal(new Set(tasks.map(({ output }) => output?.url)).size, 10);
       for (const { output, retries } of tasks) {
         assert.equal(retries, 0);

@@ -174,6 +174,21 @@ for (const engine of engines) {
       }
     });
 
+    it('are shown to be through all stages when they are completed', async () => {
+      const { leader, followers } = await family(1);
+      const news = new AttemptNews();
+      news.begin('download');
+      await at.attempts.record(leader, news);
+      const all = [leader.task.id, ...followers];
+      await at.attempts.complete(leader, new Map(all.map((id) => [id, [output]])));
+      for (const { stages } of await Promise.all(all.map(taskOf))) {
+        assert.deepEqual(
+          stages.map(({ state, progress }) => [state, progress]),
+          stages.map(() => ['success', 100]),
+        );
+      }
+    });
+
     it('may be told of while one is about to be completed, and none is forgotten', async () => {
       const { leader } = await family(0);
       const joining = await at.claim(await submit(), backend);

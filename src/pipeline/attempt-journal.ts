@@ -129,7 +129,11 @@ export class AttemptJournal {
 
   async complete(deliveries: Deliveries, body: EventBody): Promise<Completion> {
     await this.#written;
-    return await this.#store.complete(this.#claim, deliveries, body, this.#taken());
+    const news = this.#taken();
+    const completion = await this.#store.complete(this.#claim, deliveries, body, news);
+    // Nothing was written: it is tried again.
+    if (completion.kind === 'incomplete') this.#news = news;
+    return completion;
   }
 
   async fail(error: TaskError): Promise<void> {

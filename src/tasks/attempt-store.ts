@@ -113,7 +113,7 @@ export class AttemptStore {
       },
       body: { attempt: claim.attempt.number, ...body },
       beside: {
-        noted: noteStages(news),
+        noted: endStages(news),
         freed: sql`
           update runs set needs = array_remove(runs.needs, moved.id) from moved
            where runs.needs <> '{}' and runs.needs @> array[moved.id]`,
@@ -261,24 +261,39 @@ export class AttemptStore {
 }
 
 /** The stages of the tasks in `told`, as the news say. */
-function noteStages({ stages }: AttemptNews): SQL {
-  const rows = [...stages].map(([name, { startedAt, finishedAt, ...shown }]) => ({
-    name,
-    ...shown,
-    started_ms: agoMs(startedAt),
-    finished_ms: agoMs(finishedAt),
-  }));
+function noteStages(news: AttemptNews): SQL {
   return sql`
     update task_stages set
            state = news.state, progress = news.progress, detail = news.detail,
            -- An adopted prompt has been running since its first gateway started it.
            started_at = coalesce(task_stages.started_at, now() - news.started_ms * interval '1 ms'),
            finished_at = now() - news.finished_ms * interval '1 ms'
-      from told,
-           jsonb_to_recordset(${asJsonb(rows)}) as news (
-             name text, state text, progress int, detail text,
-             started_ms float8, finished_ms float8)
+      from told, ${recordOf(news)}
      where task_stages.task_id = told.id and task_stages.name = news.name`;
+}
+
+/** As `noteStages`; all others have come to their end as well, though a crash may have kept that from being told. */
+function endStages(news: AttemptNews): SQL {
+  return sql`
+    update task_stages set
+           state = coalesce(news.state, 'success'), progress = coalesce(news.progress, 100),
+           detail = coalesce(news.detail, task_stages.detail),
+           started_at = coalesce(task_stages.started_at, now() - news.started_ms * interval '1 ms'),
+           finished_at = now() - coalesce(news.finished_ms, 0) * interval '1 ms'
+      from told, task_stages as stage left join ${recordOf(news)} on news.name = stage.name
+     where task_stages.task_id = told.id and stage.task_id = told.id and task_stages.name = stage.name
+       and (news.name is not null or task_stages.state in ('pending', 'running'))`;
+}
+
+function recordOf({ stages }: AttemptNews): SQL {
+  const rows = [...stages].map(([name, { startedAt, finishedAt, ...shown }]) => ({
+    name,
+    ...shown,
+    started_ms: agoMs(startedAt),
+    finished_ms: agoMs(finishedAt),
+  }));
+  return sql`jsonb_to_recordset(${asJsonb(rows)}) as news (
+    name text, state text, progress int, detail text, started_ms float8, finished_ms float8)`;
 }
 
 /** The avoided backends, with these: each once. */
