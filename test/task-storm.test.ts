@@ -61,7 +61,7 @@ for (const engine of engines) {
       const ids: string[] = [];
       let isOver = false;
       let isCalm = false;
-      const gateways = Array.from({ length: 4 }, () => new GatewayStores(database, 400));
+      const gateways = Array.from({ length: 4 }, () => new GatewayStores(database));
 
       const submit = async (at: GatewayStores) => {
         const { id } = await at.tasks.insert({
@@ -143,11 +143,13 @@ for (const engine of engines) {
         await at.claims.wakeWaiting();
         await at.claims.expireQueued();
       };
-      /** As if their gateways slept. */
-      const age = sql`
+      /** As if the gateways of so many runs slept. */
+      const age = (most: number) =>
+        database.orm.execute(sql`
         update runs set lease_until = now() - interval '1 s' from (
-          select id from runs where state = 'processing' order by random() limit 2 for update skip locked
-        ) as sleeping where runs.id = sleeping.id`;
+          select id from runs where state = 'processing' order by random() limit ${most}
+             for update skip locked
+        ) as sleeping where runs.id = sleeping.id`);
       const renew = async (at: GatewayStores) => {
         const open = sql`select id from runs where state = 'processing'`;
         const held = rowsOf<{ id: string }>(await database.orm.execute(open));
@@ -181,8 +183,9 @@ for (const engine of engines) {
           await delay(below(20));
         }),
         beside(async () => {
+          if (isCalm) return;
           await renew(at);
-          if (!isCalm) await database.orm.execute(age);
+          await age(2);
           await delay(below(30));
         }),
       ]);
@@ -191,7 +194,9 @@ for (const engine of engines) {
         isCalm = true;
         const deadline = Date.now() + patienceMs;
         const isOpen = sql`state in ('pending', 'processing')`;
-        for (;;) {
+        for (let looks = 0; ; looks += 1) {
+          // Nobody works on what was left; what is worked on may begin again now and then.
+          if (looks % 50 === 0) await age(1_000);
           const open = await count(sql`select count(*)::int as count from runs where ${isOpen}`);
           if (open === 0 || Date.now() > deadline) break;
           await delay(20);
