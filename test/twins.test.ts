@@ -444,15 +444,18 @@ for (const engine of engines) {
         ...gateways.map(work),
       ];
       const deadline = Date.now() + patienceMs;
-      for (;;) {
-        const open = await count(
-          sql`select count(*)::int as count from tasks where state in ('pending', 'processing')`,
-        );
-        if (open === 0 || Date.now() > deadline) break;
-        await delay(20);
+      try {
+        for (;;) {
+          const open = await count(
+            sql`select count(*)::int as count from tasks where state in ('pending', 'processing')`,
+          );
+          if (open === 0 || Date.now() > deadline) break;
+          await delay(20);
+        }
+      } finally {
+        isOver = true;
       }
       const leftAt = Date.now();
-      isOver = true;
       await Promise.all(others);
       assert.ok(leftAt < deadline, 'some of them never came to an end');
       assert.deepEqual(problems, []);
