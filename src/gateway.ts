@@ -58,7 +58,7 @@ export class Gateway implements AsyncDisposable {
     const audit = new Audit({ store: stores.audit, log: new AuditLog(logger) });
     const pool = await openPool(frame, stores, audit);
     const services = createServices(frame, stores, media, pool, audit);
-    const pipeline = createPipeline(frame, stores, media, pool, services);
+    const pipeline = createPipeline(frame, stores, media, pool);
     const front = createFront(frame, stores, media, pool, services);
 
     await startPipeline(frame, stores, pool, pipeline);

@@ -350,6 +350,53 @@ describe('files that clients send', () => {
     });
   });
 
+  describe('at a gateway of their own', () => {
+    async function start(
+      parts: AsyncDisposableStack,
+      backends: readonly string[],
+      env: Readonly<Record<string, string>>,
+    ): Promise<TestGateway> {
+      const own = parts.use(await createTestDatabase('postgres'));
+      return parts.use(await startGateway({ backends, env, database: own }));
+    }
+
+    async function noFileIsLeft({ dataDir }: TestGateway): Promise<void> {
+      const folder = join(dataDir, 'objects', 'uploads');
+      // Long before they would be swept.
+      const left = () => readdir(folder).catch(() => []);
+      await eventually(async () => assert.deepEqual(await left(), []), 5_000);
+    }
+
+    it('are gone with the end of every task that shared a run', async () => {
+      await using parts = new AsyncDisposableStack();
+      const own = parts.use(await Emulator.start());
+      const at = await start(parts, [own.url], { CACHE: 'on' });
+      const form: Part[] = [
+        ['workflow', 'sleep'],
+        ['file', file()],
+      ];
+      const answers = await Promise.all([sendForm(form, at), sendForm(form, at)]);
+      for (const answer of answers) await completed(answer, at);
+      assert.equal(own.runs.length, 1);
+      await noFileIsLeft(at);
+    });
+
+    it('are gone when nobody began their task in time', async () => {
+      await using parts = new AsyncDisposableStack();
+      const at = await start(parts, [], { QUEUE_WHEN_UNAVAILABLE: 'true' });
+      const answer = await sendForm(
+        [
+          ['type', 'image'],
+          ['queue_timeout', '1'],
+          ['file', file()],
+        ],
+        at,
+      );
+      assert.equal((await taskOf(answer, at)).error_code, 'queue_timeout');
+      await noFileIsLeft(at);
+    });
+  });
+
   it('are there for another gateway when theirs is gone', async () => {
     await using parts = new AsyncDisposableStack();
     const dataDir = await mkdtemp(join(tmpdir(), 'tmlsr-uploads-'));

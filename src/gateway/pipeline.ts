@@ -5,7 +5,6 @@ import { RunningAttempts } from '../pipeline/running-attempts.ts';
 import type { Frame } from './frame.ts';
 import type { Media } from './media.ts';
 import type { OpenPool } from './pool.ts';
-import type { Services } from './services.ts';
 import type { Stores } from './stores.ts';
 
 /** What runs tasks. */
@@ -19,12 +18,10 @@ export function createPipeline(
   { objects, spool, notices, tasks, claims, attempts, twins, stats }: Stores,
   { sourceReader, probe, encoder, targetAt }: Media,
   { pool, wholePool, lease, workflows }: OpenPool,
-  services: Pick<Services, 'uploads'>,
 ): Pipeline {
   const running = new RunningAttempts({
     workflows,
     sourceReader,
-    uploadService: services.uploads,
     probe,
     encoder,
     thumbnails: config.thumbnails,

@@ -2,6 +2,7 @@ import type { Audit } from '../audit/audit.ts';
 import { validateTargetUrl } from '../media/target-url.ts';
 import { ResultService } from '../tasks/result-service.ts';
 import { TaskService } from '../tasks/task-service.ts';
+import { UploadRelease } from '../tasks/upload-release.ts';
 import { UploadService } from '../tasks/upload-service.ts';
 import { ResultLog } from '../telemetry/result-log.ts';
 import { UploadLog } from '../telemetry/upload-log.ts';
@@ -21,7 +22,7 @@ export interface Services {
 }
 
 export function createServices(
-  { config, tempo, logger }: Frame,
+  { config, tempo, logger, parts }: Frame,
   stores: Stores,
   { sourceReader, intake }: Media,
   { wholePool, folder, workflows, catalogue }: OpenPool,
@@ -36,6 +37,8 @@ export function createServices(
     log: new UploadLog(logger),
     tempo: tempo.uploads,
   });
+  const release = parts.use(new UploadRelease(uploads));
+  stores.feed.on('happened', release.hear);
   return {
     uploads,
     audit,

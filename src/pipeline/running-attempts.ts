@@ -2,10 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Claim } from '../core/attempt.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Tempo } from '../core/tempo.ts';
-import { isUploadUrl } from '../core/upload.ts';
 import type { Seat } from '../pool/seat.ts';
 import { hasExhaustedStarts } from '../tasks/claim-store.ts';
-import type { UploadService } from '../tasks/upload-service.ts';
 import { reached } from '../telemetry/milestones.ts';
 import type { TaskLog } from '../telemetry/task-log.ts';
 import { runAttempt } from './attempt.ts';
@@ -16,7 +14,6 @@ import { removeStored, type SettlementParts, settleAttempt } from './settle-atte
 import type { EndedAttempt } from './settle-failure.ts';
 
 export interface RunningParts extends AttemptParts, SettlementParts, JournalStores {
-  readonly uploadService: Pick<UploadService, 'release'>;
   readonly tempo: Tempo;
   readonly log: TaskLog;
 }
@@ -56,8 +53,7 @@ export class RunningAttempts {
     this.lose(id);
     const abort = new AbortController();
     const journal = new AttemptJournal(this.#parts, claim, this.#parts.tempo.journal);
-    const attempt = this.#attempt(journal, seat, abort.signal).then(() => this.#tidy(claim));
-    const done = attempt.finally(() => {
+    const done = this.#attempt(journal, seat, abort.signal).finally(() => {
       // By then another attempt of the same run may have begun here.
       if (this.#running.get(id)?.journal === journal) this.#running.delete(id);
     });
@@ -123,12 +119,6 @@ export class RunningAttempts {
     } catch (thrown) {
       return outcomeOf(thrown, signal);
     }
-  }
-
-  /** Files that the client sent for the task are not needed any more if it has ended. */
-  async #tidy({ task, run }: Claim): Promise<void> {
-    if (!task.sources.some(({ url }) => isUploadUrl(url))) return;
-    for (const taskId of run.taskIds) await this.#parts.uploadService.release(taskId);
   }
 }
 

@@ -62,7 +62,7 @@ export interface TaskServiceParts {
   readonly checkSource: (url: string, field: string) => void;
   /** The same for where a result is to be put. */
   readonly checkTarget: (url: string) => void;
-  readonly uploads: Pick<UploadService, 'check' | 'release'>;
+  readonly uploads: Pick<UploadService, 'check'>;
   /** Whether tasks wait where no backend can run them, unless they say otherwise. */
   readonly queueWhenUnavailable: boolean;
 }
@@ -210,12 +210,10 @@ export class TaskService {
   async cancel(id: string, owner: TaskOwner): Promise<void> {
     const outcome = await reaching(this.#parts.tasks.cancel(id, owner));
     if (!outcome) throw taskNotFound();
-    const { state, isCanceled } = outcome;
+    const { state } = outcome;
     if (state !== 'canceled') {
       throw new GatewayError('task_already_ended', `The task has already ${state}`);
     }
-    // The client need not wait for the store; what fails is swept later.
-    if (isCanceled) void this.#parts.uploads.release(id);
   }
 
   /** How many tasks are in each state, as of the last second. */
