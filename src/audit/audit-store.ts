@@ -1,9 +1,9 @@
 import type { OperatorAct, OperatorEvent } from '../core/operator-event.ts';
 import type { Orm } from '../db/connect.ts';
 import { desc, inArray, lt, sql } from '../db/drizzle.ts';
+import { inRounds } from '../db/in-rounds.ts';
 import { operatorEvents } from '../db/schema.ts';
 
-/** Rows are locked for the length of a statement, which is to be short. */
 const removedAtOnce = 1_000;
 
 /** The record of what operators did. Acts that are writes to the database record themselves (`recordStep`). */
@@ -34,8 +34,7 @@ export class AuditStore {
 
   /** Removes records that are older; returns how many. */
   async removeOld(ms: number): Promise<number> {
-    let count = 0;
-    for (let removed = removedAtOnce; removed === removedAtOnce; count += removed) {
+    return await inRounds(removedAtOnce, async () => {
       const old = this.#orm
         .select({ seq: operatorEvents.seq })
         .from(operatorEvents)
@@ -45,8 +44,7 @@ export class AuditStore {
         .delete(operatorEvents)
         .where(inArray(operatorEvents.seq, old))
         .returning({ seq: operatorEvents.seq });
-      removed = rows.length;
-    }
-    return count;
+      return rows.length;
+    });
   }
 }

@@ -6,6 +6,7 @@ import { and, count, eq, inArray, ne, type SQL, sql } from '../db/drizzle.ts';
 import { rowsOf } from '../db/rows.ts';
 import { attempts, runs } from '../db/schema.ts';
 import type { Door, Moved } from './door.ts';
+import { isOfLine, isReady, linesPart } from './lines.ts';
 import { toAttempt, toRun, toTask } from './rows.ts';
 
 /** Runs that failed before and may be tried again: so many are looked at for one choice. */
@@ -23,8 +24,6 @@ const waitedTooLong: TaskError = {
   stage: null,
   attempt: 0,
 };
-
-const isReady = sql`state = 'pending' and run_after is null and needs = '{}'`;
 
 /** Aliases differ from the names of columns, so that an order by a column means the column. */
 const queuedColumns = sql`
@@ -64,27 +63,11 @@ export class ClaimStore {
    * index, whatever the backlog.
    */
   async heads(): Promise<QueuedRun[]> {
-    const isInLine = sql`${isReady} and avoid is null`;
-    const line = sql`workflow, workflow_hash, tenant`;
     const result = await this.#door.orm.execute(sql`
-      with recursive lines (workflow, workflow_hash, tenant) as (
-        (select ${line} from runs where ${isInLine} order by ${line} limit 1)
-        union all
-        select next.workflow, next.workflow_hash, next.tenant
-          from lines
-          cross join lateral (
-            select ${line} from runs
-             where ${isInLine}
-               and (${line}) > (lines.workflow, lines.workflow_hash, lines.tenant)
-             order by ${line} limit 1) as next
-      )
+      with recursive ${linesPart}
       select head.* from lines
        cross join lateral (
-         select ${queuedColumns} from runs
-          where ${isInLine}
-            and workflow = lines.workflow and workflow_hash = lines.workflow_hash
-            and tenant = lines.tenant
-          order by rank, seq limit 1) as head
+         select ${queuedColumns} from runs where ${isOfLine} order by rank, seq limit 1) as head
       union all
       (select ${queuedColumns} from runs
         where ${isReady} and avoid is not null

@@ -2,6 +2,7 @@ import type { EventBody, TaskEvent } from '../core/task-event.ts';
 import { asJsonb } from '../db/columns.ts';
 import type { Orm } from '../db/connect.ts';
 import { type SQL, sql } from '../db/drizzle.ts';
+import { inRounds } from '../db/in-rounds.ts';
 import { rowsOf } from '../db/rows.ts';
 import { runs, tasks } from '../db/schema.ts';
 import { assignments, type Change, type Parts, withParts } from '../db/statement.ts';
@@ -40,8 +41,7 @@ export interface MoveOptions {
 /** A task joins a run in the very moment of its move; so often in a row none does. */
 export const lateTries = 10;
 
-/** Rows are locked for the length of a statement, which is to be short. */
-export const movedAtOnce = 500;
+const movedAtOnce = 500;
 
 /**
  * The one door through which runs and tasks change their state. A move is carried out for a set of runs in
@@ -76,19 +76,11 @@ export class Door {
   }
 
   /** As `carryOut`, again and again, until nothing is left; each round is committed on its own. */
-  async carryOutAll(
-    name: MoveName,
-    options: MoveOptions,
-    each: (moved: readonly Moved[]) => void = () => {},
-  ): Promise<number> {
-    let count = 0;
-    for (;;) {
+  async carryOutAll(name: MoveName, options: MoveOptions): Promise<number> {
+    return await inRounds(movedAtOnce, async () => {
       const moved = await this.carryOut(name, { ...options, limit: movedAtOnce });
-      each(moved);
-      const runIds = new Set(moved.map(({ run }) => run.id));
-      count += runIds.size;
-      if (runIds.size < movedAtOnce) return count;
-    }
+      return new Set(moved.map(({ run }) => run.id)).size;
+    });
   }
 
   /** What the statement of a move has done is committed by now. */

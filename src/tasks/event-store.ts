@@ -2,12 +2,12 @@ import type { TaskEvent } from '../core/task-event.ts';
 import { asJsonb } from '../db/columns.ts';
 import type { Orm } from '../db/connect.ts';
 import { and, asc, eq, gt, type SQL, sql } from '../db/drizzle.ts';
+import { inRounds } from '../db/in-rounds.ts';
 import { taskEvents } from '../db/schema.ts';
 
 /** Which event: its task, and its number within that. */
 export type EventKey = readonly [taskId: string, number: number];
 
-/** Rows are locked for the length of a statement, which is to be short. */
 const removedAtOnce = 1_000;
 /** So many are read for one follower at a time. */
 const readAtOnce = 500;
@@ -52,8 +52,7 @@ export class EventStore {
 
   /** Removes events that are older; returns how many. */
   async removeOld(ms: number): Promise<number> {
-    let count = 0;
-    for (let removed = removedAtOnce; removed === removedAtOnce; count += removed) {
+    return await inRounds(removedAtOnce, async () => {
       const old = this.#orm
         .select({ taskId: taskEvents.taskId, number: taskEvents.number })
         .from(taskEvents)
@@ -63,9 +62,8 @@ export class EventStore {
         .delete(taskEvents)
         .where(sql`(${taskEvents.taskId}, ${taskEvents.number}) in (${old})`)
         .returning({ number: taskEvents.number });
-      removed = rows.length;
-    }
-    return count;
+      return rows.length;
+    });
   }
 
   #read(condition: SQL | undefined) {

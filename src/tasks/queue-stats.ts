@@ -4,6 +4,7 @@ import type { Orm } from '../db/connect.ts';
 import { gt, sql } from '../db/drizzle.ts';
 import { rowsOf } from '../db/rows.ts';
 import { taskCounts } from '../db/schema.ts';
+import { isOfLine, linesPart } from './lines.ts';
 
 /** Tasks by state, of one workflow. */
 export type StateCounts = Readonly<Record<TaskState, number>>;
@@ -45,27 +46,13 @@ export class QueueStats {
 
   /** What goes before a waiting task, by workflow. */
   async ahead({ runId }: Pick<Task, 'runId'>): Promise<Ahead[]> {
-    const ready = sql`state = 'pending' and run_after is null and needs = '{}' and avoid is null`;
     const result = await this.#orm.execute(sql`
-      with recursive mine as (select rank, seq from runs where id = ${runId}),
-      lines (workflow, workflow_hash, tenant) as (
-        (select workflow, workflow_hash, tenant from runs where ${ready}
-          order by workflow, workflow_hash, tenant limit 1)
-        union all
-        select next.workflow, next.workflow_hash, next.tenant from lines
-          cross join lateral (
-            select workflow, workflow_hash, tenant from runs
-             where ${ready} and (workflow, workflow_hash, tenant)
-                   > (lines.workflow, lines.workflow_hash, lines.tenant)
-             order by workflow, workflow_hash, tenant limit 1) as next
-      )
+      with recursive mine as (select rank, seq from runs where id = ${runId}), ${linesPart}
       select workflow, count(*)::int as count from (
         select lines.workflow from lines cross join mine
          cross join lateral (
            select from runs
-            where ${ready} and workflow = lines.workflow
-              and workflow_hash = lines.workflow_hash and tenant = lines.tenant
-              and (rank, seq) < (mine.rank, mine.seq)
+            where ${isOfLine} and (rank, seq) < (mine.rank, mine.seq)
             order by rank, seq limit ${countedAtMost}) as before
          limit ${countedAtMost}) as counted
        group by workflow`);

@@ -6,6 +6,7 @@ import { realTempo, type Tempo } from '../core/tempo.ts';
 import { asJsonb } from '../db/columns.ts';
 import type { Database, Orm } from '../db/connect.ts';
 import { and, asc, eq, inArray, isNotNull, isNull, type SQL, sql } from '../db/drizzle.ts';
+import { inRounds } from '../db/in-rounds.ts';
 import { firstRow, rowsOf } from '../db/rows.ts';
 import { tasks } from '../db/schema.ts';
 import { belongsTo, type TaskOwner } from './task-store.ts';
@@ -119,7 +120,7 @@ export class ResultStore {
     const { retentionMs } = this.#options;
     if (retentionMs === null) return;
     const isOld = sql`${tasks.finishedAt} < now() - ${retentionMs} * interval '1 ms'`;
-    for (let count = expiredAtOnce; count === expiredAtOnce; ) {
+    await inRounds(expiredAtOnce, async () => {
       const old = this.#orm
         .select({ id: tasks.id })
         .from(tasks)
@@ -132,8 +133,8 @@ export class ResultStore {
         .set({ keepUntil: atOnce })
         .where(inArray(tasks.id, old))
         .returning({ id: tasks.id });
-      count = expired.length;
-    }
+      return expired.length;
+    });
   }
 
   /**
