@@ -126,6 +126,35 @@ for (const engine of engines) {
       });
     });
 
+    it('calls for a backend where a run may be claimed, and not before', async () => {
+      let calls = 0;
+      here.notices.on('ready', () => {
+        calls += 1;
+      });
+      const during = async (work: () => Promise<unknown>) => {
+        const callsBefore = calls;
+        await work();
+        return calls - callsBefore;
+      };
+      const { attempts } = here.stores;
+      let id = '';
+      const submit = async () => {
+        id = await here.submit();
+      };
+      assert.equal(await during(submit), 1);
+      const claim = () => here.stores.claim(id, backend);
+      let claimed = await claim();
+      assert.equal(await during(() => attempts.retry(claimed, failure, again)), 1);
+      assert.equal(
+        await during(async () => {
+          claimed = await claim();
+        }),
+        0,
+      );
+      const later = { ...again, afterMs: 60_000 };
+      assert.equal(await during(() => attempts.retry(claimed, failure, later)), 0);
+    });
+
     it('goes on after the event that a follower names', async () => {
       const id = await here.submit();
       await befall(here, id);

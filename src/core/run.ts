@@ -2,8 +2,8 @@ import type { MediaKind } from './media.ts';
 import type { SizeRequest } from './size-plan.ts';
 import type { NewTask, Source, TaskState } from './task.ts';
 
-/** A run waits, is worked on under a claim, and ends once, in one of the other three. */
-export type RunState = 'pending' | 'processing' | 'completed' | 'failed' | 'canceled';
+/** A run waits, is worked on under a claim, and ends once, in one of the other three: as a task does. */
+export type RunState = TaskState;
 
 /** What a GPU is given. */
 export interface PlannedRun {

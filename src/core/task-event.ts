@@ -30,7 +30,7 @@ export interface EventBody {
   /** How long the task waits before its next attempt, milliseconds. */
   readonly afterMs?: number;
   /** Whether the results were made for the task, or taken from another run. */
-  readonly results?: 'made' | 'taken' | 'shared';
+  readonly results?: 'made' | 'taken';
 }
 
 export interface TaskEvent {

@@ -30,10 +30,8 @@ export type Change<T extends AnyPgTable> = {
 };
 
 export function assignments<T extends AnyPgTable>(table: T, change: Change<T>): SQL {
-  const columns = getTableColumns(table);
   const set = Object.entries(change).map(([key, value]) => {
-    const column = columns[key];
-    if (!column) throw new Error(`There is no column ${key}`);
+    const column = columnOf(table, key);
     return sql`${sql.raw(`"${column.name}" = `)}${isSql(value) ? value : sql.param(value, column)}`;
   });
   return sql.join(set, sql.raw(', '));
@@ -49,13 +47,9 @@ export interface TableText {
   readonly typed: SQL;
 }
 
-export function textOf<K extends string>(
-  table: AnyPgTable,
-  keys: readonly K[],
-  name: string,
-): TableText {
-  const all = getTableColumns(table);
-  const columns = keys.flatMap((key) => all[key] ?? []);
+/** `name`: as what a statement knows the table. */
+export function textOf(table: AnyPgTable, keys: readonly string[], name: string): TableText {
+  const columns = keys.map((key) => columnOf(table, key));
   const join = (each: (column: (typeof columns)[number]) => string) =>
     sql.raw(columns.map(each).join(', '));
   return {
@@ -94,4 +88,10 @@ export function toJsonRow<T extends AnyPgTable>(
       return column ? [[column.name, value]] : [];
     }),
   );
+}
+
+function columnOf(table: AnyPgTable, key: string) {
+  const column = getTableColumns(table)[key];
+  if (!column) throw new Error(`There is no column ${key}`);
+  return column;
 }

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { EventKind, TaskEvent } from '../core/task-event.ts';
+import type { TaskEvent } from '../core/task-event.ts';
 import type { Tempo } from '../core/tempo.ts';
 import type { Notices } from '../db/notices.ts';
 import { every } from '../timing/every.ts';
@@ -19,15 +19,6 @@ interface FeedMap {
   /** This gateway has moved a task. */
   happened: [happening: Happening];
 }
-
-/** After these a run may wait for a backend. */
-const mayBeReady: ReadonlySet<EventKind> = new Set<EventKind>([
-  'submitted',
-  'separated',
-  'retried',
-  'handed_back',
-  'requeued',
-]);
 
 /**
  * Tells what happens to tasks, to all in this process who follow one and to all who observe every one. What
@@ -74,7 +65,7 @@ export class EventFeed extends EventEmitter<FeedMap> implements AsyncDisposable 
       const { event, run } = happening;
       this.#dispatch(event);
       this.#notices.tellOthers('happened', event.taskId, event.number);
-      if (mayBeReady.has(event.kind)) this.#notices.tell('ready');
+      if (run.state === 'pending' && run.runAfter === null) this.#notices.tell('ready');
       if (run.state === 'canceled') this.#notices.tell('canceled', run.id);
       this.emit('happened', happening);
     }
