@@ -5,10 +5,12 @@ import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import postgres from 'postgres';
+import { sql } from '../src/db/drizzle.ts';
 import { bareEnv } from './support/bare-env.ts';
 import { createCrashScene } from './support/crash-scene.ts';
 import { eventually } from './support/eventually.ts';
 import { GatewayProcess } from './support/gateway-process.ts';
+import { connectTestDatabase, createTestDatabase } from './support/test-database.ts';
 
 const program = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
@@ -36,6 +38,22 @@ describe('a gateway that meets a newer one', () => {
     await using heir = await GatewayProcess.start(scene.env);
     assert.equal((await heir.client.until(id)).status, 'completed');
     assert.equal(scene.runs().length, 1);
+  });
+
+  it('does not open a newer embedded database, and leaves it as it is', async () => {
+    await using scratch = await createTestDatabase('pglite');
+    {
+      await using newer = await connectTestDatabase(scratch.options);
+      await newer.orm.execute(sql`
+        insert into drizzle.__drizzle_migrations (hash, created_at)
+        select 'of tomorrow', max(created_at) + 1 from drizzle.__drizzle_migrations`);
+    }
+    for (let i = 0; i < 2; i += 1) {
+      await assert.rejects(
+        () => connectTestDatabase(scratch.options),
+        /^GatewayError: A newer version of TMLSR has changed the database/,
+      );
+    }
   });
 });
 

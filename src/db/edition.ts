@@ -15,22 +15,29 @@ export const ownEdition: number = newestOf(
 /** Runs a query that takes no values, and returns its first row. */
 type FirstRow = (query: string) => Promise<Readonly<Record<string, unknown>> | undefined>;
 
-/** The edition of the database; 0 for one without tables. `schema`: where its migrations are on record. */
+/** The edition of a database that was migrated. `schema`: where its migrations are on record. */
 export async function editionOf(firstRow: FirstRow, schema: string | null): Promise<number> {
-  const record = `${quoted(schema ?? 'drizzle')}."__drizzle_migrations"`;
-  const table = await firstRow(`select to_regclass('${record.replaceAll("'", "''")}') as name`);
-  if (table?.name == null) return 0;
-  const row = await firstRow(`select max(created_at)::float8 as edition from ${record}`);
+  const row = await firstRow(`select max(created_at)::float8 as edition from ${recordIn(schema)}`);
   return Number(row?.edition ?? 0);
 }
 
-/** @throws GatewayError `unavailable` when a newer gateway has changed the schema. */
-export function refuseNewer(edition: number): void {
-  if (edition <= ownEdition) return;
+/**
+ * Comes before the migration.
+ *
+ * @throws GatewayError `unavailable` when a newer gateway has changed the schema.
+ */
+export async function refuseNewer(firstRow: FirstRow, schema: string | null): Promise<void> {
+  const name = recordIn(schema).replaceAll("'", "''");
+  const record = await firstRow(`select to_regclass('${name}') as name`);
+  if (record?.name == null || (await editionOf(firstRow, schema)) <= ownEdition) return;
   throw new GatewayError(
     'unavailable',
     'A newer version of TMLSR has changed the database: start that version, or a later one.',
   );
+}
+
+function recordIn(schema: string | null): string {
+  return `${quoted(schema ?? 'drizzle')}."__drizzle_migrations"`;
 }
 
 function newestOf(journal: string): number {

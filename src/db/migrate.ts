@@ -6,7 +6,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { DatabaseAddress } from './address.ts';
 import { type DriverOptions, patientOptions } from './driver-options.ts';
 import { loadPostgresJs } from './drizzle.ts';
-import { editionOf, refuseNewer } from './edition.ts';
+import { refuseNewer } from './edition.ts';
 import { migrationsFolder } from './migrations.ts';
 
 const { drizzle, migrate } = loadPostgresJs();
@@ -33,7 +33,7 @@ export async function migrateUnderLock(
     await takeLock(client, waits, logger);
     try {
       const { schema } = address;
-      refuseNewer(await editionOf(async (query) => (await client.unsafe(query))[0], schema));
+      await refuseNewer(async (query) => (await client.unsafe(query))[0], schema);
       await migrate(drizzle(client), {
         migrationsFolder,
         // Each schema has a record of its own of what was done to it.

@@ -4,7 +4,7 @@ import { PGlite } from '@electric-sql/pglite';
 import { GatewayError } from '../core/errors.ts';
 import type { Database } from './database.ts';
 import { loadPglite } from './drizzle.ts';
-import { editionOf, refuseNewer } from './edition.ts';
+import { ownEdition, refuseNewer } from './edition.ts';
 import { lockFile } from './file-lock.ts';
 import { migrationsFolder } from './migrations.ts';
 import * as schema from './schema.ts';
@@ -35,15 +35,15 @@ export async function connectPglite(dataDir: string): Promise<Database> {
   const client = await PGlite.create(dataDir);
   opened.defer(() => client.close());
   const orm = drizzle(client, { schema });
-  const edition = () => editionOf(async (query) => (await client.query<Row>(query)).rows[0], null);
-  refuseNewer(await edition());
+  await refuseNewer(async (query) => (await client.query<Row>(query)).rows[0], null);
   await migrate(orm, { migrationsFolder });
   const owned = opened.move();
   return {
     engine: 'pglite',
     orm,
     patientOrm: orm,
-    edition,
+    // Nobody else can open it, and change it, meanwhile.
+    edition: async () => ownEdition,
     async listen(channel, onMessage, onListening) {
       await client.listen(channel, onMessage);
       onListening();
