@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import postgres from 'postgres';
-import type { TaskError } from '../src/core/task.ts';
 import { isLast, type TaskEvent } from '../src/core/task-event.ts';
 import type { Database } from '../src/db/connect.ts';
 import { sql } from '../src/db/drizzle.ts';
@@ -12,7 +11,7 @@ import { EventFeed } from '../src/tasks/event-feed.ts';
 import { EventStore } from '../src/tasks/event-store.ts';
 import { FollowerCutError } from '../src/tasks/follower.ts';
 import { patienceMs } from './support/patience.ts';
-import { GatewayStores, newTask } from './support/task-stores.ts';
+import { backend, failure, GatewayStores, newTask } from './support/task-stores.ts';
 import { testTempo } from './support/tempo.ts';
 import {
   connectTestDatabase,
@@ -21,13 +20,6 @@ import {
   type TestDatabase,
 } from './support/test-database.ts';
 
-const backend = 'http://127.0.0.1:8188';
-const failure: TaskError = {
-  code: 'execution_failed',
-  message: 'LoadImage failed',
-  stage: 'process',
-  attempt: 1,
-};
 const again = { afterMs: 0, avoid: [], counts: true };
 
 /** A gateway, as far as it makes moves and tells of them. */

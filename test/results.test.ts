@@ -21,7 +21,7 @@ import { AuditLog } from '../src/telemetry/audit-log.ts';
 import { createLogger } from '../src/telemetry/logger.ts';
 import { ResultLog } from '../src/telemetry/result-log.ts';
 import { bufferSource } from './support/byte-source.ts';
-import { GatewayStores, newTask } from './support/task-stores.ts';
+import { GatewayStores, newTask, owner } from './support/task-stores.ts';
 import {
   connectTestDatabase,
   createTestDatabase,
@@ -29,7 +29,6 @@ import {
   type TestDatabase,
 } from './support/test-database.ts';
 
-const owner = { dialect: 'tmlsr', tenant: null };
 const day = 24 * 3_600_000;
 const never = new AbortController().signal;
 

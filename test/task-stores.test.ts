@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BackendReport } from '../src/core/backend.ts';
-import type { TaskError, TaskOutput } from '../src/core/task.ts';
+import type { TaskOutput } from '../src/core/task.ts';
 import type { Database } from '../src/db/connect.ts';
 import { sql } from '../src/db/drizzle.ts';
 import { BackendStore } from '../src/pool/backend-store.ts';
@@ -11,7 +11,7 @@ import { AttemptNews, type PromptRecord } from '../src/tasks/attempt-news.ts';
 import { ClaimLostError } from '../src/tasks/attempt-store.ts';
 import type { ClaimStore } from '../src/tasks/claim-store.ts';
 import { QueueStats } from '../src/tasks/queue-stats.ts';
-import { GatewayStores, newTask } from './support/task-stores.ts';
+import { backend, failure, GatewayStores, newTask, owner } from './support/task-stores.ts';
 import {
   connectTestDatabase,
   createTestDatabase,
@@ -19,7 +19,6 @@ import {
   type TestDatabase,
 } from './support/test-database.ts';
 
-const backend = 'http://127.0.0.1:8188';
 const input = { kind: 'image', format: 'png', width: 8, height: 8 } as const;
 const output: TaskOutput = {
   name: 'result',
@@ -30,14 +29,7 @@ const output: TaskOutput = {
   input,
   output: { ...input, width: 32, height: 32 },
 };
-const failure: TaskError = {
-  code: 'execution_failed',
-  message: 'LoadImage failed',
-  stage: 'process',
-  attempt: 1,
-};
 
-const owner = { dialect: 'tmlsr', tenant: null };
 const again = { afterMs: 0, avoid: [], counts: true };
 
 function news(tell: (news: AttemptNews) => void): AttemptNews {

@@ -2,16 +2,13 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Claim } from '../src/core/attempt.ts';
-import { deliveryAsUsual } from '../src/core/delivery.ts';
-import { sizeAsTheWorkflowGives } from '../src/core/size-plan.ts';
-import type { TaskError, TaskOutput } from '../src/core/task.ts';
 import type { Database } from '../src/db/connect.ts';
 import { type SQL, sql } from '../src/db/drizzle.ts';
 import { rowsOf } from '../src/db/rows.ts';
 import { AttemptNews } from '../src/tasks/attempt-news.ts';
 import { ClaimLostError } from '../src/tasks/attempt-store.ts';
 import { patienceMs } from './support/patience.ts';
-import { GatewayStores } from './support/task-stores.ts';
+import { backend, failure, GatewayStores, newTask, output, owner } from './support/task-stores.ts';
 import {
   connectTestDatabase,
   createTestDatabase,
@@ -19,23 +16,6 @@ import {
   type TestDatabase,
 } from './support/test-database.ts';
 
-const owner = { dialect: 'tmlsr', tenant: null };
-const backend = 'http://127.0.0.1:8188';
-const output: TaskOutput = {
-  name: 'result',
-  key: 'a/b.png',
-  size: 12,
-  sha256: 'ab',
-  contentType: 'image/png',
-  input: null,
-  output: null,
-};
-const failure: TaskError = {
-  code: 'execution_failed',
-  message: 'LoadImage failed',
-  stage: 'process',
-  attempt: 1,
-};
 /** A storm lasts so long; whatever is open then comes to its end in peace. */
 const stormMs = 1_000;
 
@@ -64,19 +44,14 @@ for (const engine of engines) {
       const gateways = Array.from({ length: 4 }, () => new GatewayStores(database));
 
       const submit = async (at: GatewayStores) => {
-        const { id } = await at.tasks.insert({
-          dialect: 'tmlsr',
-          kind: 'image',
-          sources: [{ input: 'image', url: `https://example.com/${below(3)}.png` }],
-          workflow: oneOf(['esrgan_image_4x', 'other']),
-          workflowHash: 'f00',
-          arguments: {},
-          size: sizeAsTheWorkflowGives,
-          delivery: deliveryAsUsual,
-          params: {},
-          priority: below(11),
-          queueTimeoutMs: oneOf([null, null, 200]),
-        });
+        const { id } = await at.tasks.insert(
+          newTask({
+            sources: [{ input: 'image', url: `https://example.com/${below(3)}.png` }],
+            workflow: oneOf(['esrgan_image_4x', 'other']),
+            priority: below(11),
+            queueTimeoutMs: oneOf([null, null, 200]),
+          }),
+        );
         ids.push(id);
       };
       const told = () => {

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Claim } from '../src/core/attempt.ts';
-import type { TaskError, TaskOutput } from '../src/core/task.ts';
 import type { Database } from '../src/db/connect.ts';
 import { eq, sql } from '../src/db/drizzle.ts';
 import { rowsOf } from '../src/db/rows.ts';
@@ -15,7 +14,7 @@ import { AttemptNews } from '../src/tasks/attempt-news.ts';
 import { ClaimLostError } from '../src/tasks/attempt-store.ts';
 import { QueueStats } from '../src/tasks/queue-stats.ts';
 import { patienceMs } from './support/patience.ts';
-import { GatewayStores, newTask } from './support/task-stores.ts';
+import { backend, failure, GatewayStores, newTask, output, owner } from './support/task-stores.ts';
 import {
   connectTestDatabase,
   createTestDatabase,
@@ -23,23 +22,6 @@ import {
   type TestDatabase,
 } from './support/test-database.ts';
 
-const owner = { dialect: 'tmlsr', tenant: null };
-const backend = 'http://127.0.0.1:8188';
-const output: TaskOutput = {
-  name: 'result',
-  key: 'a/b.png',
-  size: 12,
-  sha256: 'ab',
-  contentType: 'image/png',
-  input: null,
-  output: null,
-};
-const failure: TaskError = {
-  code: 'execution_failed',
-  message: 'LoadImage failed',
-  stage: 'process',
-  attempt: 1,
-};
 const later = { afterMs: 60_000, avoid: [], counts: true };
 
 for (const engine of engines) {

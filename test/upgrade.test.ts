@@ -11,11 +11,9 @@ import { EventStore } from '../src/tasks/event-store.ts';
 import { QueueStats } from '../src/tasks/queue-stats.ts';
 import { ResultStore } from '../src/tasks/result-store.ts';
 import { migrateUpTo } from './support/old-schema.ts';
-import { GatewayStores } from './support/task-stores.ts';
+import { backend, GatewayStores, owner } from './support/task-stores.ts';
 import { connectTestDatabase, createTestDatabase, engines } from './support/test-database.ts';
 
-const owner = { dialect: 'tmlsr', tenant: null };
-const backend = 'http://127.0.0.1:8188';
 const size = '{"outscale": null, "magnification": null, "dims": null}';
 const delivery = '{"format": null, "quality": null, "keepsMetadata": false, "putUrl": null}';
 const output = {

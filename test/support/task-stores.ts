@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Claim } from '../../src/core/attempt.ts';
 import { deliveryAsUsual } from '../../src/core/delivery.ts';
 import { sizeAsTheWorkflowGives } from '../../src/core/size-plan.ts';
-import type { NewTask, TaskOutput } from '../../src/core/task.ts';
+import type { NewTask, TaskError, TaskOutput } from '../../src/core/task.ts';
 import type { Database } from '../../src/db/connect.ts';
 import { sql } from '../../src/db/drizzle.ts';
 import { AttemptStore } from '../../src/tasks/attempt-store.ts';
@@ -11,6 +11,27 @@ import { ClaimStore } from '../../src/tasks/claim-store.ts';
 import { Door, type Happening } from '../../src/tasks/door.ts';
 import { TaskStore } from '../../src/tasks/task-store.ts';
 import { TwinStore } from '../../src/tasks/twin-store.ts';
+
+/** Everybody's tasks of the main dialect: as `newTask` makes them. */
+export const owner = { dialect: 'tmlsr', tenant: null };
+export const backend = 'http://127.0.0.1:8188';
+
+export const output: TaskOutput = {
+  name: 'result',
+  key: 'a/b.png',
+  size: 12,
+  sha256: 'ab',
+  contentType: 'image/png',
+  input: null,
+  output: null,
+};
+
+export const failure: TaskError = {
+  code: 'execution_failed',
+  message: 'LoadImage failed',
+  stage: 'process',
+  attempt: 1,
+};
 
 /** What a client asks for, as the stores take it. */
 export function newTask(change: Partial<NewTask> = {}): NewTask {
@@ -63,7 +84,6 @@ export class GatewayStores {
   }
 
   async runOf(taskId: string): Promise<string> {
-    const owner = { dialect: 'tmlsr', tenant: null };
     const task = await this.tasks.find(taskId, owner);
     assert.ok(task?.runId);
     return task.runId;
