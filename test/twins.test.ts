@@ -237,6 +237,21 @@ for (const engine of engines) {
       assert.deepEqual([priority, queueDeadline], [9, null]);
     });
 
+    it('wait as long as the most patient of them may', async () => {
+      const { leader } = await family(0);
+      await at.attempts.retry(leader, failure, later);
+      const deadline = async () => Number((await runOf(leader.task.id)).queueDeadline);
+      const alone = await deadline();
+      const join = async (queueTimeoutMs: number) => {
+        const claim = await at.claim(await submit('late', { queueTimeoutMs }), backend);
+        assert.deepEqual(await at.twins.seek(claim, 'f'), { kind: 'joined' });
+      };
+      await join(1_000);
+      assert.equal(await deadline(), alone, 'the patient one would be failed with the other');
+      await join(180_000);
+      assert.ok((await deadline()) > alone + 60_000);
+    });
+
     it('fail together where the run fails', async () => {
       const { leader, followers } = await family(2);
       await at.attempts.fail(leader, failure);
