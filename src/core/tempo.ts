@@ -57,6 +57,8 @@ export const realTempo = {
   },
   discovery: {
     lookEveryMs: 10_000,
+    /** A name that has no addresses for this time has no servers any more. */
+    emptyAfterMs: 60_000,
     answerDeadlineMs: 5_000,
   },
   dispatcher: {

@@ -1,6 +1,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { auditRoutes } from '../../audit.ts';
 import { backendRoutes } from '../../backends.ts';
+import { demandRoutes } from '../../demand.ts';
 import type { Dialect, DialectParts } from '../../dialect.ts';
 import { presentError } from '../../errors.ts';
 import { objectRoutes } from '../../objects.ts';
@@ -28,6 +29,7 @@ function routesOf(parts: DialectParts): OpenAPIHono {
   app.route('/', tmlsrRoutes(parts));
   app.route('/', uploadRoutes(parts.uploads, parts.baseUrl, parts.tempo));
   app.route('/', backendRoutes(parts.pool));
+  app.route('/', demandRoutes(parts.tasks));
   app.route('/', auditRoutes(parts.audit));
   app.route('/', workflowRoutes(parts.workflows));
   app.route('/', objectRoutes(parts.objects));
