@@ -3,6 +3,10 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import packageJson from '../../package.json' with { type: 'json' };
 import { ConfigError } from '../config/config.ts';
+import { GatewayError } from '../core/errors.ts';
+import type { Database } from '../db/database.ts';
+import { ownEdition } from '../db/edition.ts';
+import { reaching } from '../db/errors.ts';
 import { type App, type Apps, createApps } from '../http/app.ts';
 import { type AppServer, createServer } from '../http/server.ts';
 import type { Frame } from './frame.ts';
@@ -20,7 +24,7 @@ export interface Front {
 
 export function createFront(
   { config, tempo, logger, baseUrl, observers }: Frame,
-  { objects }: Stores,
+  { objects, database }: Stores,
   { encoder }: Media,
   { poolService, workflows }: OpenPool,
   services: Services,
@@ -35,6 +39,7 @@ export function createFront(
       encoder.preview(path, config.limits.maxImagePixels, signal),
     baseUrl,
     isGuarded: config.apiKeys.length > 0,
+    checkReady: () => checkReady(database, stopping.signal),
     version: packageJson.version,
     stopping: stopping.signal,
     tempo: tempo.http,
@@ -43,6 +48,17 @@ export function createFront(
   const apps = createApps(parts, { apiKeys, corsOrigins, settings, logger });
   for (const observer of apps.observers) observers.add(observer);
   return { apps, stopping };
+}
+
+/** @throws GatewayError `unavailable` where requests are better sent to another gateway. */
+async function checkReady(
+  database: Pick<Database, 'edition'>,
+  stopping: AbortSignal,
+): Promise<void> {
+  if (stopping.aborted) throw new GatewayError('unavailable', 'The gateway is asked to stop');
+  if ((await reaching(database.edition())) > ownEdition) {
+    throw new GatewayError('unavailable', 'A newer gateway has changed the database');
+  }
 }
 
 /** Listens, for all dialects and for those with a port of their own; resolves with where those do. */

@@ -61,6 +61,8 @@ export interface DialectParts {
   readonly baseUrl: () => string;
   /** Whether keys are asked for. */
   readonly isGuarded: boolean;
+  /** @throws GatewayError `unavailable` where requests are better sent to another gateway. */
+  readonly checkReady: () => Promise<void>;
   readonly version: string;
   /** Aborts when the gateway is asked to stop: whoever holds a request answers it. */
   readonly stopping: AbortSignal;

@@ -29,6 +29,7 @@ export interface TmlsrParts extends FormParts {
   readonly uploads: FormUploads;
   readonly registry: WorkflowAliases;
   readonly pool: { list(): Promise<BackendView[]> };
+  readonly checkReady: () => Promise<void>;
   readonly version: string;
 }
 
@@ -37,7 +38,7 @@ const newestTasks = 50;
 
 /** TMLSR's own API, versions 1 and 2 as a union. */
 export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
-  const { tasks, registry, pool, version } = parts;
+  const { tasks, registry, pool, checkReady, version } = parts;
   const app = createRoutes();
 
   handleFiles(app, createTaskRoute, async (context, next) => {
@@ -99,6 +100,10 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
       200,
     ),
   );
+  app.openapi(readyRoute, async (context) => {
+    await checkReady();
+    return context.json({ status: 'ready' as const }, 200);
+  });
   app.openapi(indexRoute, (context) =>
     context.json(
       { service: 'tmlsr', version, stats: '/monitor/stats', api: '/openapi.json', docs: '/docs' },
@@ -205,4 +210,17 @@ const healthRoute = defineRoute({
   policy: { isOpen: true },
   summary: 'Whether the gateway runs',
   responses: { 200: json(schema.health, 'It runs.') },
+});
+
+const readyRoute = defineRoute({
+  method: 'get',
+  path: '/ready',
+  policy: { isOpen: true },
+  summary: 'Whether the gateway takes requests on',
+  description:
+    'For load balancers. A gateway that cannot reach its database, or is asked to stop, is not ready.',
+  responses: {
+    200: json(schema.ready, 'It does.'),
+    503: json(errorSchema, 'Requests are better sent to another gateway.'),
+  },
 });
