@@ -28,6 +28,7 @@ const catalogue = {
   backend_unknown: 'client',
   backend_exists: 'client',
   backend_fixed: 'client',
+  workflows_read_only: 'client',
   // What the source turned out to be.
   source_invalid: 'source',
   source_refused: 'source',

@@ -14,6 +14,7 @@ const byCode: Partial<Record<ErrorCode, ContentfulStatusCode>> = {
   task_already_ended: 409,
   backend_exists: 409,
   backend_fixed: 409,
+  workflows_read_only: 409,
   body_too_large: 413,
   unavailable: 503,
   workflow_unavailable: 503,

@@ -119,6 +119,7 @@ const wrapperKeys = ['graph', 'meta'];
 const nameParam = z.object({ name: z.string().openapi({ example: 'esrgan_image_4x' }) });
 const unknown = { 404: json(errorSchema, 'There is no such workflow.') };
 const closed = { 401: json(errorSchema, 'A key is needed.') };
+const readOnly = { 409: json(errorSchema, 'The gateway may not write to its workflow folder.') };
 const operators = { ...closed, 403: json(errorSchema, 'An operator’s key is needed.') };
 const refused = { 400: json(errorSchema, 'It is no workflow; the message says why.') };
 const untold = { 503: json(errorSchema, 'No ComfyUI server has told its nodes yet.') };
@@ -180,7 +181,13 @@ const putRoute = defineRoute({
   summary: 'Put a workflow in place',
   middleware: operatorsOnly,
   request: { params: nameParam, ...draftBody },
-  responses: { 200: json(workflow, 'It can be called.'), ...refused, ...operators, ...untold },
+  responses: {
+    200: json(workflow, 'It can be called.'),
+    ...refused,
+    ...operators,
+    ...readOnly,
+    ...untold,
+  },
 });
 
 const removeRoute = defineRoute({
@@ -193,5 +200,6 @@ const removeRoute = defineRoute({
     200: json(z.object({ status: z.literal('removed') }), 'It can be called no more.'),
     ...unknown,
     ...operators,
+    ...readOnly,
   },
 });
