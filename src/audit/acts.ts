@@ -60,4 +60,8 @@ export const acts = {
 } as const satisfies Record<OperatorEventKind, Act>;
 
 /** Requests that only operators may make, and that change nothing. */
-export const looks: readonly string[] = ['tmlsr GET /backends', 'tmlsr GET /monitor/operators'];
+export const looks: readonly string[] = [
+  'tmlsr GET /backends',
+  'tmlsr GET /monitor/demand',
+  'tmlsr GET /monitor/operators',
+];
