@@ -7,7 +7,7 @@ import { bareEnv } from './bare-env.ts';
 import { GatewayClient } from './gateway-client.ts';
 import { patienceMs } from './patience.ts';
 
-const program = fileURLToPath(new URL('./gateway-main.ts', import.meta.url));
+const asTested = fileURLToPath(new URL('./gateway-main.ts', import.meta.url));
 const crashAt = new URL('./crash-at.ts', import.meta.url).href;
 /** As `npm start` does it. */
 const asStarted = ['--max-semi-space-size=4'];
@@ -21,6 +21,8 @@ export interface LogEvent {
 export interface GatewayProcessOptions {
   /** Arguments for Node, before the program. */
   readonly nodeArgs?: readonly string[];
+  /** What is run; the service at the tempo of tests unless it is named. */
+  readonly program?: string;
 }
 
 /** The service as its own process, to be stopped and killed like a real one. */
@@ -39,7 +41,7 @@ export class GatewayProcess implements AsyncDisposable {
 
   static async start(
     env: Readonly<Record<string, string>>,
-    { nodeArgs = [] }: GatewayProcessOptions = {},
+    { nodeArgs = [], program = asTested }: GatewayProcessOptions = {},
   ): Promise<GatewayProcess> {
     const child = spawn(process.execPath, [...asStarted, ...nodeArgs, program], {
       // An empty value counts as unset and keeps a developer's .env out.
@@ -73,9 +75,13 @@ export class GatewayProcess implements AsyncDisposable {
     env: Readonly<Record<string, string>>,
     milestone: Milestone,
     nth = 1,
+    options: Pick<GatewayProcessOptions, 'program'> = {},
   ): Promise<GatewayProcess> {
     const CRASH_AT = `${milestone}:${nth}`;
-    return await GatewayProcess.start({ ...env, CRASH_AT }, { nodeArgs: ['--import', crashAt] });
+    return await GatewayProcess.start(
+      { ...env, CRASH_AT },
+      { ...options, nodeArgs: ['--import', crashAt] },
+    );
   }
 
   /** To speak with it. */
