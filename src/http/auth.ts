@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Context, MiddlewareHandler } from 'hono';
 import { GatewayError } from '../core/errors.ts';
 import type { TaskOwner } from '../tasks/task-store.ts';
+import { takesSecret } from './route-policy.ts';
 
 /** A key that the settings give to somebody. */
 export interface ApiKey {
@@ -24,9 +25,14 @@ declare module 'hono' {
   }
 }
 
-/** Whose tasks a caller sees in a dialect: operators everybody's, others those of their own. */
+/** Whose tasks a caller sees: `null` for everybody's, which operators see, with the pool as it is. */
+export function tenantSeenBy({ tenant, isOperator }: Caller): string | null {
+  return isOperator ? null : tenant;
+}
+
+/** The same, in a dialect. */
 export function ownerIn(dialect: string): (caller: Caller) => TaskOwner {
-  return ({ tenant, isOperator }) => ({ dialect, tenant: isOperator ? null : tenant });
+  return (caller) => ({ dialect, tenant: tenantSeenBy(caller) });
 }
 
 /** By which name an act is on record: that of the key; empty where no keys are asked for. */
@@ -60,16 +66,23 @@ export function keyring(keys: readonly ApiKey[]): FindCaller {
 export function identify(callerOf: FindCaller): MiddlewareHandler {
   return async (context, next) => {
     const caller = callerOf((name) => context.req.header(name));
-    if (!caller) {
-      context.header('WWW-Authenticate', 'Bearer');
-      throw new GatewayError(
-        'unauthorized',
-        'A key is needed, as Authorization: Bearer KEY or X-API-Key: KEY',
-      );
-    }
-    context.set('caller', caller);
+    if (caller) context.set('caller', caller);
+    else if (!takesSecret(context)) throw unauthorized(context);
     await next();
   };
+}
+
+/** The caller of a route that takes a secret in place of a key; `null` where there is no key. */
+export function callerIfAny(context: Context): Caller | null {
+  return context.get('caller') ?? null;
+}
+
+export function unauthorized(context: Context): GatewayError {
+  context.header('WWW-Authenticate', 'Bearer');
+  return new GatewayError(
+    'unauthorized',
+    'A key is needed, as Authorization: Bearer KEY or X-API-Key: KEY',
+  );
 }
 
 /** @throws GatewayError `forbidden` where an operator's key is needed. */

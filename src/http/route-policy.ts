@@ -1,4 +1,4 @@
-import type { Context, HonoRequest, MiddlewareHandler } from 'hono';
+import type { Context, MiddlewareHandler } from 'hono';
 import { matchedRoutes } from 'hono/route';
 import type { RouterRoute } from 'hono/types';
 import { isForm } from './multipart.ts';
@@ -6,7 +6,9 @@ import { isForm } from './multipart.ts';
 /** What a route is, for those who are asked before it: the key check, and the bound on bodies. */
 export interface RoutePolicy {
   /** Whether a request needs no key. */
-  readonly isOpen?: boolean | ((request: HonoRequest) => boolean);
+  readonly isOpen?: boolean;
+  /** A secret in the address may stand in place of a key: the route makes sure of one of the two. */
+  readonly takesSecret?: boolean;
   /** The body is a file, or a form brings some: of any size, and never whole in memory. */
   readonly file?: 'body' | 'form';
   /** Bytes that any other body may have; where it is left out, the dialect says. */
@@ -24,15 +26,27 @@ export function declare(policy: RoutePolicy): MiddlewareHandler {
 
 /** Of the route that the request goes to, known before it is there. */
 export function policyOf(context: Context): RoutePolicy {
+  return firstPolicy(handlersOf(context)) ?? {};
+}
+
+/** The path of that route as it is written, without what the request has in its place. */
+export function pathOfRoute(context: Context): string | null {
+  return handlersOf(context).at(-1)?.path ?? null;
+}
+
+function handlersOf(context: Context): RouterRoute[] {
   const matched = matchedRoutes(context);
   // What is declared for all methods opens no route that has one of its own and says nothing.
   const own = matched.filter(({ method }) => method !== 'ALL');
-  return firstPolicy(own.length > 0 ? own : matched) ?? {};
+  return own.length > 0 ? own : matched;
 }
 
 export function isOpen(context: Context): boolean {
-  const { isOpen = false } = policyOf(context);
-  return typeof isOpen === 'function' ? isOpen(context.req) : isOpen;
+  return policyOf(context).isOpen ?? false;
+}
+
+export function takesSecret(context: Context): boolean {
+  return policyOf(context).takesSecret ?? false;
 }
 
 /** Whether the request's body is, or holds, a file. */
