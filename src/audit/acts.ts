@@ -64,4 +64,6 @@ export const looks: readonly string[] = [
   'tmlsr GET /backends',
   'tmlsr GET /monitor/demand',
   'tmlsr GET /monitor/operators',
+  'tmlsr GET /workflows/{name}/graph',
+  'task-manager GET /dashboard/metrics',
 ];

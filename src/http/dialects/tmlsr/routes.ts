@@ -2,7 +2,7 @@ import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { BackendView } from '../../../core/backend.ts';
 import { taskNotFound } from '../../../core/errors.ts';
 import type { TaskService, TaskView } from '../../../tasks/task-service.ts';
-import { type Caller, ownerIn } from '../../auth.ts';
+import { type Caller, ownerIn, tenantSeenBy } from '../../auth.ts';
 import { errorSchema } from '../../errors.ts';
 import {
   type FormParts,
@@ -12,6 +12,7 @@ import {
 } from '../../form-tasks.ts';
 import { isForm } from '../../multipart.ts';
 import { createRoutes, defineRoute, handleFiles, json } from '../../openapi.ts';
+import { poolSeenBy } from '../../pool-view.ts';
 import { whileThere } from '../../request-body.ts';
 import { requestOfForm } from './form.ts';
 import {
@@ -38,7 +39,7 @@ const newestTasks = 50;
 
 /** TMLSR's own API, versions 1 and 2 as a union. */
 export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
-  const { tasks, registry, pool, checkReady, version } = parts;
+  const { tasks, registry, checkReady, version } = parts;
   const app = createRoutes();
 
   handleFiles(app, createTaskRoute, async (context, next) => {
@@ -71,11 +72,13 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
   });
 
   app.openapi(statsRoute, async (context) => {
+    const { caller } = context.var;
+    const tenant = tenantSeenBy(caller);
     const [counts, newest, backends, each] = await Promise.all([
-      tasks.countByState(),
-      tasks.newest(newestTasks, ownerOf(context.var.caller).tenant),
-      pool.list(),
-      tasks.workflows(),
+      tasks.countByState(tenant),
+      tasks.newest(newestTasks, tenant),
+      poolSeenBy(caller, parts),
+      tasks.workflows(tenant),
     ]);
     const now = new Date();
     return context.json(
@@ -193,6 +196,8 @@ const statsRoute = defineRoute({
   method: 'get',
   path: '/monitor/stats',
   summary: 'The pool, the queue and the newest tasks',
+  description:
+    'Operators see all of it. Others see the newest and the counts of their own tasks, at most 10,000 of those that wait or run, and of each server no more than its state and what it is.',
   responses: { 200: json(schema.stats, 'The state of the whole.'), ...closed },
 });
 
