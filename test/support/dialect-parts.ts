@@ -1,5 +1,10 @@
+import type { RouteConfig } from '@hono/zod-openapi';
+import { pino } from 'pino';
+import { readConfig } from '../../src/config/config.ts';
 import { realTempo } from '../../src/core/tempo.ts';
-import type { DialectParts } from '../../src/http/dialect.ts';
+import type { Dialect, DialectParts } from '../../src/http/dialect.ts';
+import { createDialectApp } from '../../src/http/dialect-app.ts';
+import { dialectSettings } from '../../src/http/dialects/index.ts';
 
 /** For routes that are looked at and not asked: none of the services is there. */
 export function absentParts(): DialectParts {
@@ -9,4 +14,25 @@ export function absentParts(): DialectParts {
     tempo: realTempo.http,
   };
   return parts as DialectParts;
+}
+
+export interface DocumentedRoute {
+  readonly method: string;
+  /** As the reference writes it: `/tasks/{task_id}`. */
+  readonly path: string;
+  readonly route: RouteConfig;
+}
+
+/** Every request that a dialect documents. */
+export function documentedIn(dialect: Dialect): DocumentedRoute[] {
+  const { routes } = createDialectApp(dialect, absentParts(), {
+    ...{ apiKeys: [], corsOrigins: [] },
+    settings: readConfig({}, dialectSettings).dialectSettings,
+    logger: pino({ level: 'silent' }),
+  });
+  return routes.openAPIRegistry.definitions.flatMap((definition) => {
+    if (definition.type !== 'route') return [];
+    const { route } = definition;
+    return [{ method: route.method.toUpperCase(), path: route.path, route }];
+  });
 }
