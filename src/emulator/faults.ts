@@ -47,6 +47,7 @@ export class Faults {
   #outOfMemory: { times: number; readonly victims: Victims } = { times: 0, victims: {} };
   #truncations = 0;
   #slowMs: number;
+  #messagesMs = 0;
   #isMuted: boolean;
   #stalled: PromiseWithResolvers<void> | null;
 
@@ -124,6 +125,11 @@ export class Faults {
     this.#slowMs = ms;
   }
 
+  /** Each WebSocket message comes that much later, in its order. */
+  delayMessages({ ms }: { ms: number }): void {
+    this.#messagesMs = ms;
+  }
+
   /** The thread that runs prompts is dead: pending stays pending. Only a restart helps. */
   wedge(): void {
     this.#actions.wedge();
@@ -138,6 +144,10 @@ export class Faults {
 
   get slowMs(): number {
     return this.#slowMs;
+  }
+
+  get messagesMs(): number {
+    return this.#messagesMs;
   }
 
   get isMuted(): boolean {
