@@ -261,7 +261,7 @@ describe('tmlsr', () => {
       assert.match(beside.stdout, /runs on +1 of 2$/m);
       const odd = await check('good.json', '--backend', `${emulator.url}/queue`);
       assert.equal(odd.code, 1);
-      assert.match(odd.stdout, /could not list its nodes \(status 404\)/);
+      assert.match(odd.stdout, /could not list its nodes: status 404/);
     });
 
     it('takes the settings where nothing is named', async () => {

@@ -114,8 +114,6 @@ export const realTempo = {
     stallAtLeastMs: 60_000,
     /** A last node that takes less than this does not keep the GPU from the next prompt. */
     shortEndingMs: 200,
-    /** A WebSocket message may be this much later than an HTTP answer that tells the same. */
-    messageLagMs: 250,
   },
   /** Results on their way into the store. */
   transfer: {
@@ -166,8 +164,17 @@ export const realTempo = {
   backend: {
     catalogueEveryMs: 120_000,
     describeEveryMs: 10_000,
-    /** A server that did not tell what it is is asked again after this time. */
-    identifyAgainMs: 1_000,
+    /** Between two tries to learn what a server is. */
+    firstIdentifyPauseMs: 1_000,
+    longestIdentifyPauseMs: 2 * 60_000,
+    /** Whether a prompt that could not be withdrawn is gone is looked at this often. */
+    lookForLeftMs: 2_000,
+    /** A server that has not let go of such a prompt for this time is not trusted. */
+    heldAfterMs: 10 * 60_000,
+    /** The WebSocket may be this much later than HTTP, and longer where the server answers slowly. */
+    messageLagMs: 250,
+    /** A WebSocket that is silent is judged by an HTTP answer within this time, or longer as before. */
+    probeMs: 2_000,
   },
   breaker: {
     /** A backend that is set aside rests this long; each further time twice as long. */
@@ -178,6 +185,10 @@ export const realTempo = {
     /** A server that leaves a ping unanswered until the next one is gone. */
     pingEveryMs: 10_000,
     handshakeDeadlineMs: 5_000,
+    /** A connection that ends before this time counts as one that failed. */
+    steadyAfterMs: 10_000,
+    /** What a server says is counted over this time. */
+    floodWindowMs: 100,
     firstPauseMs: 250,
     longestPauseMs: 10_000,
   },
@@ -189,6 +200,8 @@ export const realTempo = {
     idleDeadlineMs: 60_000,
     /** A server with many custom nodes takes long to list their classes. */
     catalogueDeadlineMs: 60_000,
+    /** Who takes this long for an answer of megabytes gives way when another server has such a one. */
+    longAnswerDeadlineMs: 5_000,
     /**
      * The gateway closes idle connections, because a prompt is lost that is posted while the server
      * closes one: after 75 s (an hour since aiohttp 3.11), and nginx after 75 s, too.
@@ -319,6 +332,7 @@ function relations({
   attempt,
   transfer,
   spool,
+  backend,
   breaker,
   socket,
   store,
@@ -366,6 +380,7 @@ function relations({
         [retry.firstPauseMs, retry.longestPauseMs],
         [transfer.firstPauseMs, transfer.longestPauseMs],
         [spool.firstPauseMs, spool.longestPauseMs],
+        [backend.firstIdentifyPauseMs, backend.longestIdentifyPauseMs],
         [breaker.firstRestMs, breaker.longestRestMs],
         [socket.firstPauseMs, socket.longestPauseMs],
         [store.firstPauseMs, store.longestPauseMs],

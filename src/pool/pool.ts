@@ -1,5 +1,6 @@
 import type { BackendAddress } from '../comfyui/address.ts';
 import { Backend, type BackendTempo } from '../comfyui/backend.ts';
+import { LongAnswers } from '../comfyui/long-answers.ts';
 import type { Occupant } from '../comfyui/occupancy.ts';
 import { mergeCatalogues, type NodeCatalogue } from '../core/node-catalogue.ts';
 import type { Tempo } from '../core/tempo.ts';
@@ -29,6 +30,7 @@ export class Pool implements AsyncDisposable {
   /** Let go of, and not yet vacant. */
   readonly #leaving = new Map<string, Backend>();
   readonly #room: WaitingRoom;
+  readonly #longAnswers: LongAnswers;
   #listener = nobody;
   /** `null` when it has to be put together anew. */
   #catalogue: NodeCatalogue | null = null;
@@ -36,6 +38,7 @@ export class Pool implements AsyncDisposable {
   constructor(logger: Logger, tempo: PoolTempo) {
     this.#logger = logger;
     this.#tempo = tempo;
+    this.#longAnswers = new LongAnswers(tempo.comfyui.longAnswerDeadlineMs);
     this.#room = new WaitingRoom(() => this.#backends.values(), tempo.waitingRoom);
   }
 
@@ -61,7 +64,7 @@ export class Pool implements AsyncDisposable {
       this.#catalogue = null;
       return present;
     }
-    const backend = new Backend(address, this.#logger, this.#tempo);
+    const backend = new Backend(address, this.#logger, this.#tempo, this.#longAnswers);
     this.#backends.set(backend.label, backend);
     backend.on('idle', () => {
       if (!this.#room.offer(backend)) this.#listener.onRoom();
