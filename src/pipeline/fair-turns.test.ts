@@ -16,7 +16,7 @@ class Transfers {
     this.turns = new FairTurns(places);
   }
 
-  /** `name` begins with its key: `a1` is a transfer of `a`. */
+  /** `name` begins with its keys: `a1` is a transfer of `a`, `ax2` one of `a` and `x`. */
   add(name: string, of: AbortSignal = signal): Promise<void> {
     const end = Promise.withResolvers<void>();
     this.#ends.set(name, end);
@@ -24,7 +24,7 @@ class Transfers {
       this.begun.push(name);
       return end.promise;
     };
-    return this.turns.run(name.charAt(0), of, work, () => void this.waited.push(name));
+    return this.turns.run(name.match(/[a-z]/g) ?? [], of, work, () => void this.waited.push(name));
   }
 
   addAll(names: string): Promise<void>[] {
@@ -53,6 +53,21 @@ describe('FairTurns', () => {
     transfers.addAll('a1 a2 a3 a4 b1 c1');
     await setImmediate();
     assert.deepEqual(transfers.begun, ['a1', 'a2', 'b1', 'c1']);
+  });
+
+  it('keeps to the share of each of several keys', async () => {
+    const transfers = new Transfers(4);
+    transfers.addAll('ax1 bx2 cx3 cy4');
+    await setImmediate();
+    assert.deepEqual(transfers.begun, ['ax1', 'bx2', 'cy4']);
+    assert.deepEqual(transfers.waited, ['cx3']);
+  });
+
+  it('asks the second key where the first ones have as much', async () => {
+    const transfers = new Transfers(4);
+    transfers.addAll('ax1 ax2 ax3 ay4');
+    await transfers.end('ax1');
+    assert.deepEqual(transfers.begun, ['ax1', 'ax2', 'ay4']);
   });
 
   it('takes turns between keys when there is one place', async () => {

@@ -1,20 +1,30 @@
 import { mayTakePlace } from '../core/fair-places.ts';
 
-/** What is done for one key, and what waits, first come first. */
+/** What is done, and what waits, for one key. */
 interface Party {
   running: number;
-  readonly waiting: Set<() => void>;
+  waiting: number;
+  /** When a work of its came to an end last, in the order of all ends. */
+  lastEnd: number;
+}
+
+interface Turn {
+  readonly parties: readonly Party[];
+  readonly begin: () => void;
 }
 
 /**
  * Places for transfers of a kind, shared fairly between keys such as tenants: the next place goes to the
- * key that has fewest, and no key ever has so many that another finds none.
+ * key that has fewest, and no key ever has so many that another finds none. A transfer may be for several
+ * keys: it keeps to the share of each, and the first one says most about whose turn it is.
  */
 export class FairTurns {
   readonly #places: number;
-  /** By the key; the one whose work came to an end last is last. */
   readonly #parties = new Map<string, Party>();
+  /** First come first. */
+  readonly #turns = new Set<Turn>();
   #taken = 0;
+  #ends = 0;
 
   /** `places`: how many may run at once. */
   constructor(places: number) {
@@ -27,77 +37,104 @@ export class FairTurns {
    * @throws the signal's reason while it waits; whatever `work` throws.
    */
   async run<T>(
-    key: string,
+    keys: readonly string[],
     signal: AbortSignal,
     work: () => Promise<T>,
-    onWaiting: () => void = () => {},
+    onWaiting?: () => void,
   ): Promise<T> {
-    const party = await this.#turn(key, signal, onWaiting);
-    try {
-      return await work();
-    } finally {
-      this.#giveUp(key, party);
-    }
+    using _place = await this.take(keys, signal, onWaiting);
+    return await work();
   }
 
-  async #turn(key: string, signal: AbortSignal, onWaiting: () => void): Promise<Party> {
+  /**
+   * A place, when its turn has come; disposing of it gives it up.
+   *
+   * @throws the signal's reason while it waits.
+   */
+  async take(
+    keys: readonly string[],
+    signal: AbortSignal,
+    onWaiting: () => void = () => {},
+  ): Promise<Disposable> {
     signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const party = this.#parties.get(key) ?? { running: 0, waiting: new Set() };
-    party.waiting.add(resolve);
-    this.#keep(key, party);
+    const turn = { parties: keys.map((key) => this.#party(key)), begin: resolve };
+    for (const party of turn.parties) party.waiting += 1;
+    this.#turns.add(turn);
     this.#serve();
-    if (!party.waiting.has(resolve)) return party;
-    onWaiting();
     const leave = () => {
       // One that was served in the same moment has its place, and its work sees the signal.
-      if (!party.waiting.delete(resolve)) return;
-      this.#keep(key, party);
+      if (!this.#turns.has(turn)) return;
+      this.#leave(turn);
+      this.#forget(keys);
       reject(signal.reason);
     };
-    signal.addEventListener('abort', leave, { once: true });
+    if (this.#turns.has(turn)) {
+      onWaiting();
+      signal.addEventListener('abort', leave, { once: true });
+    }
     try {
       await promise;
     } finally {
       signal.removeEventListener('abort', leave);
     }
-    return party;
+    return { [Symbol.dispose]: () => this.#giveUp(keys, turn) };
   }
 
   /** Gives the free places to those who wait. */
   #serve(): void {
-    for (;;) {
-      const next = this.#next();
-      if (!next) return;
-      const [begin] = next.waiting;
-      if (!begin) return;
-      next.waiting.delete(begin);
-      next.running += 1;
+    for (let next = this.#next(); next; next = this.#next()) {
+      this.#leave(next);
+      for (const party of next.parties) party.running += 1;
       this.#taken += 1;
-      begin();
+      next.begin();
     }
   }
 
-  /** The key that has fewest places of those that wait for one and may have it. */
-  #next(): Party | null {
-    const able = [...this.#parties.values()].filter(
-      ({ running, waiting }) =>
-        waiting.size > 0 && mayTakePlace(running, this.#taken, this.#places),
-    );
-    return able.sort((a, b) => a.running - b.running)[0] ?? null;
+  #next(): Turn | null {
+    const mayBegin = ({ parties }: Turn) =>
+      parties.every(({ running }) => mayTakePlace(running, this.#taken, this.#places));
+    return [...this.#turns].filter(mayBegin).sort(byShares)[0] ?? null;
   }
 
-  #giveUp(key: string, party: Party): void {
-    party.running -= 1;
+  #leave(turn: Turn): void {
+    this.#turns.delete(turn);
+    for (const party of turn.parties) party.waiting -= 1;
+  }
+
+  #giveUp(keys: readonly string[], { parties }: Turn): void {
+    this.#ends += 1;
     this.#taken -= 1;
-    this.#parties.delete(key);
-    this.#keep(key, party);
+    for (const party of parties) {
+      party.running -= 1;
+      party.lastEnd = this.#ends;
+    }
+    this.#forget(keys);
     this.#serve();
   }
 
-  /** Of a key that has nothing, nothing is kept. */
-  #keep(key: string, party: Party): void {
-    if (party.running + party.waiting.size > 0) this.#parties.set(key, party);
-    else this.#parties.delete(key);
+  #party(key: string): Party {
+    const party = this.#parties.get(key) ?? { running: 0, waiting: 0, lastEnd: 0 };
+    this.#parties.set(key, party);
+    return party;
   }
+
+  /** Of a key that has nothing, nothing is kept. */
+  #forget(keys: readonly string[]): void {
+    for (const key of keys) {
+      const party = this.#parties.get(key);
+      if (party && party.running + party.waiting === 0) this.#parties.delete(key);
+    }
+  }
+}
+
+/** Who has fewest comes first, and then who has done without for longest. */
+function byShares(a: Turn, b: Turn): number {
+  for (const [index, one] of a.parties.entries()) {
+    const other = b.parties[index];
+    if (!other) return 1;
+    const difference = one.running - other.running || one.lastEnd - other.lastEnd;
+    if (difference !== 0) return difference;
+  }
+  return a.parties.length - b.parties.length;
 }
