@@ -8,6 +8,7 @@ import { cutText } from '../core/cut-text.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { NodeCatalogue } from '../core/node-catalogue.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
+import { aboveFloor, type Floor, SpeedWatch, slowestBytesPerSecond } from '../timing/floor.ts';
 import type { BackendAddress } from './address.ts';
 import { backendFailed, backendUnreachable, inputRefused, promptRejected } from './errors.ts';
 import { parsePythonJson } from './json.ts';
@@ -34,6 +35,8 @@ import { multipartFile } from './multipart.ts';
 const maxJsonBytes = 64 * 1024 * 1024;
 /** The node classes of a server with many custom nodes are tens of megabytes. */
 const maxCatalogueBytes = 256 * 1024 * 1024;
+/** The answer to an upload is a name and a folder. */
+const maxUploadAnswerBytes = 64 * 1024;
 
 /** Which of the ids asked about the server still has. */
 export interface QueueState {
@@ -77,11 +80,13 @@ export class ComfyClient implements AsyncDisposable {
   readonly #address: BackendAddress;
   readonly #agent: Agent;
   readonly #tempo: Tempo['comfyui'];
+  readonly #floor: Floor;
 
   constructor(address: BackendAddress, tempo: Tempo['comfyui'] = realTempo.comfyui) {
     const { serverName } = address;
     this.#address = address;
     this.#tempo = tempo;
+    this.#floor = { ...tempo, minBytesPerSecond: slowestBytesPerSecond };
     this.#agent = new Agent({
       connect: {
         timeout: tempo.connectDeadlineMs,
@@ -208,20 +213,31 @@ export class ComfyClient implements AsyncDisposable {
 
   /** Puts the file into the server's input folder and returns the name by which nodes find it. */
   async upload(file: InputFile, signal: AbortSignal): Promise<string> {
+    const halt = new AbortController();
+    const watch = new SpeedWatch(this.#floor, () => halt.abort());
     const form = multipartFile({
       field: 'image',
       fileName: file.name,
       contentType: file.contentType,
       size: file.size,
-      content: createReadStream(file.path),
+      content: givenTo(watch, createReadStream(file.path)),
       fields: { type: 'input', subfolder: file.subfolder, overwrite: 'true' },
     });
-    const { statusCode, text } = await this.#send('/upload/image', signal, {
+    // The server answers when it has read everything.
+    const answerDeadlineMs = this.#tempo.idleDeadlineMs + this.#tempo.answerDeadlineMs;
+    const sendingMs = Math.ceil((file.size / slowestBytesPerSecond) * 1_000);
+    const deadline = AbortSignal.timeout(answerDeadlineMs + sendingMs);
+    const cut = AbortSignal.any([signal, deadline, halt.signal]);
+    const request = {
       method: 'POST',
       headers: form.headers,
       body: Readable.from(form.body),
-      // The server answers when it has read everything.
-      headersTimeout: this.#tempo.idleDeadlineMs + this.#tempo.answerDeadlineMs,
+      headersTimeout: answerDeadlineMs,
+    } as const;
+    const answer = this.#send('/upload/image', cut, request, maxUploadAnswerBytes);
+    const { statusCode, text } = await answer.catch((error) => {
+      signal.throwIfAborted();
+      throw cut.aborted ? backendFailed('take the input in time', { bytes: file.size }) : error;
     });
     if (statusCode === 413) {
       throw inputRefused(file.size, null, cutText(text, 300));
@@ -251,12 +267,14 @@ export class ComfyClient implements AsyncDisposable {
     const headers = range ? { range: `bytes=${range.start}-${range.end}` } : {};
     const response = await this.#open('GET', this.#viewPath(file), signal, { headers });
     if (response.statusCode !== (range ? 206 : 200)) {
-      response.body.resume();
+      response.body.on('error', () => {}).destroy();
       throw response.statusCode === 404
         ? new GatewayError('output_missing', 'The ComfyUI server no longer has the output')
         : backendFailed('send the output', { status: response.statusCode });
     }
-    return response.body;
+    return aboveFloor(response.body, this.#floor, () =>
+      backendFailed('send the output fast enough', this.#floor),
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -343,6 +361,19 @@ interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Readable;
   readonly headersTimeout?: number;
+}
+
+/** The file as the server takes it, which is judged by that. */
+async function* givenTo(watch: SpeedWatch, file: Readable): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of file as AsyncIterable<Buffer>) {
+      watch.waiting();
+      yield chunk;
+      watch.moved(chunk.length);
+    }
+  } finally {
+    watch.stop();
+  }
 }
 
 async function readText(body: Readable, maxBytes: number): Promise<string> {

@@ -189,6 +189,8 @@ export const realTempo = {
     answerDeadlineMs: 15_000,
     /** Between two pieces of a file. */
     idleDeadlineMs: 60_000,
+    /** How fast it sends a file, or takes one, is judged over this time. */
+    floorDeadlineMs: 30_000,
     /** A server with many custom nodes takes long to list their classes. */
     catalogueDeadlineMs: 60_000,
     /**
@@ -237,6 +239,8 @@ export const realTempo = {
     requestDeadlineMs: 60_000,
     /** Between two pieces of a streamed answer. */
     idleDeadlineMs: 60_000,
+    /** How fast it takes an object is judged over this time. */
+    floorDeadlineMs: 30_000,
     cleanUpDeadlineMs: 15_000,
     firstPauseMs: 250,
     longestPauseMs: 8_000,
@@ -247,6 +251,8 @@ export const realTempo = {
   target: {
     connectDeadlineMs: 10_000,
     idleDeadlineMs: 60_000,
+    /** How fast it takes a result is judged over this time. */
+    floorDeadlineMs: 30_000,
     /** For a transfer, and longer by its size. */
     requestDeadlineMs: 60_000,
   },
