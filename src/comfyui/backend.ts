@@ -11,7 +11,7 @@ import { ComfyClient } from './client.ts';
 import { Identity } from './identity.ts';
 import { Inputs } from './inputs.ts';
 import type { ComfyMessage } from './messages.ts';
-import { type GpuSeat, Occupancy, type Occupant } from './occupancy.ts';
+import { type GpuSeat, mostUnfetched, Occupancy, type Occupant } from './occupancy.ts';
 import { RunTimes } from './run-times.ts';
 import { ComfySocket } from './socket.ts';
 
@@ -79,7 +79,10 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     // Of one that was taken, the state has a reason of its own.
     this.#occupancy.on('gpu', () => this.#settle('its GPU is free'));
     this.#occupancy.on('next', () => this.emit('changed'));
-    this.#occupancy.on('room', () => this.emit('room'));
+    this.#occupancy.on('room', () => {
+      if (this.#state === 'busy') this.#settle('its results are fetched');
+      this.emit('room');
+    });
     this.#socket.on('open', () => void this.#opened());
     this.#socket.on('close', (reason) => this.#closed(reason));
     this.#socket.on('unreachable', (reason) => this.#away(`not reached: ${reason}`));
@@ -155,7 +158,12 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     // What decides whether it is well again is one task, alone.
     const isOnTrial = this.#breaker.isHalfOpen && !this.isVacant;
     const isReady = this.isInService && this.#identity.isCurrent;
-    return isReady && this.#occupancy.next === null && !isOnTrial;
+    return isReady && this.#occupancy.next === null && !isOnTrial && !this.#isBehind;
+  }
+
+  /** Whether so many results are still to be fetched that it should make no more. */
+  get #isBehind(): boolean {
+    return this.#occupancy.unfetched >= mostUnfetched;
   }
 
   /** How long its GPU has been idle, milliseconds. */
@@ -268,7 +276,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   }
 
   report(workflows: Iterable<Workflow>): BackendReport {
-    const { running, next, warm, busyShare } = this.#occupancy;
+    const { running, next, unfetched, warm, busyShare } = this.#occupancy;
     return {
       state: this.#state,
       reason: this.#reason,
@@ -278,6 +286,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
       devices: this.#identity.devices,
       task: running?.taskId ?? null,
       nextTask: next?.taskId ?? null,
+      unfetched,
       warm,
       busyShare: Math.round(busyShare * 1_000) / 1_000,
       cannotRun: this.#identity.cannotRun(workflows),
@@ -421,7 +430,8 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
    * |               | rests, from five seconds to five minutes, and one task is its trial         |
    * | `draining`    | an operator wants it free, or it is about to change hands: it ends what it  |
    * |               | has                                                                         |
-   * | `busy`        | a task of ours has its GPU, even where the connection is lost               |
+   * | `busy`        | a task of ours has its GPU, even where the connection is lost; or too many  |
+   * |               | results are still to be fetched from it                                     |
    * | `offline`     | no WebSocket, or it has not told over it yet what it is and can run         |
    * | `idle`        | none of these                                                               |
    */
@@ -430,6 +440,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     if (this.#draining !== null) return { state: 'draining', reason: this.#draining };
     if (this.#occupancy.running) return { state: 'busy', reason: 'it has a task' };
     if (!this.#identity.isCurrent) return { state: 'offline', reason: this.#absence };
+    if (this.#isBehind) return { state: 'busy', reason: 'its results are still to be fetched' };
     return { state: 'idle', reason: this.#breaker.isHalfOpen ? onTrial : event };
   }
 

@@ -8,7 +8,13 @@ import { cutText } from '../core/cut-text.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { NodeCatalogue } from '../core/node-catalogue.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
-import { aboveFloor, type Floor, SpeedWatch, slowestBytesPerSecond } from '../timing/floor.ts';
+import {
+  aboveFloor,
+  type Floor,
+  SpeedWatch,
+  slowestBytesPerSecond,
+  type WatchedStream,
+} from '../timing/floor.ts';
 import type { BackendAddress } from './address.ts';
 import { backendFailed, backendUnreachable, inputRefused, promptRejected } from './errors.ts';
 import { parsePythonJson } from './json.ts';
@@ -263,7 +269,7 @@ export class ComfyClient implements AsyncDisposable {
     file: OutputFile,
     range: { start: number; end: number } | null,
     signal: AbortSignal,
-  ): Promise<Readable> {
+  ): Promise<WatchedStream> {
     const headers = range ? { range: `bytes=${range.start}-${range.end}` } : {};
     const response = await this.#open('GET', this.#viewPath(file), signal, { headers });
     if (response.statusCode !== (range ? 206 : 200)) {

@@ -1,6 +1,9 @@
 import { EventEmitter } from 'node:events';
 import { BusyMeter } from './busy-meter.ts';
 
+/** With so many results still to be fetched a backend makes no more of them. */
+export const mostUnfetched = 16;
+
 /** A task that has a seat at a backend. */
 export interface Occupant {
   readonly taskId: string;
@@ -60,6 +63,11 @@ export class Occupancy extends EventEmitter<OccupancyEventMap> {
   /** Whether no task has a seat here. */
   get isVacant(): boolean {
     return this.#next === null && this.#present.size === 0;
+  }
+
+  /** How many tasks have left the GPU and have results here that are still to be fetched. */
+  get unfetched(): number {
+    return this.#present.size - this.#running.size;
   }
 
   /** Which share of the last five minutes the GPU had a task, 0 to 1. */

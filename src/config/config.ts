@@ -62,6 +62,8 @@ export interface Config {
   /** What is being uploaded when the gateway is asked to stop has so long, milliseconds. */
   readonly shutdownGraceMs: number;
   readonly transfers: TransferLimits;
+  /** How many files the result of one task may be. */
+  readonly maxOutputs: number;
   readonly storage: StorageConfig;
   readonly sourceAllow: SourceAllow;
   /** Where results may be put beyond the public internet, at the wish of a client. */
@@ -146,6 +148,7 @@ const settings = z.object({
   SHUTDOWN_GRACE: seconds().default(10),
   MAX_DOWNLOADS: wholeNumber(1, 1_000).default(8),
   MAX_UPLOADS: wholeNumber(1, 1_000).default(4),
+  MAX_OUTPUTS: wholeNumber(1, 100_000).default(1_000),
   MAX_SPOOL_BYTES: wholeNumber(1, Number.MAX_SAFE_INTEGER).default(16 * 1024 ** 3), // 16 GiB
   ...storageVariables,
   SOURCE_ALLOW: z.string().default('').transform(parsed(parseSourceAllow)),
@@ -228,6 +231,7 @@ export function readConfig(env: Env, declared: readonly DeclaredSettings[]): Con
       uploads: data.MAX_UPLOADS,
       spoolBytes: data.MAX_SPOOL_BYTES,
     },
+    maxOutputs: data.MAX_OUTPUTS,
     storage: storageConfig(data),
     sourceAllow: data.SOURCE_ALLOW,
     targetAllow: data.TARGET_ALLOW,

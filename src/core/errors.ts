@@ -64,6 +64,7 @@ const catalogue = {
   storage_failed: 'gateway',
   storage_full: 'gateway',
   spool_full: 'gateway',
+  outputs_too_many: 'gateway',
   attempts_exhausted: 'gateway',
   unavailable: 'gateway',
   internal: 'gateway',

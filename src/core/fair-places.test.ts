@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { mayTakePlace } from './fair-places.ts';
+import { mayTakePlace, mostPlaces } from './fair-places.ts';
 
 /** How many places each has after all, one after the other, took as many as they may. */
 function filled(places: number, parties: number): number[] {
@@ -14,6 +14,20 @@ function filled(places: number, parties: number): number[] {
   });
   return own;
 }
+
+describe('mostPlaces', () => {
+  for (const places of [1, 2, 3, 4, 8, 16]) {
+    for (const others of [0, 1, 3]) {
+      it(`tells what is had in the end of ${places}, of which others have ${others}`, () => {
+        let own = 0;
+        const told = mostPlaces(own, others, places);
+        while (mayTakePlace(own, others + own, places)) own += 1;
+        assert.equal(told, own);
+        assert.equal(mostPlaces(own, others + own, places), own);
+      });
+    }
+  }
+});
 
 describe('mayTakePlace', () => {
   const cases: [places: number, each: number[]][] = [

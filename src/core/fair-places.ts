@@ -6,3 +6,8 @@
 export function mayTakePlace(own: number, taken: number, places: number): boolean {
   return own < places - taken;
 }
+
+/** How many places it would have in the end if nobody else took any. */
+export function mostPlaces(own: number, taken: number, places: number): number {
+  return own + Math.max(0, Math.ceil((places - taken - own) / 2));
+}

@@ -127,8 +127,8 @@ export const realTempo = {
     backendPatienceMs: 60_000,
     firstPauseMs: 1_000,
     longestPauseMs: 60_000,
-    /** After this time a transfer leaves its place to others, and goes on in one for those that last. */
-    lastsAfterMs: 10_000,
+    /** A transfer that lasts longer keeps no other one from beginning. */
+    lastsAfterMs: 5_000,
     /** A result waits this long for its thumbnail. */
     thumbnailDeadlineMs: 3_000,
     abandonDeadlineMs: 10_000,

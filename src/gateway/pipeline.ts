@@ -2,6 +2,7 @@ import PQueue from 'p-queue';
 import { Dispatcher } from '../pipeline/dispatcher.ts';
 import { Recovery } from '../pipeline/recovery.ts';
 import { RunningAttempts } from '../pipeline/running-attempts.ts';
+import { TransferTurns } from '../pipeline/transfer-turns.ts';
 import type { Frame } from './frame.ts';
 import type { Media } from './media.ts';
 import type { OpenPool } from './pool.ts';
@@ -37,7 +38,8 @@ export function createPipeline(
     wholePool,
     log,
     downloads: new PQueue({ concurrency: config.transfers.downloads }),
-    uploads: new PQueue({ concurrency: config.transfers.uploads }),
+    uploads: new TransferTurns(config.transfers.uploads, tempo.transfer),
+    maxOutputs: config.maxOutputs,
     retryPolicy: { maxAttempts: config.maxAttempts, tempo: tempo.retry },
     tempo,
   });

@@ -11,6 +11,7 @@ import type { AttemptLog } from '../telemetry/attempt-log.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
 import type { AttemptJournal } from './attempt-journal.ts';
 import type { SourceReader } from './download/source-reader.ts';
+import type { TransferTurns } from './transfer-turns.ts';
 
 /** What all attempts work with. */
 export interface AttemptParts {
@@ -26,7 +27,9 @@ export interface AttemptParts {
   readonly targetAt: (url: string) => OutputTarget;
   /** Bounds on how many transfers of a kind run at once. */
   readonly downloads: PQueue;
-  readonly uploads: PQueue;
+  readonly uploads: TransferTurns;
+  /** A task with more files than that fails. */
+  readonly maxOutputs: number;
   /** How long workflows take. */
   readonly stats: Pick<QueueStats, 'durations'>;
   readonly lease: Pick<LeaseClock, 'isSure'>;

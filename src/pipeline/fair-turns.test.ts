@@ -55,19 +55,19 @@ describe('FairTurns', () => {
     assert.deepEqual(transfers.begun, ['a1', 'a2', 'b1', 'c1']);
   });
 
-  it('keeps to the share of each of several keys', async () => {
-    const transfers = new Transfers(4);
-    transfers.addAll('ax1 bx2 cx3 cy4');
+  it('shares what a key has between the keys within it', async () => {
+    const transfers = new Transfers(8);
+    transfers.addAll('ax1 ax2 ax3 ay4 ay5 az6 bw7');
     await setImmediate();
-    assert.deepEqual(transfers.begun, ['ax1', 'bx2', 'cy4']);
-    assert.deepEqual(transfers.waited, ['cx3']);
+    assert.deepEqual(transfers.begun, ['ax1', 'ax2', 'ay4', 'az6', 'bw7']);
+    assert.deepEqual(transfers.waited, ['ax3', 'ay5']);
   });
 
   it('asks the second key where the first ones have as much', async () => {
-    const transfers = new Transfers(4);
-    transfers.addAll('ax1 ax2 ax3 ay4');
-    await transfers.end('ax1');
-    assert.deepEqual(transfers.begun, ['ax1', 'ax2', 'ay4']);
+    const transfers = new Transfers(8);
+    transfers.addAll('ax1 ax2 ax3 ay4 ay5');
+    await transfers.end('ay4');
+    assert.deepEqual(transfers.begun, ['ax1', 'ax2', 'ay4', 'ay5']);
   });
 
   it('takes turns between keys when there is one place', async () => {

@@ -1,4 +1,4 @@
-import { mayTakePlace } from '../core/fair-places.ts';
+import { mayTakePlace, mostPlaces } from '../core/fair-places.ts';
 
 /** What is done, and what waits, for one key. */
 interface Party {
@@ -15,8 +15,9 @@ interface Turn {
 
 /**
  * Places for transfers of a kind, shared fairly between keys such as tenants: the next place goes to the
- * key that has fewest, and no key ever has so many that another finds none. A transfer may be for several
- * keys: it keeps to the share of each, and the first one says most about whose turn it is.
+ * key that has fewest, and no key ever has so many that another finds none. A transfer may have further
+ * keys that are within its first one, such as a tenant's results on one server: what the first key has is
+ * shared between them in the same way.
  */
 export class FairTurns {
   readonly #places: number;
@@ -47,7 +48,7 @@ export class FairTurns {
   }
 
   /**
-   * A place, when its turn has come; disposing of it gives it up.
+   * A place, when its turn has come; disposing of it gives it up, and more than once is as once.
    *
    * @throws the signal's reason while it waits.
    */
@@ -78,7 +79,9 @@ export class FairTurns {
     } finally {
       signal.removeEventListener('abort', leave);
     }
-    return { [Symbol.dispose]: () => this.#giveUp(keys, turn) };
+    using place = new DisposableStack();
+    place.defer(() => this.#giveUp(keys, turn));
+    return place.move();
   }
 
   /** Gives the free places to those who wait. */
@@ -92,9 +95,13 @@ export class FairTurns {
   }
 
   #next(): Turn | null {
-    const mayBegin = ({ parties }: Turn) =>
-      parties.every(({ running }) => mayTakePlace(running, this.#taken, this.#places));
-    return [...this.#turns].filter(mayBegin).sort(byShares)[0] ?? null;
+    return [...this.#turns].filter((turn) => this.#mayBegin(turn)).sort(byShares)[0] ?? null;
+  }
+
+  #mayBegin({ parties: [first, ...within] }: Turn): boolean {
+    if (!first || !mayTakePlace(first.running, this.#taken, this.#places)) return false;
+    const most = mostPlaces(first.running, this.#taken, this.#places);
+    return within.every(({ running }) => mayTakePlace(running, first.running, most));
   }
 
   #leave(turn: Turn): void {

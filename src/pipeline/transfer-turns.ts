@@ -1,67 +1,57 @@
 import type { Tempo } from '../core/tempo.ts';
-import { pause } from '../timing/pause.ts';
 import { FairTurns } from './fair-turns.ts';
 
-/** For each place of a transfer, how many there are for those that last. */
-const lastingPerPlace = 3;
+/** For each place of a transfer that begins, how many transfers there may be in all. */
+const inAllPerPlace = 4;
 
-/** What a transfer tells of its place. */
+/** What a transfer hears of its place. */
 export interface TurnNews {
   /** It has to wait for one. */
   readonly onWaiting: () => void;
-  /** It has had one for long. */
+  /** It has left the place at which it began, and goes on. */
   readonly onLasting: () => void;
 }
 
 /**
- * Turns for transfers, with which those that last do not keep up the others: after a while a transfer
- * gives its place to the next and goes on in one of a second kind, as soon as one of these is free.
+ * Turns for transfers, with which those that last do not keep up the others. A transfer has two places: one
+ * of few while it is new, which it leaves to the next after a while, and one of many to its end. Whoever
+ * waits for one of the few waits for a while only.
  */
 export class TransferTurns {
-  readonly #first: FairTurns;
-  readonly #lasting: FairTurns;
+  readonly #beginning: FairTurns;
+  readonly #all: FairTurns;
   readonly #lastsAfterMs: number;
 
+  /** `places`: how many that are new there may be at once. */
   constructor(places: number, { lastsAfterMs }: Pick<Tempo['transfer'], 'lastsAfterMs'>) {
-    this.#first = new FairTurns(places);
-    this.#lasting = new FairTurns(places * lastingPerPlace);
+    this.#beginning = new FairTurns(places);
+    this.#all = new FairTurns(places * inAllPerPlace);
     this.#lastsAfterMs = lastsAfterMs;
   }
 
   /**
-   * Does the work when its turn has come. `keys`: whose shares it keeps to, such as its tenant's.
+   * Does the work when its turn has come. `tenant` is whose share it keeps to, `within` what shares that
+   * with others of the tenant.
    *
    * @throws the signal's reason while it waits; whatever `work` throws.
    */
   async run<T>(
-    keys: readonly string[],
+    { tenant, within = [] }: { readonly tenant: string; readonly within?: readonly string[] },
     signal: AbortSignal,
     work: () => Promise<T>,
     { onWaiting, onLasting }: Partial<TurnNews> = {},
   ): Promise<T> {
-    const place = await this.#first.take(keys, signal, onWaiting);
-    const over = new AbortController();
-    const lastPlace = this.#changePlace(keys, place, over.signal, onLasting);
+    const keys = [tenant, ...within.map((key) => `${tenant} ${key}`)];
+    using _place = await this.#all.take(keys, signal, onWaiting);
+    using beginning = await this.#beginning.take([tenant], signal, onWaiting);
+    const lasts = setTimeout(() => {
+      beginning[Symbol.dispose]();
+      onLasting?.();
+    }, this.#lastsAfterMs);
     try {
       return await work();
     } finally {
-      over.abort();
-      (await lastPlace)[Symbol.dispose]();
+      clearTimeout(lasts);
     }
-  }
-
-  /** Resolves with the place that the transfer has in the end. */
-  async #changePlace(
-    keys: readonly string[],
-    place: Disposable,
-    over: AbortSignal,
-    onLasting: () => void = () => {},
-  ): Promise<Disposable> {
-    await pause(this.#lastsAfterMs, over);
-    if (over.aborted) return place;
-    onLasting();
-    const lasting = await this.#lasting.take(keys, over).catch(() => null);
-    if (lasting) place[Symbol.dispose]();
-    return lasting ?? place;
   }
 }

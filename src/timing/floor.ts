@@ -76,18 +76,29 @@ export class SpeedWatch {
 }
 
 /** The same bytes, which end with `tooSlow` where the stream brings too few of them to who waits. */
-export function aboveFloor(stream: Readable, floor: Floor, tooSlow: () => Error): Readable {
+export function aboveFloor(stream: Readable, floor: Floor, tooSlow: () => Error): WatchedStream {
   const watched = new WatchedStream(floor, tooSlow);
   pipeline(stream, watched, () => {});
   return watched;
 }
 
-class WatchedStream extends Transform {
+export class WatchedStream extends Transform {
   readonly #watch: SpeedWatch;
+  #bytes = 0;
 
   constructor(floor: Floor, tooSlow: () => Error) {
     super();
     this.#watch = new SpeedWatch(floor, () => this.destroy(tooSlow()));
+  }
+
+  /** How many have come. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** How long its reader waited for them, milliseconds. */
+  get waitedMs(): number {
+    return this.#watch.wholeMs;
   }
 
   /** The reader wants more. */
@@ -97,6 +108,7 @@ class WatchedStream extends Transform {
   }
 
   override _transform(chunk: Buffer, _: BufferEncoding, done: TransformCallback): void {
+    this.#bytes += chunk.length;
     this.#watch.moved(chunk.length);
     done(null, chunk);
   }

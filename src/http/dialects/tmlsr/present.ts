@@ -75,6 +75,7 @@ export function presentBackend(backend: BackendView): StatsBody['pool_status'][n
     since: report?.since ?? null,
     task_id: report?.task ? presentTaskId(report.task) : null,
     next_task_id: report?.nextTask ? presentTaskId(report.nextTask) : null,
+    unfetched: report?.unfetched ?? 0,
     warm_workflow: report?.warm ?? null,
     busy_share: report?.busyShare ?? 0,
     devices: (report?.devices ?? []).map(({ name, memoryTotal, memoryFree }) => ({
