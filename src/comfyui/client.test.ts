@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
@@ -308,6 +308,20 @@ describe('ComfyClient', () => {
       const file = { path: import.meta.filename, size: 1_000, contentType: 'image/png' };
       const input = { ...file, size: (await stat(file.path)).size, name: 'a.png', subfolder: 'c' };
       await assert.rejects(dripped.upload(input, signal), failed);
+    });
+
+    it('gives up an input that the server hardly takes', { timeout: 10_000 }, async () => {
+      await using parts = new AsyncDisposableStack();
+      const deaf = parts.use(await listening(createHttpServer((request) => void request.pause())));
+      const client = parts.use(clientOf({ url: `http://127.0.0.1:${deaf.port}` }, quick));
+      const folder = await mkdtemp(join(tmpdir(), 'tmlsr-client-'));
+      parts.defer(() => rm(folder, { recursive: true }));
+      const path = join(folder, 'large');
+      const size = 64 * 1024 * 1024;
+      await writeFile(path, '');
+      await truncate(path, size);
+      const input = { path, size, contentType: 'video/mp4', name: 'a.mp4', subfolder: 'c' };
+      await assert.rejects(client.upload(input, signal), failed);
     });
 
     it('gives up any other answer', { timeout: 10_000 }, async () => {

@@ -79,9 +79,9 @@ export class FairTurns {
     } finally {
       signal.removeEventListener('abort', leave);
     }
-    using place = new DisposableStack();
+    const place = new DisposableStack();
     place.defer(() => this.#giveUp(keys, turn));
-    return place.move();
+    return place;
   }
 
   /** Gives the free places to those who wait. */

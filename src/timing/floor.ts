@@ -23,7 +23,7 @@ export class SpeedWatch {
   #wait: { readonly since: number; readonly timer: NodeJS.Timeout } | null = null;
   #wholeMs = 0;
 
-  /** `onSlow` hears once of each stretch of `floorDeadlineMs` that was too slow. */
+  /** `onSlow` hears of a stretch of `floorDeadlineMs` that was too slow. */
   constructor(floor: Floor, onSlow: () => void) {
     this.#floor = floor;
     this.#onSlow = onSlow;
