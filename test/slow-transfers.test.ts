@@ -17,7 +17,7 @@ import { createTestWorkflows, type TestWorkflows } from './support/test-workflow
 
 const keys = { alice: 'alice-secret-0123456789', bob: 'bob-secret-0123456789' };
 /** Far less than any deadline of a transfer. */
-const soonMs = 20_000;
+const soonMs = 40_000;
 
 /** All frames of a clip as pictures. */
 const framesGraph = {
