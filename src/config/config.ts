@@ -144,7 +144,7 @@ const settings = z.object({
   QUEUE_WHEN_UNAVAILABLE: yesOrNo.default(false),
   WARM_PATIENCE: seconds().default(30),
   SHUTDOWN_GRACE: seconds().default(10),
-  MAX_DOWNLOADS: wholeNumber(1, 1_000).default(8),
+  MAX_DOWNLOADS: wholeNumber(1, 1_000).default(16),
   MAX_UPLOADS: wholeNumber(1, 1_000).default(4),
   MAX_SPOOL_BYTES: wholeNumber(1, Number.MAX_SAFE_INTEGER).default(16 * 1024 ** 3), // 16 GiB
   ...storageVariables,

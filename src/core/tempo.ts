@@ -76,6 +76,8 @@ export const realTempo = {
     longestPauseMs: 30_000,
   },
   waitingRoom: {
+    /** A source has this long to come; then the seat that its task was claimed for is open to others. */
+    arrivalDeadlineMs: 1_000,
     /** A backend that is away for less than this keeps its waiting task. */
     awayMs: 3_000,
     /** An idle backend waits this long for its own next task before it loads other models. */
@@ -134,7 +136,7 @@ export const realTempo = {
   spool: {
     /** The free space of the disk is looked at this often. */
     lookAgainMs: 1_000,
-    /** A task waits this long for room in front of its GPU; then it goes back into the queue. */
+    /** A task waits this long for room; then it goes back into the queue. */
     patienceMs: 10 * 60_000,
     firstPauseMs: 1_000,
     longestPauseMs: 30_000,

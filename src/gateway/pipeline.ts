@@ -1,5 +1,6 @@
 import PQueue from 'p-queue';
 import { Dispatcher } from '../pipeline/dispatcher.ts';
+import { FairTurns } from '../pipeline/fair-turns.ts';
 import { Recovery } from '../pipeline/recovery.ts';
 import { RunningAttempts } from '../pipeline/running-attempts.ts';
 import type { Frame } from './frame.ts';
@@ -36,7 +37,7 @@ export function createPipeline(
     pool,
     wholePool,
     log,
-    downloads: new PQueue({ concurrency: config.transfers.downloads }),
+    downloads: new FairTurns(config.transfers.downloads),
     uploads: new PQueue({ concurrency: config.transfers.uploads }),
     retryPolicy: { maxAttempts: config.maxAttempts, tempo: tempo.retry },
     tempo,
@@ -50,6 +51,7 @@ export function createPipeline(
     notices,
     log,
     patienceMs: config.warmPatienceMs,
+    downloads: config.transfers.downloads,
     graceMs: config.shutdownGraceMs,
     tempo: tempo.dispatcher,
   });
