@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Audit } from './audit/audit.ts';
 import { checkTempo, realTempo, type Tempo } from './core/tempo.ts';
 import type { Frame, GatewayConfig } from './gateway/frame.ts';
+import { openKeyring } from './gateway/keys.ts';
 import { openMedia } from './gateway/media.ts';
 import { createPipeline, startPipeline } from './gateway/pipeline.ts';
 import { openPool } from './gateway/pool.ts';
@@ -9,6 +10,7 @@ import { createFront, serve } from './gateway/server.ts';
 import { createServices } from './gateway/services.ts';
 import { openStores } from './gateway/stores.ts';
 import { startSweeps } from './gateway/sweeps.ts';
+import type { Keyring } from './keys/keyring.ts';
 import { AuditLog } from './telemetry/audit-log.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { TaskLog } from './telemetry/task-log.ts';
@@ -29,17 +31,20 @@ export class Gateway implements AsyncDisposable {
   readonly dialectUrls: ReadonlyMap<string, string>;
   /** Resolves when a newer gateway has changed the database: this one is to end its work and stop. */
   readonly outdated: Promise<void>;
+  readonly #keyring: Pick<Keyring, 'isGuarded'>;
   readonly #parts: AsyncDisposableStack;
 
   private constructor(
     url: string,
     dialectUrls: ReadonlyMap<string, string>,
     outdated: Promise<void>,
+    keyring: Pick<Keyring, 'isGuarded'>,
     parts: AsyncDisposableStack,
   ) {
     this.url = url;
     this.outdated = outdated;
     this.dialectUrls = dialectUrls;
+    this.#keyring = keyring;
     this.#parts = parts;
   }
 
@@ -57,9 +62,10 @@ export class Gateway implements AsyncDisposable {
     const media = openMedia(frame, stores);
     const audit = new Audit({ store: stores.audit, log: new AuditLog(logger) });
     const pool = await openPool(frame, stores, audit);
-    const services = createServices(frame, stores, media, pool, audit);
+    const keyring = await openKeyring(frame, stores);
+    const services = createServices(frame, stores, media, pool, audit, keyring);
     const pipeline = createPipeline(frame, stores, media, pool);
-    const front = createFront(frame, stores, media, pool, services);
+    const front = createFront(frame, stores, media, pool, services, keyring);
 
     await startPipeline(frame, stores, pool, pipeline);
     startSweeps(frame, stores, services);
@@ -76,7 +82,12 @@ export class Gateway implements AsyncDisposable {
       },
       'gateway.started',
     );
-    return new Gateway(url, dialectUrls, stores.outdated, parts.move());
+    return new Gateway(url, dialectUrls, stores.outdated, keyring, parts.move());
+  }
+
+  /** Whether it asks for keys. */
+  get isGuarded(): boolean {
+    return this.#keyring.isGuarded;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

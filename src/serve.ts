@@ -25,15 +25,15 @@ export async function serve({ logTo, ...options }: ServeOptions = {}): Promise<v
   logTo?.(logger);
   for (const name of unknownSettings(env, dialectSettings))
     logger.warn({ name }, 'setting.unknown');
-  if (config.apiKeys.length === 0 && !isLoopback(config.host)) {
-    const reason = 'it listens beyond this machine and asks no one for a key';
-    logger.warn({ host: config.host, reason }, 'gateway.open');
-  }
 
   await using parts = new AsyncDisposableStack();
   const stopped = stopSignal();
   const backends = await backendsOrEmulator(config, parts, logger);
   const gateway = parts.use(await Gateway.start({ ...config, backends }, logger, options));
+  if (!gateway.isGuarded && !isLoopback(config.host)) {
+    const reason = 'it listens beyond this machine and asks no one for a key';
+    logger.warn({ host: config.host, reason }, 'gateway.open');
+  }
   const reason = await Promise.race([
     stopped.then((signal) => ({ signal })),
     gateway.outdated.then(() => ({ reason: outdated })),

@@ -7,6 +7,7 @@ import {
   parseBackendEntry,
   parseInputDir,
 } from '../comfyui/address.ts';
+import { clientScopes, type Scope } from '../core/caller.ts';
 import { generousLimits, type MediaLimits } from '../core/media-limits.ts';
 import type { Timeouts } from '../core/workflow.ts';
 import { parseDatabaseAddress } from '../db/address.ts';
@@ -37,7 +38,7 @@ export interface Config {
   readonly port: number;
   /** The base of the links that are given out; `null`: where the gateway listens. */
   readonly publicUrl: string | null;
-  /** Who may ask; none: everybody. */
+  /** Who may ask, beside the keys of the database. Without any key, everybody may. */
   readonly apiKeys: readonly ApiKeyConfig[];
   /** Origins whose web pages may ask; `*` for all. */
   readonly corsOrigins: readonly string[];
@@ -89,7 +90,7 @@ export interface ApiKeyConfig {
   /** Whose tasks they are that come with it. */
   readonly name: string;
   readonly key: string;
-  readonly isOperator: boolean;
+  readonly scopes: readonly Scope[];
 }
 
 export interface TransferLimits {
@@ -204,8 +205,8 @@ export function readConfig(env: Env, declared: readonly DeclaredSettings[]): Con
     port: data.PORT,
     publicUrl: data.PUBLIC_URL ?? null,
     apiKeys: [
-      ...data.API_KEYS.map((key) => ({ ...key, isOperator: false })),
-      ...data.OPERATOR_KEYS.map((key) => ({ ...key, isOperator: true })),
+      ...data.API_KEYS.map((key) => ({ ...key, scopes: clientScopes })),
+      ...data.OPERATOR_KEYS.map((key) => ({ ...key, scopes: ['admin'] as const })),
     ],
     corsOrigins: data.CORS_ORIGINS,
     dialectPorts: data.DIALECT_PORTS,

@@ -29,6 +29,8 @@ const catalogue = {
   backend_exists: 'client',
   backend_fixed: 'client',
   workflows_read_only: 'client',
+  key_unknown: 'client',
+  key_exists: 'client',
   // What the source turned out to be.
   source_invalid: 'source',
   source_refused: 'source',

@@ -9,6 +9,7 @@ import { ownEdition } from '../db/edition.ts';
 import { reaching } from '../db/errors.ts';
 import { type App, type Apps, createApps } from '../http/app.ts';
 import { type AppServer, createServer } from '../http/server.ts';
+import type { Keyring } from '../keys/keyring.ts';
 import type { Frame } from './frame.ts';
 import type { Media } from './media.ts';
 import type { OpenPool } from './pool.ts';
@@ -28,6 +29,7 @@ export function createFront(
   { encoder }: Media,
   { poolService, workflows }: OpenPool,
   services: Services,
+  keyring: Keyring,
 ): Front {
   const stopping = new AbortController();
   const parts = {
@@ -38,14 +40,14 @@ export function createFront(
     preview: (path: string, signal: AbortSignal) =>
       encoder.preview(path, config.limits.maxImagePixels, signal),
     baseUrl,
-    isGuarded: config.apiKeys.length > 0,
+    isGuarded: () => keyring.isGuarded,
     checkReady: () => checkReady(database, stopping.signal),
     version: packageJson.version,
     stopping: stopping.signal,
     tempo: tempo.http,
   };
-  const { apiKeys, corsOrigins, dialectSettings: settings } = config;
-  const apps = createApps(parts, { apiKeys, corsOrigins, settings, logger });
+  const { corsOrigins, dialectSettings: settings } = config;
+  const apps = createApps(parts, { callers: keyring, corsOrigins, settings, logger });
   for (const observer of apps.observers) observers.add(observer);
   return { apps, stopping };
 }

@@ -2,7 +2,7 @@ import type { HttpBindings } from '@hono/node-server';
 import type { Context, MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { bodyTooLarge } from './errors.ts';
-import { bringsFile, policyOf } from './route-policy.ts';
+import { type BodyPolicy, bringsFile, policyOf } from './route-policy.ts';
 
 /**
  * Keeps what is held in memory small, and does not wait for it for ever; files are seen to where they go.
@@ -10,7 +10,7 @@ import { bringsFile, policyOf } from './route-policy.ts';
  */
 export function boundBodies(maxBytes: number, deadlineMs: number): MiddlewareHandler {
   return async (context, next) => {
-    const policy = policyOf(context);
+    const policy: BodyPolicy = policyOf(context) ?? {};
     if (bringsFile(policy, context.req.raw)) return await next();
     const cut = cutLater(context, deadlineMs);
     try {

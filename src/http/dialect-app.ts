@@ -5,10 +5,11 @@ import { cors } from 'hono/cors';
 import { secureHeaders } from 'hono/secure-headers';
 import { getPath } from 'hono/utils/url';
 import type { SettingValues } from '../config/fields.ts';
+import { may } from '../core/caller.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { TaskObserver } from '../telemetry/task-observer.ts';
-import { type ApiKey, identify, keyring } from './auth.ts';
+import { type Callers, identify, keyIn } from './auth.ts';
 import { boundBodies } from './bounded-bodies.ts';
 import type { Dialect, DialectParts } from './dialect.ts';
 import { describeKeys, documentRoutes } from './docs/document-routes.ts';
@@ -17,8 +18,8 @@ import { declare, declaredPolicy, isOpen } from './route-policy.ts';
 import type { TakeConnection } from './upgrade.ts';
 
 export interface DialectOptions {
-  /** Who may ask; without any, everybody may. */
-  readonly apiKeys: readonly ApiKey[];
+  /** Who may ask. */
+  readonly callers: Callers;
   /** Origins whose web pages may ask; `*` for all. */
   readonly corsOrigins: readonly string[];
   /** Of all dialects, as they were read. */
@@ -40,11 +41,10 @@ export interface DialectApp {
 export function createDialectApp(
   dialect: Dialect,
   parts: DialectParts,
-  { apiKeys, corsOrigins, settings, logger }: DialectOptions,
+  { callers, corsOrigins, settings, logger }: DialectOptions,
 ): DialectApp {
   const { prefix, presentError } = dialect;
-  const { routes, observer = null, findUpgrade } = dialect.create(parts, settings);
-  const callerOf = keyring(apiKeys);
+  const { routes, observer = null, upgrades } = dialect.create(parts, settings);
   const app = new OpenAPIHono({ getPath: (request) => withoutPrefix(getPath(request), prefix) });
   app.onError(onError(logger, presentError));
   app.notFound(onNotFound(presentError));
@@ -54,18 +54,20 @@ export function createDialectApp(
   app.use(boundBodies(dialect.maxBodyBytes, parts.tempo.bodyDeadlineMs));
   describeKeys(app);
   app.route('/', documentRoutes(app, dialect, parts.version));
-  app.use(except(isOpen, identify(callerOf)));
+  app.use(except(isOpen, identify(callers)));
   app.route('/', routes);
   refuseOtherMethods(app);
   return {
     routes: app,
     observer,
     upgrade: (request) => {
-      if (!findUpgrade) return null;
-      // Without a key, it is refused like any other request, in the dialect's words.
-      const caller = callerOf((name) => [request.headers[name]].flat()[0]);
+      if (!upgrades) return null;
+      // Without a key of the scope, it is refused like any other request, in the dialect's words.
+      const caller = callers.now(keyIn((name) => [request.headers[name]].flat()[0]));
       const path = withoutPrefix(pathOf(request), prefix);
-      return caller && findUpgrade({ request, path, caller });
+      return caller && may(caller, upgrades.scope)
+        ? upgrades.find({ request, path, caller })
+        : null;
     },
   };
 }
@@ -84,8 +86,9 @@ export function isBelow(path: string, prefix: string): boolean {
 function refuseOtherMethods(app: OpenAPIHono): void {
   for (const [path, methods] of methodsByPath(app)) {
     // Whoever may look at an address hears what else it takes.
-    const policy = declare(declaredPolicy(app, 'GET', path) ?? {});
-    app.all(path, policy, (context) => {
+    const policy = declaredPolicy(app, 'GET', path);
+    if (policy) app.all(path, declare(policy));
+    app.all(path, (context) => {
       context.header('Allow', methods.join(', '));
       throw new GatewayError('method_not_allowed', `Only ${methods.join(', ')} may be asked here`);
     });

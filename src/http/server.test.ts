@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers';
 import { afterEach, describe, it } from 'node:test';
 import { pino } from 'pino';
 import { WebSocket, WebSocketServer } from 'ws';
+import { callersOf } from '../../test/support/callers.ts';
 import { absentParts } from '../../test/support/dialect-parts.ts';
 import { type Apps, createApps } from './app.ts';
 import type { Dialect } from './dialect.ts';
@@ -14,7 +15,7 @@ import { createRoutes } from './openapi.ts';
 import { createServer } from './server.ts';
 import type { FindUpgrade } from './upgrade.ts';
 
-const key = 'alice-secret-0123456789';
+const key = 'alice';
 const headers = { 'x-api-key': key };
 
 describe('a server', () => {
@@ -28,7 +29,7 @@ describe('a server', () => {
     const apps = createApps(
       absentParts(),
       {
-        apiKeys: [{ name: 'alice', key, isOperator: false }],
+        callers: callersOf({ [key]: ['tasks:read'], bob: ['tasks:write'] }),
         corsOrigins: [],
         settings: {},
         logger: pino({ level: 'silent' }),
@@ -97,6 +98,12 @@ describe('a server', () => {
     assert.match(answer, /"code":"unauthorized"/);
   });
 
+  it('takes none whose key lacks the scope', async () => {
+    const port = await serve(greet, root);
+    const answer = await handshake(port, '/talk/ws', 'X-API-Key: bob\r\n');
+    assert.match(answer, /^HTTP\/1\.1 404 /);
+  });
+
   it('answers a request for another protocol as if it asked for none', async () => {
     const port = await serve(greet, root);
     const socket = connect(port, '127.0.0.1');
@@ -131,7 +138,7 @@ describe('a server', () => {
   });
 });
 
-function dialect(name: string, findUpgrade?: FindUpgrade): Dialect {
+function dialect(name: string, find?: FindUpgrade): Dialect {
   return {
     name,
     prefix: `/${name}`,
@@ -140,6 +147,9 @@ function dialect(name: string, findUpgrade?: FindUpgrade): Dialect {
     documentsAt: '',
     maxBodyBytes: 1024,
     presentError,
-    create: () => ({ routes: createRoutes(), ...(findUpgrade ? { findUpgrade } : {}) }),
+    create: () => ({
+      routes: createRoutes(),
+      ...(find ? { upgrades: { scope: 'tasks:read', find } } : {}),
+    }),
   };
 }

@@ -51,6 +51,7 @@ export function uploadRoutes(
 const offerRoute = defineRoute({
   method: 'post',
   path: '/uploads',
+  policy: { scope: 'tasks:write' },
   summary: 'Open an upload for a file that a task is to work on',
   request: {
     body: json(
@@ -84,6 +85,7 @@ const offerRoute = defineRoute({
     ),
     400: json(errorSchema, 'The request is wrong; `field` says where.'),
     401: json(errorSchema, 'A key is needed.'),
+    403: json(errorSchema, 'The key lacks the scope.'),
   },
 });
 

@@ -119,13 +119,17 @@ const taskIdParam = z.object({
   task_id: z.string().openapi({ example: '550e8400-e29b-41d4-a716-446655440000' }),
 });
 
-const closed = { 401: json(schema.errorBody, 'A key is needed.') };
+const closed = {
+  401: json(schema.errorBody, 'A key is needed.'),
+  403: json(schema.errorBody, 'The key lacks the scope.'),
+};
 const unknown = { 404: json(schema.errorBody, 'There is no such task.') };
 const away = { 503: json(schema.errorBody, 'The gateway cannot tell or do it at present.') };
 
 const submitRoute = defineRoute({
   method: 'post',
   path: '/api/v1/tasks',
+  policy: { scope: 'tasks:write' },
   summary: 'Submit a task',
   request: { body: { ...json(schema.submitTask, 'What to do, with what.'), required: true } },
   responses: {
@@ -144,6 +148,7 @@ const submitRoute = defineRoute({
 const statusRoute = defineRoute({
   method: 'get',
   path: '/api/v1/tasks/{task_id}',
+  policy: { scope: 'tasks:read' },
   summary: 'State, progress and result of a task',
   request: { params: taskIdParam },
   responses: { 200: json(schema.managedTask, 'The task.'), ...closed, ...unknown, ...away },
@@ -152,6 +157,7 @@ const statusRoute = defineRoute({
 const cleanUpRoute = defineRoute({
   method: 'delete',
   path: '/api/v1/tasks/{task_id}',
+  policy: { scope: 'tasks:write' },
   summary: 'Remove what is stored of a task that has ended, or revoke one that has not',
   request: { params: taskIdParam },
   responses: {
@@ -165,6 +171,7 @@ const cleanUpRoute = defineRoute({
 const taskNamesRoute = defineRoute({
   method: 'get',
   path: '/api/v1/task-names',
+  policy: { scope: 'tasks:read' },
   summary: 'The names of tasks, and what they stand for',
   responses: { 200: json(schema.taskNameList, 'In alphabetical order.'), ...closed, ...away },
 });

@@ -4,6 +4,7 @@ import { backendRoutes } from '../../backends.ts';
 import { demandRoutes } from '../../demand.ts';
 import type { Dialect, DialectParts } from '../../dialect.ts';
 import { presentError } from '../../errors.ts';
+import { keyRoutes } from '../../keys.ts';
 import { objectRoutes } from '../../objects.ts';
 import { createRoutes } from '../../openapi.ts';
 import { uploadRoutes } from '../../uploads.ts';
@@ -31,6 +32,7 @@ function routesOf(parts: DialectParts): OpenAPIHono {
   app.route('/', backendRoutes(parts.pool));
   app.route('/', demandRoutes(parts.tasks));
   app.route('/', auditRoutes(parts.audit));
+  app.route('/', keyRoutes(parts.keys));
   app.route('/', workflowRoutes(parts.workflows));
   app.route('/', objectRoutes(parts.objects));
   return app;

@@ -137,7 +137,10 @@ const taskIdParam = z.object({
   task_id: z.string().openapi({ example: 'f692edeb41cb4a3eaebd2db0044c0778' }),
 });
 
-const closed = { 401: json(errorSchema, 'A key is needed.') };
+const closed = {
+  401: json(errorSchema, 'A key is needed.'),
+  403: json(errorSchema, 'The key lacks the scope.'),
+};
 const invalid = { 400: json(errorSchema, 'The request is wrong; `field` says where.') };
 const unknown = { 404: json(errorSchema, 'There is no such task.') };
 const ended = { 409: json(errorSchema, 'The task has completed or failed already.') };
@@ -149,16 +152,19 @@ const creating = {
   responses: { 200: json(schema.taskCreated, 'The task is taken on.'), ...invalid, ...closed },
 } as const;
 
+const submitting = { scope: 'tasks:write' } as const;
+
 const inJson = json(schema.createTask, 'The source and what to do with it.');
 
 const createTaskInJsonRoute = defineRoute({
   ...creating,
+  policy: submitting,
   request: { body: { ...inJson, required: true } },
 });
 
 const createTaskRoute = defineRoute({
   ...creating,
-  policy: { file: 'form' },
+  policy: { ...submitting, file: 'form' },
   request: {
     body: {
       ...inJson,
@@ -171,6 +177,7 @@ const createTaskRoute = defineRoute({
 const getTaskRoute = defineRoute({
   method: 'get',
   path: '/tasks/{task_id}',
+  policy: { scope: 'tasks:read' },
   summary: 'State, progress and result of a task',
   request: { params: taskIdParam },
   responses: { 200: json(schema.task, 'The task.'), ...unknown, ...closed },
@@ -179,6 +186,7 @@ const getTaskRoute = defineRoute({
 const cancelTaskRoute = defineRoute({
   method: 'delete',
   path: '/tasks/{task_id}',
+  policy: { scope: 'tasks:write' },
   summary: 'Cancel a task that waits or runs',
   request: { params: taskIdParam },
   responses: {
@@ -192,6 +200,7 @@ const cancelTaskRoute = defineRoute({
 const statsRoute = defineRoute({
   method: 'get',
   path: '/monitor/stats',
+  policy: { scope: 'tasks:read' },
   summary: 'The pool, the queue and the newest tasks',
   responses: { 200: json(schema.stats, 'The state of the whole.'), ...closed },
 });
