@@ -95,6 +95,37 @@ describe('readConfig', () => {
     );
   });
 
+  it('names both where one key stands under two names, or for clients and operators', () => {
+    const [key, other] = ['shared-secret-0123456789', 'other-secret-0123456789'];
+    const wrong: [env: Env, names: RegExp][] = [
+      [{ API_KEYS: `alice:${key},bob:${key}` }, /alice of API_KEYS and bob of API_KEYS have/],
+      [
+        { API_KEYS: `alice:${key}`, OPERATOR_KEYS: `ops:${key}` },
+        /alice of API_KEYS and ops of OPERATOR_KEYS have/,
+      ],
+      [
+        { API_KEYS: `ops:${key}`, OPERATOR_KEYS: `ops:${key}` },
+        /ops of API_KEYS and ops of OPERATOR_KEYS have/,
+      ],
+    ];
+    for (const [env, names] of wrong) {
+      assert.throws(
+        () => readConfig({ ...env, PORT: '70000' }),
+        (error: Error) => {
+          assert.match(error.message, names);
+          assert.match(error.message, /PORT must be/);
+          return !error.message.includes(key);
+        },
+      );
+    }
+    const good = [
+      { API_KEYS: `alice:${key},alice:${other}` },
+      { API_KEYS: `alice:${key},alice:${key}` },
+      { API_KEYS: `ops:${key}`, OPERATOR_KEYS: `ops:${other}` },
+    ];
+    for (const env of good) assert.ok(readConfig(env).apiKeys.length > 1);
+  });
+
   it('reads what others declare with its own settings', () => {
     const declared = [
       { schemas: { THEIR_LIMIT: z.coerce.number().default(7) }, prefix: 'THEIR_' },

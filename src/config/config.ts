@@ -198,7 +198,7 @@ export function readConfig(env: Env, declared: readonly DeclaredSettings[]): Con
     .object(Object.assign({}, ...declared.map(({ schemas }) => schemas)))
     .safeParse(variables);
   const problems = [error, ofDialects.error].flatMap((each) => each?.issues ?? []).map(sentenceOf);
-  problems.push(...missingForStorage(variables));
+  problems.push(...missingForStorage(variables), ...sharedKeys(variables));
   if (!data || !ofDialects.data || problems.length > 0) throw new ConfigError(problems);
   return {
     host: data.HOST,
@@ -289,6 +289,25 @@ function parseKeys(text: string): { name: string; key: string }[] {
     if (name && key) return { name, key };
     throw new Error(`entry ${index + 1} is not name:key with a key of at least 16 characters`);
   });
+}
+
+/**
+ * Keys that stand twice, under two names or for clients and operators: it would be chance which of the two the bearer
+ * is. Each is told by its names, because a key may occur in no message.
+ */
+function sharedKeys(variables: Env): string[] {
+  const { data } = settings.pick({ API_KEYS: true, OPERATOR_KEYS: true }).safeParse(variables);
+  const places = [
+    ...(data?.API_KEYS ?? []).map(({ name, key }) => ({ key, place: `${name} of API_KEYS` })),
+    ...(data?.OPERATOR_KEYS ?? []).map(({ name, key }) => ({
+      key,
+      place: `${name} of OPERATOR_KEYS`,
+    })),
+  ];
+  return [...Map.groupBy(places, ({ key }) => key).values()]
+    .map((same) => [...new Set(same.map(({ place }) => place))])
+    .filter((same) => same.length > 1)
+    .map((same) => `${same.join(' and ')} have the same key: give each one of its own`);
 }
 
 /** `https://app.example.com,http://localhost:3000`, as a browser writes them; or `*`. */
