@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from '../src/db/drizzle.ts';
+import { Emulator } from '../src/emulator/emulator.ts';
 import { makeKey } from '../src/keys/key-text.ts';
+import { formOf } from './suites/dialect.suite.ts';
 import { eventually } from './support/eventually.ts';
 import { type Answer, GatewayClient } from './support/gateway-client.ts';
 import { samplePng } from './support/media-samples.ts';
@@ -49,16 +51,18 @@ describe('keys that are made while gateways run', () => {
 
   before(async () => {
     scratch = cleanup.use(await createTestDatabase('postgres'));
+    const emulator = cleanup.use(await Emulator.start());
     const sources = cleanup.use(await SourceServer.start());
-    const workflows = cleanup.use(await createTestWorkflows());
+    const workflows = cleanup.use(await createTestWorkflows(0.05));
     url = sources.file('a.png', await samplePng({ width: 16, height: 16, seed: 1 }));
     const options = {
-      ...({ engine: 'postgres', database: scratch, backends: [] } as const),
+      ...({ engine: 'postgres', database: scratch } as const),
+      backends: [emulator.url],
+      tempo: { ...testTempo, keys: { ...testTempo.keys, usesTogetherMs: 100 } },
       env: {
         ...env,
         SOURCE_ALLOW: sources.host,
         WORKFLOWS_DIR: workflows.folder,
-        QUEUE_WHEN_UNAVAILABLE: 'true',
         DIALECT_PORTS: 'task-manager:0',
       },
     };
@@ -108,6 +112,25 @@ describe('keys that are made while gateways run', () => {
     assert.equal((await ask(boss.key, 'GET', `/tasks/${id}`)).status, 200);
     assert.equal((await ask(bob.key, 'GET', '/workflows/sleep/graph')).status, 200);
     assert.equal((await ask(settings.alice, 'GET', '/workflows/sleep/graph')).status, 403);
+  });
+
+  it('delete no result of the Image Upscale Service by looking at it, unless they may', async () => {
+    const { key } = await made(ops, { name: 'viewer', tenant: 'alice', scopes: ['tasks:read'] });
+    const headers = { 'x-api-key': settings.alice };
+    const picture = await samplePng({ width: 16, height: 16, seed: 1 });
+    const body = formOf({ image: { bytes: picture, name: 'a.png' }, scale: '2' });
+    const sent = await fetch(`${gateway.url}/api/v1/upscale`, { method: 'POST', headers, body });
+    const { job_id } = (await sent.json()) as { job_id: string };
+    const download = async (key: string) => {
+      const path = `${gateway.url}/api/v1/download/${job_id}`;
+      const answer = await fetch(path, { headers: { 'x-api-key': key } });
+      await answer.arrayBuffer();
+      return answer.status;
+    };
+    await eventually(async () => assert.equal(await download(key), 200));
+    assert.equal(await download(key), 200);
+    assert.equal(await download(settings.alice), 200);
+    assert.equal(await download(key), 410);
   });
 
   it('are refused by all gateways when they are revoked, though the notice is lost', async () => {
