@@ -53,6 +53,9 @@ const view = {
   lastUsedAt: apiKeys.lastUsedAt,
 };
 
+/** No key has ever been. */
+const stampOfNone = '0';
+
 const readRow = jsonReader(apiKeys);
 const isLive = isNull(apiKeys.revokedAt);
 
@@ -100,7 +103,8 @@ export class KeyStore {
       select told.stamp, k.id, k.tenant, k.name, k.digest, k.scopes,
              k.former_digest as "formerDigest", ${ms('former_until')} as "formerUntilMs",
              ${ms('expires_at')} as "expiresMs"
-        from (select count(*) || '.' || coalesce(sum(edition), 0) as stamp from api_keys) as told
+        from (select concat_ws('.', count(*), sum(edition), max(created_at)) as stamp
+                from api_keys) as told
         left join api_keys k on told.stamp <> ${stamp} and k.revoked_at is null`);
     const rows = rowsOf<{ readonly stamp: string } & (StoredKey | { readonly id: null })>(result);
     const now = rows[0]?.stamp ?? stamp;
@@ -111,7 +115,7 @@ export class KeyStore {
     });
     return {
       stamp: now,
-      hasKeys: !now.startsWith('0.'),
+      hasKeys: now !== stampOfNone,
       keys: new Map(keys.map((key) => [key.id, key])),
     };
   }
