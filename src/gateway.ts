@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { networkInterfaces } from 'node:os';
 import { Audit } from './audit/audit.ts';
+import { OwnHosts } from './core/own-hosts.ts';
 import { checkTempo, realTempo, type Tempo } from './core/tempo.ts';
 import type { Frame, GatewayConfig } from './gateway/frame.ts';
 import { openMedia } from './gateway/media.ts';
@@ -99,8 +101,16 @@ function frameOf(
     log: new TaskLog(logger, observers),
     observers,
     owner: randomUUID(),
+    hosts: new OwnHosts({ ...config, addresses }),
     listening,
     baseUrl: () => config.publicUrl ?? listening.url,
     parts,
   };
+}
+
+/** Of this machine. They may change while it runs. */
+function addresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((list) =>
+    (list ?? []).map(({ address }) => address),
+  );
 }

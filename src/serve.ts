@@ -2,6 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { readConfig, unknownSettings } from './config/config.ts';
 import { readEnv } from './config/env.ts';
 import { backendsOrEmulator } from './emulator-process.ts';
+import { checkOpenness } from './gateway/openness.ts';
 import { Gateway, type GatewayOptions } from './gateway.ts';
 import { dialectSettings } from './http/dialects/index.ts';
 import { stopSignal } from './run.ts';
@@ -25,10 +26,7 @@ export async function serve({ logTo, ...options }: ServeOptions = {}): Promise<v
   logTo?.(logger);
   for (const name of unknownSettings(env, dialectSettings))
     logger.warn({ name }, 'setting.unknown');
-  if (config.apiKeys.length === 0 && !isLoopback(config.host)) {
-    const reason = 'it listens beyond this machine and asks no one for a key';
-    logger.warn({ host: config.host, reason }, 'gateway.open');
-  }
+  checkOpenness(config, logger);
 
   await using parts = new AsyncDisposableStack();
   const stopped = stopSignal();
@@ -39,8 +37,4 @@ export async function serve({ logTo, ...options }: ServeOptions = {}): Promise<v
     gateway.outdated.then(() => ({ reason: outdated })),
   ]);
   logger.info(reason, 'gateway.stopping');
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.');
 }

@@ -39,6 +39,10 @@ export interface Config {
   readonly publicUrl: string | null;
   /** Who may ask; none: everybody. */
   readonly apiKeys: readonly ApiKeyConfig[];
+  /** Hosts, beside loopback and that of `publicUrl`, by which it may be asked where it asks for no key. */
+  readonly allowedHosts: readonly string[];
+  /** Whether everybody in the network may use it who reaches it. */
+  readonly allowAnonymous: boolean;
   /** Origins whose web pages may ask; `*` for all. */
   readonly corsOrigins: readonly string[];
   /** Ports of their own, by dialect. */
@@ -130,6 +134,8 @@ const settings = z.object({
   PUBLIC_URL: httpUrl.optional(),
   API_KEYS: z.string().default('').transform(parsed(parseKeys)),
   OPERATOR_KEYS: z.string().default('').transform(parsed(parseKeys)),
+  ALLOW_ANONYMOUS: yesOrNo.default(false),
+  ALLOWED_HOSTS: z.string().default('').transform(parsed(parseHosts)),
   CORS_ORIGINS: z.string().default('').transform(parsed(parseOrigins)),
   DIALECT_PORTS: z.string().default('').transform(parsed(parseDialectPorts)),
   DATABASE_URL: z.string().transform(parsed(checkDatabaseUrl)).optional(),
@@ -207,6 +213,8 @@ export function readConfig(env: Env, declared: readonly DeclaredSettings[]): Con
       ...data.API_KEYS.map((key) => ({ ...key, isOperator: false })),
       ...data.OPERATOR_KEYS.map((key) => ({ ...key, isOperator: true })),
     ],
+    allowedHosts: data.ALLOWED_HOSTS,
+    allowAnonymous: data.ALLOW_ANONYMOUS,
     corsOrigins: data.CORS_ORIGINS,
     dialectPorts: data.DIALECT_PORTS,
     databaseUrl: data.DATABASE_URL ?? null,
@@ -287,6 +295,20 @@ function parseKeys(text: string): { name: string; key: string }[] {
     const [, name, key] = /^([A-Za-z0-9][\w.-]{0,63}):(\S{16,256})$/.exec(entry) ?? [];
     if (name && key) return { name, key };
     throw new Error(`entry ${index + 1} is not name:key with a key of at least 16 characters`);
+  });
+}
+
+/** `gateway.lan,192.168.0.7,*.example.com`: as a URL has them, without a port. */
+function parseHosts(text: string): string[] {
+  return entries(text).map((entry, index) => {
+    const name = entry.replace(/^\*\./, '').toLowerCase();
+    const host = name.includes(':') && !name.startsWith('[') ? `[${name}]` : name;
+    if (/^[\w.-]+$|^\[/.test(host) && URL.parse(`http://${host}`)?.host === host)
+      return entry.toLowerCase();
+    const hint = entry === '*' ? '; for any host, ask for keys' : '';
+    throw new Error(
+      `entry ${index + 1} is no host name such as gateway.lan or *.example.com${hint}`,
+    );
   });
 }
 

@@ -1,5 +1,6 @@
 import type { BackendEntry } from '../comfyui/address.ts';
 import type { Config } from '../config/config.ts';
+import type { OwnHosts } from '../core/own-hosts.ts';
 import type { Tempo } from '../core/tempo.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { TaskLog } from '../telemetry/task-log.ts';
@@ -19,6 +20,8 @@ export interface Frame {
   readonly observers: TaskObservers;
   /** Its name among gateways, new with each start. */
   readonly owner: string;
+  /** By which hosts it may be asked. */
+  readonly hosts: OwnHosts;
   /** Where it listens: known last of all, to parts that were opened first. */
   readonly listening: { url: string };
   /** Where clients reach it. */

@@ -8,6 +8,8 @@ import type { Database } from '../db/database.ts';
 import { ownEdition } from '../db/edition.ts';
 import { reaching } from '../db/errors.ts';
 import { type App, type Apps, createApps } from '../http/app.ts';
+import { asksForKeys } from '../http/auth.ts';
+import { pageGuard } from '../http/own-pages.ts';
 import { type AppServer, createServer } from '../http/server.ts';
 import type { Frame } from './frame.ts';
 import type { Media } from './media.ts';
@@ -23,7 +25,7 @@ export interface Front {
 }
 
 export function createFront(
-  { config, tempo, logger, baseUrl, observers }: Frame,
+  { config, tempo, logger, hosts, baseUrl, observers }: Frame,
   { objects, database }: Stores,
   { encoder }: Media,
   { poolService, workflows }: OpenPool,
@@ -38,14 +40,20 @@ export function createFront(
     preview: (path: string, signal: AbortSignal) =>
       encoder.preview(path, config.limits.maxImagePixels, signal),
     baseUrl,
-    isGuarded: config.apiKeys.length > 0,
+    isGuarded: asksForKeys(config),
     checkReady: () => checkReady(database, stopping.signal),
     version: packageJson.version,
     stopping: stopping.signal,
     tempo: tempo.http,
   };
-  const { apiKeys, corsOrigins, dialectSettings: settings } = config;
-  const apps = createApps(parts, { apiKeys, corsOrigins, settings, logger });
+  const { apiKeys, corsOrigins, publicUrl, dialectSettings: settings } = config;
+  const refusePage = pageGuard({
+    hosts,
+    publicUrl,
+    corsOrigins,
+    asksForKeys: () => asksForKeys(config),
+  });
+  const apps = createApps(parts, { apiKeys, corsOrigins, refusePage, settings, logger });
   for (const observer of apps.observers) observers.add(observer);
   return { apps, stopping };
 }

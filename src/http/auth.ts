@@ -34,6 +34,11 @@ export function actorOf(context: Context): string {
   return context.var.caller.tenant;
 }
 
+/** Whether a key is asked for; without any, everybody is let in. */
+export function asksForKeys({ apiKeys }: { readonly apiKeys: readonly ApiKey[] }): boolean {
+  return apiKeys.length > 0;
+}
+
 /** Without keys, whoever reaches the gateway is everybody. */
 const everybody: Caller = { tenant: '', isOperator: true };
 

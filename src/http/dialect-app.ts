@@ -13,6 +13,7 @@ import { boundBodies } from './bounded-bodies.ts';
 import type { Dialect, DialectParts } from './dialect.ts';
 import { describeKeys, documentRoutes } from './docs/document-routes.ts';
 import { onError, onNotFound } from './errors.ts';
+import { ownPagesOnly, type RefusePage } from './own-pages.ts';
 import { declare, declaredPolicy, isOpen } from './route-policy.ts';
 import type { TakeConnection } from './upgrade.ts';
 
@@ -21,6 +22,8 @@ export interface DialectOptions {
   readonly apiKeys: readonly ApiKey[];
   /** Origins whose web pages may ask; `*` for all. */
   readonly corsOrigins: readonly string[];
+  /** Which web pages may not. */
+  readonly refusePage: RefusePage;
   /** Of all dialects, as they were read. */
   readonly settings: SettingValues;
   readonly logger: Logger;
@@ -40,7 +43,7 @@ export interface DialectApp {
 export function createDialectApp(
   dialect: Dialect,
   parts: DialectParts,
-  { apiKeys, corsOrigins, settings, logger }: DialectOptions,
+  { apiKeys, corsOrigins, refusePage, settings, logger }: DialectOptions,
 ): DialectApp {
   const { prefix, presentError } = dialect;
   const { routes, observer = null, findUpgrade } = dialect.create(parts, settings);
@@ -50,6 +53,7 @@ export function createDialectApp(
   app.notFound(onNotFound(presentError));
   // Web pages of other origins may show results.
   app.use(secureHeaders({ crossOriginResourcePolicy: false }));
+  app.use(ownPagesOnly(refusePage));
   if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
   app.use(boundBodies(dialect.maxBodyBytes, parts.tempo.bodyDeadlineMs));
   describeKeys(app);
@@ -62,7 +66,9 @@ export function createDialectApp(
     observer,
     upgrade: (request) => {
       if (!findUpgrade) return null;
-      // Without a key, it is refused like any other request, in the dialect's words.
+      // Without a key, or from a strange page, it is refused like any other request, in the dialect's words.
+      const { host = '', origin } = request.headers;
+      if (refusePage({ host, origin })) return null;
       const caller = callerOf((name) => [request.headers[name]].flat()[0]);
       const path = withoutPrefix(pathOf(request), prefix);
       return caller && findUpgrade({ request, path, caller });

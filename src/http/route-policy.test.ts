@@ -18,6 +18,7 @@ describe('the routes of every dialect', () => {
       const { routes } = createDialectApp(dialect, absentParts(), {
         apiKeys: [],
         corsOrigins: [],
+        refusePage: () => null,
         settings: readConfig({}, dialectSettings).dialectSettings,
         logger: pino({ level: 'silent' }),
       });

@@ -3,8 +3,10 @@ import { matchedRoutes } from 'hono/route';
 import type { RouterRoute } from 'hono/types';
 import { isForm } from './multipart.ts';
 
-/** What a route is, for those who are asked before it: the key check, and the bound on bodies. */
+/** What a route is, for those who are asked before it: the checks of host and key, and the bound on bodies. */
 export interface RoutePolicy {
+  /** Whoever asks where it lies hears no more than that the gateway is there. */
+  readonly anyHost?: boolean;
   /** Whether a request needs no key. */
   readonly isOpen?: boolean | ((request: HonoRequest) => boolean);
   /** The body is a file, or a form brings some: of any size, and never whole in memory. */

@@ -30,6 +30,7 @@ describe('a server', () => {
       {
         apiKeys: [{ name: 'alice', key, isOperator: false }],
         corsOrigins: [],
+        refusePage: () => null,
         settings: {},
         logger: pino({ level: 'silent' }),
       },

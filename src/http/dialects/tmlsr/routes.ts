@@ -207,7 +207,7 @@ const indexRoute = defineRoute({
 const healthRoute = defineRoute({
   method: 'get',
   path: '/health',
-  policy: { isOpen: true },
+  policy: { isOpen: true, anyHost: true },
   summary: 'Whether the gateway runs',
   responses: { 200: json(schema.health, 'It runs.') },
 });
@@ -215,7 +215,7 @@ const healthRoute = defineRoute({
 const readyRoute = defineRoute({
   method: 'get',
   path: '/ready',
-  policy: { isOpen: true },
+  policy: { isOpen: true, anyHost: true },
   summary: 'Whether the gateway takes requests on',
   description:
     'For load balancers. A gateway that cannot reach its database, or is asked to stop, is not ready.',
