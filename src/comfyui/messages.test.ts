@@ -23,6 +23,13 @@ describe('parsePythonJson', () => {
   it('throws for what is no JSON at all', () => {
     assert.throws(() => parsePythonJson('<html>'), SyntaxError);
   });
+
+  it('throws for what is nested without end', () => {
+    for (const depth of [501, 100_000]) {
+      const json = `{"a":${'['.repeat(depth)}${']'.repeat(depth)}}`;
+      assert.throws(() => parsePythonJson(json), SyntaxError);
+    }
+  });
 });
 
 describe('parseMessage', () => {

@@ -9,7 +9,7 @@ import { GatewayError } from '../core/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { TaskObserver } from '../telemetry/task-observer.ts';
 import { type ApiKey, identify, keyring } from './auth.ts';
-import { boundBodies } from './bounded-bodies.ts';
+import { boundBodies, shallowJson } from './bounded-bodies.ts';
 import type { Dialect, DialectParts } from './dialect.ts';
 import { describeKeys, documentRoutes } from './docs/document-routes.ts';
 import { onError, onNotFound } from './errors.ts';
@@ -59,6 +59,7 @@ export function createDialectApp(
   describeKeys(app);
   app.route('/', documentRoutes(app, dialect, parts.version));
   app.use(except(isOpen, identify(callerOf)));
+  app.use(shallowJson);
   app.route('/', routes);
   refuseOtherMethods(app);
   return {
