@@ -93,7 +93,8 @@ function frameOf(
   parts: AsyncDisposableStack,
 ): Frame {
   const observers = new TaskObservers();
-  const listening = { url: '' };
+  const listening = { url: '', port: 0 };
+  const hosts = new OwnHosts({ ...config, addresses });
   return {
     config,
     tempo,
@@ -101,9 +102,11 @@ function frameOf(
     log: new TaskLog(logger, observers),
     observers,
     owner: randomUUID(),
-    hosts: new OwnHosts({ ...config, addresses }),
+    hosts,
     listening,
-    baseUrl: () => config.publicUrl ?? listening.url,
+    // A proxy on this machine has the scheme's own port.
+    isOurs: ({ hostname, port }) =>
+      hosts.has(hostname) && (port === '' || Number(port) === listening.port),
     parts,
   };
 }

@@ -141,7 +141,8 @@ describe('a gateway that asks for no key', () => {
       const asked = { method: 'POST', host, origin };
       const { status, body } = await ask(`${gateway.url}/uploads`, asked);
       assert.equal(status, isOurs ? 201 : 403, JSON.stringify(body));
-      if (isOurs) return;
+      if (isOurs)
+        return assert.match(String(body.url), /^https:\/\/sr\.example\.com\/gateway\/uploads\//);
       assert.equal(body.code, 'origin_refused');
       assert.match(String(body.message), /CORS_ORIGINS.*API_KEYS/);
     });

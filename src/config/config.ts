@@ -35,7 +35,7 @@ export interface Config {
   readonly host: string;
   /** 0 takes any free one. */
   readonly port: number;
-  /** The base of the links that are given out; `null`: where the gateway listens. */
+  /** The base of the links that are given out; `null`: the host by which a client asks. */
   readonly publicUrl: string | null;
   /** Who may ask; none: everybody. */
   readonly apiKeys: readonly ApiKeyConfig[];

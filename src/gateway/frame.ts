@@ -23,9 +23,9 @@ export interface Frame {
   /** By which hosts it may be asked. */
   readonly hosts: OwnHosts;
   /** Where it listens: known last of all, to parts that were opened first. */
-  readonly listening: { url: string };
-  /** Where clients reach it. */
-  readonly baseUrl: () => string;
+  readonly listening: { url: string; port: number };
+  /** Whether an address has a host and a port by which it is reached. */
+  readonly isOurs: (address: URL) => boolean;
   /** Taken down in reverse, so what is put here first outlives what comes after. */
   readonly parts: AsyncDisposableStack;
 }

@@ -51,7 +51,7 @@ export async function openStores({
   tempo,
   logger,
   owner,
-  baseUrl,
+  isOurs,
   log,
   parts,
 }: Frame): Promise<Stores> {
@@ -76,7 +76,8 @@ export async function openStores({
   if (database.engine === 'pglite') await Promise.all([claims, backends].map(expireOthers));
   const { store: objects, ownSources } = await openStore(config.storage, {
     folder: folders.objects,
-    baseUrl,
+    publicUrl: config.publicUrl,
+    isOurs,
     tempo: tempo.store,
     parts,
   });

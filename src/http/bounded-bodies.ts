@@ -34,7 +34,7 @@ export const shallowJson: MiddlewareHandler = async (context, next) => {
     // One that broke off is refused by whoever reads it next.
     const body = await context.req.text().catch(() => '');
     if (isTooDeep(body)) {
-      const message = `The body is nested deeper than ${deepestJson} levels`;
+      const message = `The body is nested too deeply: ${deepestJson} levels are the most`;
       throw new GatewayError('invalid_request', message);
     }
   }
