@@ -55,6 +55,7 @@ describe('what the gateway is deployed with', () => {
     const { routes } = createDialectApp(tmlsr, absentParts(), {
       apiKeys: [],
       corsOrigins: [],
+      refusePage: () => null,
       settings: readConfig({}, dialectSettings).dialectSettings,
       logger: createLogger('silent'),
     });
