@@ -1,16 +1,18 @@
 import { randomUUID } from 'node:crypto';
+import { networkInterfaces } from 'node:os';
 import { Audit } from './audit/audit.ts';
+import { OwnHosts } from './core/own-hosts.ts';
 import { checkTempo, realTempo, type Tempo } from './core/tempo.ts';
 import type { Frame, GatewayConfig } from './gateway/frame.ts';
 import { openKeyring } from './gateway/keys.ts';
 import { openMedia } from './gateway/media.ts';
+import { checkOpenness } from './gateway/openness.ts';
 import { createPipeline, startPipeline } from './gateway/pipeline.ts';
 import { openPool } from './gateway/pool.ts';
 import { createFront, serve } from './gateway/server.ts';
 import { createServices } from './gateway/services.ts';
 import { openStores } from './gateway/stores.ts';
 import { startSweeps } from './gateway/sweeps.ts';
-import type { Keyring } from './keys/keyring.ts';
 import { AuditLog } from './telemetry/audit-log.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { TaskLog } from './telemetry/task-log.ts';
@@ -31,20 +33,17 @@ export class Gateway implements AsyncDisposable {
   readonly dialectUrls: ReadonlyMap<string, string>;
   /** Resolves when a newer gateway has changed the database: this one is to end its work and stop. */
   readonly outdated: Promise<void>;
-  readonly #keyring: Pick<Keyring, 'isGuarded'>;
   readonly #parts: AsyncDisposableStack;
 
   private constructor(
     url: string,
     dialectUrls: ReadonlyMap<string, string>,
     outdated: Promise<void>,
-    keyring: Pick<Keyring, 'isGuarded'>,
     parts: AsyncDisposableStack,
   ) {
     this.url = url;
     this.outdated = outdated;
     this.dialectUrls = dialectUrls;
-    this.#keyring = keyring;
     this.#parts = parts;
   }
 
@@ -63,6 +62,7 @@ export class Gateway implements AsyncDisposable {
     const audit = new Audit({ store: stores.audit, log: new AuditLog(logger) });
     const pool = await openPool(frame, stores, audit);
     const keyring = await openKeyring(frame, stores);
+    checkOpenness(config, keyring.isGuarded, logger);
     const services = createServices(frame, stores, media, pool, audit, keyring);
     const pipeline = createPipeline(frame, stores, media, pool);
     const front = createFront(frame, stores, media, pool, services, keyring);
@@ -82,12 +82,7 @@ export class Gateway implements AsyncDisposable {
       },
       'gateway.started',
     );
-    return new Gateway(url, dialectUrls, stores.outdated, keyring, parts.move());
-  }
-
-  /** Whether it asks for keys. */
-  get isGuarded(): boolean {
-    return this.#keyring.isGuarded;
+    return new Gateway(url, dialectUrls, stores.outdated, parts.move());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -102,7 +97,8 @@ function frameOf(
   parts: AsyncDisposableStack,
 ): Frame {
   const observers = new TaskObservers();
-  const listening = { url: '' };
+  const listening = { url: '', port: 0 };
+  const hosts = new OwnHosts({ ...config, addresses });
   return {
     config,
     tempo,
@@ -110,8 +106,18 @@ function frameOf(
     log: new TaskLog(logger, observers),
     observers,
     owner: randomUUID(),
+    hosts,
     listening,
-    baseUrl: () => config.publicUrl ?? listening.url,
+    // A proxy on this machine has the scheme's own port.
+    isOurs: ({ hostname, port }) =>
+      hosts.has(hostname) && (port === '' || Number(port) === listening.port),
     parts,
   };
+}
+
+/** Of this machine. They may change while it runs. */
+function addresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((list) =>
+    (list ?? []).map(({ address }) => address),
+  );
 }

@@ -30,17 +30,9 @@ export async function serve({ logTo, ...options }: ServeOptions = {}): Promise<v
   const stopped = stopSignal();
   const backends = await backendsOrEmulator(config, parts, logger);
   const gateway = parts.use(await Gateway.start({ ...config, backends }, logger, options));
-  if (!gateway.isGuarded && !isLoopback(config.host)) {
-    const reason = 'it listens beyond this machine and asks no one for a key';
-    logger.warn({ host: config.host, reason }, 'gateway.open');
-  }
   const reason = await Promise.race([
     stopped.then((signal) => ({ signal })),
     gateway.outdated.then(() => ({ reason: outdated })),
   ]);
   logger.info(reason, 'gateway.stopping');
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.');
 }

@@ -56,6 +56,7 @@ describe('what the gateway is deployed with', () => {
     const { routes } = createDialectApp(tmlsr, absentParts(), {
       callers: anybody,
       corsOrigins: [],
+      refusePage: () => null,
       settings: readConfig({}, dialectSettings).dialectSettings,
       logger: createLogger('silent'),
     });

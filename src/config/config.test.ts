@@ -50,6 +50,16 @@ describe('readConfig', () => {
     }
   });
 
+  it('reads hosts without ports and schemes', () => {
+    const ALLOWED_HOSTS = 'Gateway.lan, *.example.com,192.168.0.7, fd00::7,[fd00::8]';
+    assert.deepEqual(readConfig({ ALLOWED_HOSTS }).allowedHosts, [
+      ...['gateway.lan', '*.example.com', '192.168.0.7', 'fd00::7', '[fd00::8]'],
+    ]);
+    for (const wrong of ['*', 'http://a', 'a:80', 'a/b', 'a@b', 'a b', '127.1']) {
+      assert.throws(() => readConfig({ ALLOWED_HOSTS: wrong }), /ALLOWED_HOSTS entry 1/, wrong);
+    }
+  });
+
   it('tells everything that is wrong in one message, and no secret', () => {
     const env = {
       PORT: '70000',

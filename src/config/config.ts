@@ -36,10 +36,14 @@ export interface Config {
   readonly host: string;
   /** 0 takes any free one. */
   readonly port: number;
-  /** The base of the links that are given out; `null`: where the gateway listens. */
+  /** The base of the links that are given out; `null`: the host by which a client asks. */
   readonly publicUrl: string | null;
   /** Who may ask, beside the keys of the database. Without any key, everybody may. */
   readonly apiKeys: readonly ApiKeyConfig[];
+  /** Hosts, beside loopback and that of `publicUrl`, by which it may be asked where it asks for no key. */
+  readonly allowedHosts: readonly string[];
+  /** Whether everybody in the network may use it who reaches it. */
+  readonly allowAnonymous: boolean;
   /** Origins whose web pages may ask; `*` for all. */
   readonly corsOrigins: readonly string[];
   /** Ports of their own, by dialect. */
@@ -131,6 +135,8 @@ const settings = z.object({
   PUBLIC_URL: httpUrl.optional(),
   API_KEYS: z.string().default('').transform(parsed(parseKeys)),
   OPERATOR_KEYS: z.string().default('').transform(parsed(parseKeys)),
+  ALLOW_ANONYMOUS: yesOrNo.default(false),
+  ALLOWED_HOSTS: z.string().default('').transform(parsed(parseHosts)),
   CORS_ORIGINS: z.string().default('').transform(parsed(parseOrigins)),
   DIALECT_PORTS: z.string().default('').transform(parsed(parseDialectPorts)),
   DATABASE_URL: z.string().transform(parsed(checkDatabaseUrl)).optional(),
@@ -208,6 +214,8 @@ export function readConfig(env: Env, declared: readonly DeclaredSettings[]): Con
       ...data.API_KEYS.map((key) => ({ ...key, scopes: clientScopes })),
       ...data.OPERATOR_KEYS.map((key) => ({ ...key, scopes: ['admin'] as const })),
     ],
+    allowedHosts: data.ALLOWED_HOSTS,
+    allowAnonymous: data.ALLOW_ANONYMOUS,
     corsOrigins: data.CORS_ORIGINS,
     dialectPorts: data.DIALECT_PORTS,
     databaseUrl: data.DATABASE_URL ?? null,
@@ -308,6 +316,20 @@ function sharedKeys(variables: Env): string[] {
     .map((same) => [...new Set(same.map(({ place }) => place))])
     .filter((same) => same.length > 1)
     .map((same) => `${same.join(' and ')} have the same key: give each one of its own`);
+}
+
+/** `gateway.lan,192.168.0.7,*.example.com`: as a URL has them, without a port. */
+function parseHosts(text: string): string[] {
+  return entries(text).map((entry, index) => {
+    const name = entry.replace(/^\*\./, '').toLowerCase();
+    const host = name.includes(':') && !name.startsWith('[') ? `[${name}]` : name;
+    if (/^[\w.-]+$|^\[/.test(host) && URL.parse(`http://${host}`)?.host === host)
+      return entry.toLowerCase();
+    const hint = entry === '*' ? '; for any host, ask for keys' : '';
+    throw new Error(
+      `entry ${index + 1} is no host name such as gateway.lan or *.example.com${hint}`,
+    );
+  });
 }
 
 /** `https://app.example.com,http://localhost:3000`, as a browser writes them; or `*`. */

@@ -14,6 +14,8 @@ const catalogue = {
   method_not_allowed: 'client',
   unauthorized: 'client',
   forbidden: 'client',
+  host_refused: 'client',
+  origin_refused: 'client',
   body_too_large: 'client',
   task_not_found: 'client',
   task_already_ended: 'client',

@@ -54,7 +54,7 @@ export async function openStores({
   tempo,
   logger,
   owner,
-  baseUrl,
+  isOurs,
   log,
   parts,
 }: Frame): Promise<Stores> {
@@ -77,7 +77,8 @@ export async function openStores({
   if (database.engine === 'pglite') await Promise.all([claims, backends].map(expireOthers));
   const { store: objects, ownSources } = await openStore(config.storage, {
     folder: folders.objects,
-    baseUrl,
+    publicUrl: config.publicUrl,
+    isOurs,
     tempo: tempo.store,
     parts,
   });

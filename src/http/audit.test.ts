@@ -19,7 +19,7 @@ const table = Object.entries<Act>(acts);
 const requests = new Map<string, boolean>(
   dialects.flatMap((dialect) => {
     const { routes } = createDialectApp(dialect, absentParts(), {
-      ...{ callers: anybody, corsOrigins: [], settings },
+      ...{ callers: anybody, corsOrigins: [], refusePage: () => null, settings },
       logger: pino({ level: 'silent' }),
     });
     return routes.openAPIRegistry.definitions.flatMap((definition) => {

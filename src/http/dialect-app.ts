@@ -10,10 +10,11 @@ import { GatewayError } from '../core/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { TaskObserver } from '../telemetry/task-observer.ts';
 import { type Callers, identify, keyIn } from './auth.ts';
-import { boundBodies } from './bounded-bodies.ts';
+import { boundBodies, shallowJson } from './bounded-bodies.ts';
 import type { Dialect, DialectParts } from './dialect.ts';
 import { describeKeys, documentRoutes } from './docs/document-routes.ts';
 import { onError, onNotFound } from './errors.ts';
+import { ownPagesOnly, type RefusePage } from './own-pages.ts';
 import { declare, declaredPolicy, isOpen } from './route-policy.ts';
 import type { TakeConnection } from './upgrade.ts';
 
@@ -22,6 +23,8 @@ export interface DialectOptions {
   readonly callers: Callers;
   /** Origins whose web pages may ask; `*` for all. */
   readonly corsOrigins: readonly string[];
+  /** Which web pages may not. */
+  readonly refusePage: RefusePage;
   /** Of all dialects, as they were read. */
   readonly settings: SettingValues;
   readonly logger: Logger;
@@ -41,7 +44,7 @@ export interface DialectApp {
 export function createDialectApp(
   dialect: Dialect,
   parts: DialectParts,
-  { callers, corsOrigins, settings, logger }: DialectOptions,
+  { callers, corsOrigins, refusePage, settings, logger }: DialectOptions,
 ): DialectApp {
   const { prefix, presentError } = dialect;
   const { routes, observer = null, upgrades } = dialect.create(parts, settings);
@@ -50,11 +53,13 @@ export function createDialectApp(
   app.notFound(onNotFound(presentError));
   // Web pages of other origins may show results.
   app.use(secureHeaders({ crossOriginResourcePolicy: false }));
+  app.use(ownPagesOnly(refusePage));
   if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
   app.use(boundBodies(dialect.maxBodyBytes, parts.tempo.bodyDeadlineMs));
   describeKeys(app);
   app.route('/', documentRoutes(app, dialect, parts.version));
   app.use(except(isOpen, identify(callers)));
+  app.use(shallowJson);
   app.route('/', routes);
   refuseOtherMethods(app);
   return {
@@ -62,7 +67,9 @@ export function createDialectApp(
     observer,
     upgrade: (request) => {
       if (!upgrades) return null;
-      // Without a key of the scope, it is refused like any other request, in the dialect's words.
+      // Without a key of the scope, or from a strange page, it is refused like any other request, in the dialect's words.
+      const { host = '', origin } = request.headers;
+      if (refusePage({ host, origin })) return null;
       const caller = callers.now(keyIn((name) => [request.headers[name]].flat()[0]));
       const path = withoutPrefix(pathOf(request), prefix);
       return caller && may(caller, upgrades.scope)

@@ -13,6 +13,7 @@ import type { WorkflowService } from '../workflows/workflow-service.ts';
 import type { AuditReader } from './audit.ts';
 import type { PoolControl } from './backends.ts';
 import type { PresentError } from './errors.ts';
+import type { LinkBase } from './link-base.ts';
 import type { ObjectReader } from './objects.ts';
 import type { FindUpgrade } from './upgrade.ts';
 
@@ -60,8 +61,8 @@ export interface DialectParts {
   /** `null` where the store has its own address. */
   readonly objects: ObjectReader | null;
   readonly preview: MakePreview;
-  /** Where clients reach us. */
-  readonly baseUrl: () => string;
+  /** What links begin with in the answer to a request. */
+  readonly linkBase: LinkBase;
   /** Whether keys are asked for. */
   readonly isGuarded: () => boolean;
   /** @throws GatewayError `unavailable` where requests are better sent to another gateway. */

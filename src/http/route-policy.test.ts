@@ -20,6 +20,7 @@ describe('the routes of every dialect', () => {
       const { routes } = createDialectApp(dialect, absentParts(), {
         callers: anybody,
         corsOrigins: [],
+        refusePage: () => null,
         settings: readConfig({}, dialectSettings).dialectSettings,
         logger: pino({ level: 'silent' }),
       });

@@ -4,8 +4,8 @@ import type { RouterRoute } from 'hono/types';
 import type { Scope } from '../core/caller.ts';
 import { isForm } from './multipart.ts';
 
-/** What a route is, for those who are asked before it: the key check, and the bound on bodies. */
-export type RoutePolicy = Access & BodyPolicy;
+/** What a route is, for those who are asked before it: the checks of host and key, and the bound on bodies. */
+export type RoutePolicy = Access & PagePolicy & BodyPolicy;
 
 /** A route that is not open says what a key needs for it. */
 type Access =
@@ -15,6 +15,11 @@ type Access =
       /** Whether a request needs no key, though others do. */
       readonly isOpen?: (request: HonoRequest) => boolean;
     };
+
+interface PagePolicy {
+  /** Whoever asks where it lies hears no more than that the gateway is there. */
+  readonly anyHost?: boolean;
+}
 
 export interface BodyPolicy {
   /** The body is a file, or a form brings some: of any size, and never whole in memory. */

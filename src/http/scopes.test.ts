@@ -23,7 +23,13 @@ function appOf(dialect: Dialect) {
   const { routes } = createDialectApp(
     dialect,
     { ...absentParts(), objects },
-    { callers, corsOrigins: [], settings, logger: pino({ level: 'silent' }) },
+    {
+      callers,
+      corsOrigins: [],
+      refusePage: () => null,
+      settings,
+      logger: pino({ level: 'silent' }),
+    },
   );
   return routes;
 }

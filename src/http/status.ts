@@ -5,6 +5,8 @@ const byCode: Partial<Record<ErrorCode, ContentfulStatusCode>> = {
   workflow_invalid: 400,
   unauthorized: 401,
   forbidden: 403,
+  host_refused: 403,
+  origin_refused: 403,
   not_found: 404,
   method_not_allowed: 405,
   task_not_found: 404,

@@ -15,13 +15,16 @@ import type { TaskManagerSettings } from './settings.ts';
 import { listTaskNames } from './task-names.ts';
 
 export interface TaskParts
-  extends Pick<DialectParts, 'tasks' | 'results' | 'registry' | 'version' | 'stopping'> {
+  extends Pick<
+    DialectParts,
+    'tasks' | 'results' | 'registry' | 'linkBase' | 'version' | 'stopping'
+  > {
   readonly settings: TaskManagerSettings;
 }
 
 /** Tasks, and whether all is well. */
 export function taskRoutes(parts: TaskParts): OpenAPIHono {
-  const { tasks, registry, settings, version } = parts;
+  const { tasks, registry, settings, linkBase, version } = parts;
   const app = createRoutes();
 
   app.openapi(submitRoute, async (context) => {
@@ -34,12 +37,12 @@ export function taskRoutes(parts: TaskParts): OpenAPIHono {
     const task = await whileThere(raw, untilEnded(parts, accepted, ownerOf(caller), raw.signal));
     // A gateway that stops waits for connections to be closed.
     if (parts.stopping.aborted) context.header('Connection', 'close');
-    return context.json(presentTask(task), hasEnded(task.state) ? 200 : 202);
+    return context.json(presentTask(task, linkBase(context)), hasEnded(task.state) ? 200 : 202);
   });
 
   app.openapi(statusRoute, async (context) => {
     const task = await findTask(parts, context.req.valid('param').task_id, context.var.caller);
-    return context.json(presentTask(task), 200);
+    return context.json(presentTask(task, linkBase(context)), 200);
   });
 
   app.openapi(cleanUpRoute, async (context) => {
@@ -179,7 +182,7 @@ const taskNamesRoute = defineRoute({
 const healthRoute = defineRoute({
   method: 'get',
   path: '/health',
-  policy: { isOpen: true },
+  policy: { isOpen: true, anyHost: true },
   summary: 'Whether the gateway runs',
   responses: { 200: json(schema.health, 'It runs.') },
 });

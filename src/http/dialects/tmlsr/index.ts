@@ -28,7 +28,7 @@ export const tmlsr: Dialect = {
 function routesOf(parts: DialectParts): OpenAPIHono {
   const app = createRoutes();
   app.route('/', tmlsrRoutes(parts));
-  app.route('/', uploadRoutes(parts.uploads, parts.baseUrl, parts.tempo));
+  app.route('/', uploadRoutes(parts.uploads, parts.linkBase, parts.tempo));
   app.route('/', backendRoutes(parts.pool));
   app.route('/', demandRoutes(parts.tasks));
   app.route('/', auditRoutes(parts.audit));

@@ -10,6 +10,7 @@ import {
   receiveForm,
   submitWithFiles,
 } from '../../form-tasks.ts';
+import type { LinkBase } from '../../link-base.ts';
 import { isForm } from '../../multipart.ts';
 import { createRoutes, defineRoute, handleFiles, json } from '../../openapi.ts';
 import { whileThere } from '../../request-body.ts';
@@ -29,6 +30,7 @@ export interface TmlsrParts extends FormParts {
   readonly uploads: FormUploads;
   readonly registry: WorkflowAliases;
   readonly pool: { list(): Promise<BackendView[]> };
+  readonly linkBase: LinkBase;
   readonly checkReady: () => Promise<void>;
   readonly version: string;
 }
@@ -38,7 +40,7 @@ const newestTasks = 50;
 
 /** TMLSR's own API, versions 1 and 2 as a union. */
 export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
-  const { tasks, registry, pool, checkReady, version } = parts;
+  const { tasks, registry, pool, linkBase, checkReady, version } = parts;
   const app = createRoutes();
 
   handleFiles(app, createTaskRoute, async (context, next) => {
@@ -62,7 +64,8 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
       taskId(context.req.valid('param').task_id),
       ownerOf(context.var.caller),
     );
-    return context.json(presentTask(task, new Date(), await tasks.placeOf(task)), 200);
+    const seen = { now: new Date(), base: linkBase(context) };
+    return context.json(presentTask(task, seen, await tasks.placeOf(task)), 200);
   });
 
   app.openapi(cancelTaskRoute, async (context) => {
@@ -77,7 +80,7 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
       pool.list(),
       tasks.workflows(),
     ]);
-    const now = new Date();
+    const seen = { now: new Date(), base: linkBase(context) };
     return context.json(
       {
         system: {
@@ -88,7 +91,7 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
         pool_status: backends.map(presentBackend),
         stats: counts,
         workflows: each.map(presentWorkflow),
-        tasks: newest.map((task) => presentTask(task, now)),
+        tasks: newest.map((task) => presentTask(task, seen)),
       },
       200,
     );
@@ -216,7 +219,7 @@ const indexRoute = defineRoute({
 const healthRoute = defineRoute({
   method: 'get',
   path: '/health',
-  policy: { isOpen: true },
+  policy: { isOpen: true, anyHost: true },
   summary: 'Whether the gateway runs',
   responses: { 200: json(schema.health, 'It runs.') },
 });
@@ -224,7 +227,7 @@ const healthRoute = defineRoute({
 const readyRoute = defineRoute({
   method: 'get',
   path: '/ready',
-  policy: { isOpen: true },
+  policy: { isOpen: true, anyHost: true },
   summary: 'Whether the gateway takes requests on',
   description:
     'For load balancers. A gateway that cannot reach its database, or is asked to stop, is not ready.',
