@@ -47,6 +47,14 @@ export const realTempo = {
     /** Old ones are removed this often. */
     sweepEveryMs: 60_000,
   },
+  keys: {
+    /** The table is looked at this often, because a notice may get lost. */
+    lookEveryMs: 500,
+    /** What was read holds for this time; a request that comes later waits until it is read again. */
+    holdMs: 1_000,
+    /** Uses within this time are written together. */
+    usesTogetherMs: 10_000,
+  },
   membership: {
     /** Changes of backends within this time are reported together. */
     reportAfterMs: 1_000,
@@ -57,6 +65,8 @@ export const realTempo = {
   },
   discovery: {
     lookEveryMs: 10_000,
+    /** A name that has no addresses for this time has no servers any more. */
+    emptyAfterMs: 60_000,
     answerDeadlineMs: 5_000,
   },
   dispatcher: {
@@ -325,6 +335,7 @@ function relations({
   socket,
   store,
   results,
+  keys,
 }: Tempo): [relation: string, holds: boolean][] {
   return [
     ['a lease outlives three renewals', lease.holdsMs > 3 * lease.renewEveryMs],
@@ -373,6 +384,7 @@ function relations({
         [store.firstPauseMs, store.longestPauseMs],
       ].every(([first = 0, longest = 0]) => 0 < first && first < longest),
     ],
+    ['keys are looked at before what was read is over', keys.holdMs > keys.lookEveryMs],
     ['an object outlives its completion', results.youngMs > results.commitMs],
   ];
 }
