@@ -111,7 +111,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     return this.#occupancy.warm;
   }
 
-  /** The workflow whose models it will hold when all have run that have a seat here. */
+  /** The workflow whose models it will hold when all have run that have a seat here or may soon. */
   get holds(): string | null {
     return this.#occupancy.holds;
   }
@@ -153,8 +153,13 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     return this.#occupancy.isVacant;
   }
 
-  /** Whether another task may be made ready for it: one at a time, and only while it takes any. */
+  /** Whether another task may be claimed for it: nobody has the seat in front of its GPU, or may soon. */
   get hasRoom(): boolean {
+    return this.hasSeat && !this.#occupancy.isExpecting;
+  }
+
+  /** Whether the seat in front of its GPU can be taken: by one at a time, and only while it takes any. */
+  get hasSeat(): boolean {
     // What decides whether it is well again is one task, alone.
     const isOnTrial = this.#breaker.isHalfOpen && !this.isVacant;
     const isReady = this.isInService && this.#identity.isCurrent;
@@ -166,6 +171,16 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     return this.#occupancy.unfetched >= mostUnfetched;
   }
 
+  /** How many of the tenant's tasks have its GPU or the seat in front of it. */
+  seatsOf(tenant: string): number {
+    return this.#occupancy.seatsOf(tenant);
+  }
+
+  /** Keeps the seat in front of the GPU for a task that was claimed, until this is disposed of. */
+  expect(occupant: Occupant): Disposable {
+    return this.#occupancy.expect(occupant);
+  }
+
   /** How long its GPU has been idle, milliseconds. */
   get idleMs(): number {
     return this.#state === 'idle' ? performance.now() - this.#sinceMs : 0;
@@ -173,7 +188,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
 
   /** Takes the seat in front of the GPU, or `null` when there is none to have. */
   takeNext(occupant: Occupant): Disposable | null {
-    return this.hasRoom ? this.#occupancy.takeNext(occupant) : null;
+    return this.hasSeat ? this.#occupancy.takeNext(occupant) : null;
   }
 
   /** Takes the GPU, or `null` when the backend is not idle. */

@@ -139,6 +139,17 @@ describe('ComfyClient', () => {
     );
   });
 
+  it('takes no catalogue that is nested without end', async () => {
+    const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+    await using odd = await clientOfAnswer((_request, response) => {
+      response.end(`{"LoadImage":{"input":{"required":{"image":${deep}}}}}`);
+    });
+    await assert.rejects(
+      odd.client.nodeCatalogue(signal),
+      isGatewayError('backend_failed', /list its nodes/),
+    );
+  });
+
   it('is not held up by a connection that the server has closed meanwhile', async () => {
     const sockets: Socket[] = [];
     await using odd = await clientOfAnswer((request, response) => {

@@ -1,3 +1,5 @@
+import { isTooDeep } from '../core/json-depth.ts';
+
 /**
  * Parses what Python's json module writes: JSON, but with bare `NaN` and `Infinity` where a node
  * reports such a number. They become `null`.
@@ -5,6 +7,7 @@
  * @throws SyntaxError
  */
 export function parsePythonJson(text: string): unknown {
+  if (isTooDeep(text)) throw new SyntaxError('It is nested too deeply');
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -23,6 +23,13 @@ describe('parsePythonJson', () => {
   it('throws for what is no JSON at all', () => {
     assert.throws(() => parsePythonJson('<html>'), SyntaxError);
   });
+
+  it('throws for what is nested without end', () => {
+    for (const depth of [501, 100_000]) {
+      const json = `{"a":${'['.repeat(depth)}${']'.repeat(depth)}}`;
+      assert.throws(() => parsePythonJson(json), SyntaxError);
+    }
+  });
 });
 
 describe('parseMessage', () => {
@@ -222,6 +229,7 @@ describe('what clients are told of a backend’s errors', () => {
       'ValueError: too small',
     ],
     ['\n', 'ValueError'],
+    ['404 at https://x.example/a?sig=a:secret', '404 at https:…'],
   ];
   for (const [exception_message, message] of said) {
     it(`makes ${JSON.stringify(message)} of ${JSON.stringify(exception_message)}`, () => {

@@ -8,6 +8,7 @@ export const mostUnfetched = 16;
 export interface Occupant {
   readonly taskId: string;
   readonly workflow: string;
+  readonly tenant: string;
 }
 
 /** A seat at the GPU. Disposing of it gives up the GPU and the backend: nothing is left to fetch from it. */
@@ -21,7 +22,7 @@ interface OccupancyEventMap {
   gpu: [];
   /** The seat in front of it was taken or given up. */
   next: [];
-  /** A seat was given up: a task may be made ready. */
+  /** A seat was given up, or is not kept any more: a task may be made ready. */
   room: [];
 }
 
@@ -30,6 +31,8 @@ export class Occupancy extends EventEmitter<OccupancyEventMap> {
   readonly #now: () => number;
   readonly #busy: BusyMeter;
   #next: Occupant | null = null;
+  /** Those that may want the seat in front of the GPU within a moment. */
+  readonly #expected = new Set<Occupant>();
   /** Those with a prompt on the GPU: one, or more while prompts are adopted. */
   readonly #running = new Set<Occupant>();
   /** Those, and those whose results are still being fetched. */
@@ -47,6 +50,11 @@ export class Occupancy extends EventEmitter<OccupancyEventMap> {
   /** The task that is made ready in front of the GPU. */
   get next(): Occupant | null {
     return this.#next;
+  }
+
+  /** Whether the seat in front of the GPU is kept for a task. */
+  get isExpecting(): boolean {
+    return this.#expected.size > 0;
   }
 
   /** The task that has had the GPU for longest. */
@@ -80,9 +88,26 @@ export class Occupancy extends EventEmitter<OccupancyEventMap> {
     return this.#warm;
   }
 
-  /** The workflow whose models will be in memory when all have run that have a seat here. */
+  /** The workflow whose models will be in memory when all have run that have a seat here or may soon. */
   get holds(): string | null {
-    return this.#next?.workflow ?? this.running?.workflow ?? this.#warm;
+    const [expected] = this.#expected;
+    return (expected ?? this.#next ?? this.running)?.workflow ?? this.#warm;
+  }
+
+  /** How many of the tenant's tasks have the GPU or the seat in front of it. */
+  seatsOf(tenant: string): number {
+    const seated = [this.#next, ...this.#running];
+    return seated.filter((occupant) => occupant?.tenant === tenant).length;
+  }
+
+  /** Keeps the seat in front of the GPU for a task that may be here soon, from others that are not here. */
+  expect(occupant: Occupant): Disposable {
+    this.#expected.add(occupant);
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#expected.delete(occupant)) this.emit('room');
+      },
+    };
   }
 
   /** Takes the seat in front of the GPU; `null` when another task has it. */

@@ -69,7 +69,7 @@ export interface BackendView {
   readonly report: BackendReport | null;
 }
 
-/** Where a workflow can run. A backend that nobody has reached yet counts only in `total`. */
+/** Where a workflow can run. A backend that nobody has reached yet, or that may come, counts only in `total`. */
 export interface Fitness {
   readonly able: number;
   /** Those of them that take tasks at present. */

@@ -14,6 +14,8 @@ const catalogue = {
   method_not_allowed: 'client',
   unauthorized: 'client',
   forbidden: 'client',
+  host_refused: 'client',
+  origin_refused: 'client',
   body_too_large: 'client',
   task_not_found: 'client',
   task_already_ended: 'client',
@@ -28,6 +30,9 @@ const catalogue = {
   backend_unknown: 'client',
   backend_exists: 'client',
   backend_fixed: 'client',
+  workflows_read_only: 'client',
+  key_unknown: 'client',
+  key_exists: 'client',
   // What the source turned out to be.
   source_invalid: 'source',
   source_refused: 'source',

@@ -8,7 +8,7 @@ export interface Candidate {
   readonly canRun: boolean;
   /** Whether the task failed there, or its inputs are too large. */
   readonly isUnfit: boolean;
-  /** Whether no task is made ready for it. */
+  /** Whether no task is made ready for it, or may be in a moment. */
   readonly hasRoom: boolean;
   /** How long its GPU has been idle, milliseconds. */
   readonly idleMs: number;

@@ -47,6 +47,14 @@ export const realTempo = {
     /** Old ones are removed this often. */
     sweepEveryMs: 60_000,
   },
+  keys: {
+    /** The table is looked at this often, because a notice may get lost. */
+    lookEveryMs: 500,
+    /** What was read holds for this time; a request that comes later waits until it is read again. */
+    holdMs: 1_000,
+    /** Uses within this time are written together. */
+    usesTogetherMs: 10_000,
+  },
   membership: {
     /** Changes of backends within this time are reported together. */
     reportAfterMs: 1_000,
@@ -57,6 +65,8 @@ export const realTempo = {
   },
   discovery: {
     lookEveryMs: 10_000,
+    /** A name that has no addresses for this time has no servers any more. */
+    emptyAfterMs: 60_000,
     answerDeadlineMs: 5_000,
   },
   dispatcher: {
@@ -76,6 +86,8 @@ export const realTempo = {
     longestPauseMs: 30_000,
   },
   waitingRoom: {
+    /** A source has this long to come; then the seat that its task was claimed for is open to others. */
+    arrivalDeadlineMs: 1_000,
     /** A backend that is away for less than this keeps its waiting task. */
     awayMs: 3_000,
     /** An idle backend waits this long for its own next task before it loads other models. */
@@ -136,7 +148,7 @@ export const realTempo = {
   spool: {
     /** The free space of the disk is looked at this often. */
     lookAgainMs: 1_000,
-    /** A task waits this long for room in front of its GPU; then it goes back into the queue. */
+    /** A task waits this long for room; then it goes back into the queue. */
     patienceMs: 10 * 60_000,
     firstPauseMs: 1_000,
     longestPauseMs: 30_000,
@@ -331,6 +343,7 @@ function relations({
   socket,
   store,
   results,
+  keys,
 }: Tempo): [relation: string, holds: boolean][] {
   return [
     ['a lease outlives three renewals', lease.holdsMs > 3 * lease.renewEveryMs],
@@ -379,6 +392,7 @@ function relations({
         [store.firstPauseMs, store.longestPauseMs],
       ].every(([first = 0, longest = 0]) => 0 < first && first < longest),
     ],
+    ['keys are looked at before what was read is over', keys.holdMs > keys.lookEveryMs],
     ['an object outlives its completion', results.youngMs > results.commitMs],
   ];
 }

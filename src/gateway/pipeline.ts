@@ -1,5 +1,5 @@
-import PQueue from 'p-queue';
 import { Dispatcher } from '../pipeline/dispatcher.ts';
+import { FairTurns } from '../pipeline/fair-turns.ts';
 import { Recovery } from '../pipeline/recovery.ts';
 import { RunningAttempts } from '../pipeline/running-attempts.ts';
 import { TransferTurns } from '../pipeline/transfer-turns.ts';
@@ -37,7 +37,7 @@ export function createPipeline(
     pool,
     wholePool,
     log,
-    downloads: new PQueue({ concurrency: config.transfers.downloads }),
+    downloads: new FairTurns(config.transfers.downloads),
     uploads: new TransferTurns(config.transfers.uploads, tempo.transfer),
     maxOutputs: config.maxOutputs,
     retryPolicy: { maxAttempts: config.maxAttempts, tempo: tempo.retry },
@@ -52,6 +52,7 @@ export function createPipeline(
     notices,
     log,
     patienceMs: config.warmPatienceMs,
+    downloads: config.transfers.downloads,
     graceMs: config.shutdownGraceMs,
     tempo: tempo.dispatcher,
   });

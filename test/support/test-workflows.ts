@@ -28,7 +28,7 @@ export async function createTestWorkflows(sleepSeconds = 1): Promise<TestWorkflo
   };
 }
 
-export function sleepGraph(seconds: number): Record<string, unknown> {
+export function sleepGraph(seconds: number) {
   return {
     '1': { class_type: 'LoadImage', inputs: { image: 'input.png' } },
     '2': { class_type: 'EmulatorSleep', inputs: { image: ['1', 0], seconds } },

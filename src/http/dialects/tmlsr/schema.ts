@@ -237,6 +237,8 @@ export const stats = z
   .openapi('Stats');
 
 /** What other services tell of themselves is told with it, where it does not contradict. */
+export const ready = z.object({ status: z.literal('ready') }).openapi('Ready');
+
 export const health = z
   .object({
     status: z.literal('ok'),
