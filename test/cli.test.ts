@@ -400,7 +400,14 @@ describe('tmlsr', () => {
   });
 
   it('says how it is called, and which version it is', async () => {
-    const calls = [[], ['workflows'], ['workflows', 'check'], ['workflows', 'convert'], ['serve']];
+    const calls = [
+      [],
+      ['workflows'],
+      ['workflows', 'check'],
+      ['workflows', 'convert'],
+      ['serve'],
+      ['keys'],
+    ];
     for (const args of calls) {
       const { code, stdout } = await run([...args, '--help']);
       assert.equal(code, 0, args.join(' '));

@@ -14,7 +14,7 @@ import { Identity } from './identity.ts';
 import { Inputs } from './inputs.ts';
 import type { LongAnswers } from './long-answers.ts';
 import type { ComfyMessage } from './messages.ts';
-import { type GpuSeat, Occupancy, type Occupant } from './occupancy.ts';
+import { type GpuSeat, mostUnfetched, Occupancy, type Occupant } from './occupancy.ts';
 import { RunTimes } from './run-times.ts';
 import { ComfySocket } from './socket.ts';
 
@@ -102,7 +102,10 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     // Of one that was taken, the state has a reason of its own.
     this.#occupancy.on('gpu', () => this.#settle('its GPU is free'));
     this.#occupancy.on('next', () => this.emit('changed'));
-    this.#occupancy.on('room', () => this.emit('room'));
+    this.#occupancy.on('room', () => {
+      if (this.#state === 'busy') this.#settle('its results are fetched');
+      this.emit('room');
+    });
     this.#socket.on('open', () => void this.#opened());
     this.#socket.on('close', (reason) => this.#lost(`connection lost: ${reason}`));
     this.#socket.on('renewing', () => this.emit('reconnected'));
@@ -132,7 +135,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     return this.#occupancy.warm;
   }
 
-  /** The workflow whose models it will hold when all have run that have a seat here. */
+  /** The workflow whose models it will hold when all have run that have a seat here or may soon. */
   get holds(): string | null {
     return this.#occupancy.holds;
   }
@@ -174,12 +177,32 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     return this.#occupancy.isVacant;
   }
 
-  /** Whether another task may be made ready for it: one at a time, and only while it takes any. */
+  /** Whether another task may be claimed for it: nobody has the seat in front of its GPU, or may soon. */
   get hasRoom(): boolean {
+    return this.hasSeat && !this.#occupancy.isExpecting;
+  }
+
+  /** Whether the seat in front of its GPU can be taken: by one at a time, and only while it takes any. */
+  get hasSeat(): boolean {
     // What decides whether it is well again is one task, alone.
     const isOnTrial = this.#breaker.isHalfOpen && !this.isVacant;
     const isReady = this.isInService && this.#identity.isCurrent && this.#left.size === 0;
-    return isReady && this.#occupancy.next === null && !isOnTrial;
+    return isReady && this.#occupancy.next === null && !isOnTrial && !this.#isBehind;
+  }
+
+  /** Whether so many results are still to be fetched that it should make no more. */
+  get #isBehind(): boolean {
+    return this.#occupancy.unfetched >= mostUnfetched;
+  }
+
+  /** How many of the tenant's tasks have its GPU or the seat in front of it. */
+  seatsOf(tenant: string): number {
+    return this.#occupancy.seatsOf(tenant);
+  }
+
+  /** Keeps the seat in front of the GPU for a task that was claimed, until this is disposed of. */
+  expect(occupant: Occupant): Disposable {
+    return this.#occupancy.expect(occupant);
   }
 
   /** How long its GPU has been idle, milliseconds. */
@@ -189,7 +212,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
 
   /** Takes the seat in front of the GPU, or `null` when there is none to have. */
   takeNext(occupant: Occupant): Disposable | null {
-    return this.hasRoom ? this.#occupancy.takeNext(occupant) : null;
+    return this.hasSeat ? this.#occupancy.takeNext(occupant) : null;
   }
 
   /** Takes the GPU, or `null` when the backend is not idle. */
@@ -303,7 +326,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   }
 
   report(workflows: Iterable<Workflow>): BackendReport {
-    const { running, next, warm, busyShare } = this.#occupancy;
+    const { running, next, unfetched, warm, busyShare } = this.#occupancy;
     return {
       state: this.#state,
       reason: this.#reason,
@@ -313,6 +336,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
       devices: this.#identity.devices,
       task: running?.taskId ?? null,
       nextTask: next?.taskId ?? null,
+      unfetched,
       warm,
       busyShare: Math.round(busyShare * 1_000) / 1_000,
       cannotRun: this.#identity.cannotRun(workflows),
@@ -506,7 +530,8 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
    * |               | has                                                                         |
    * | `busy`        | a task of ours has its GPU, even where the connection is lost               |
    * | `offline`     | no WebSocket, or it has not told over it yet what it is and can run         |
-   * | `busy`        | a prompt of ours is on it that could not be withdrawn                       |
+   * | `busy`        | a prompt of ours is on it that could not be withdrawn, or too many results  |
+   * |               | are still to be fetched from it                                             |
    * | `idle`        | none of these                                                               |
    */
   #derived(event: string): { state: BackendState; reason: string } {
@@ -515,6 +540,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     if (this.#occupancy.running) return { state: 'busy', reason: 'it has a task' };
     if (!this.#identity.isCurrent) return { state: 'offline', reason: this.#absence };
     if (this.#left.size > 0) return { state: 'busy', reason: holdsPrompt };
+    if (this.#isBehind) return { state: 'busy', reason: 'its results are still to be fetched' };
     return { state: 'idle', reason: this.#breaker.isHalfOpen ? onTrial : event };
   }
 

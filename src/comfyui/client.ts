@@ -8,6 +8,13 @@ import { cutText } from '../core/cut-text.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { NodeCatalogue } from '../core/node-catalogue.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
+import {
+  aboveFloor,
+  type Floor,
+  SpeedWatch,
+  slowestBytesPerSecond,
+  type WatchedStream,
+} from '../timing/floor.ts';
 import type { BackendAddress } from './address.ts';
 import { type Answer, longAnswerBytes, readAnswer, shortAnswerBytes } from './answer.ts';
 import { AnswerTimes } from './answer-times.ts';
@@ -75,6 +82,7 @@ export class ComfyClient implements AsyncDisposable {
   readonly #address: BackendAddress;
   readonly #agent: Agent;
   readonly #tempo: Tempo['comfyui'];
+  readonly #floor: Floor;
   readonly #longAnswers: LongAnswers;
   /** For its answers that are no files. */
   readonly answerTimes = new AnswerTimes();
@@ -89,6 +97,7 @@ export class ComfyClient implements AsyncDisposable {
     this.#address = address;
     this.#tempo = tempo;
     this.#longAnswers = longAnswers;
+    this.#floor = { ...tempo, minBytesPerSecond: slowestBytesPerSecond };
     this.#agent = new Agent({
       connect: {
         timeout: tempo.connectDeadlineMs,
@@ -221,22 +230,33 @@ export class ComfyClient implements AsyncDisposable {
 
   /** Puts the file into the server's input folder and returns the name by which nodes find it. */
   async upload(file: InputFile, signal: AbortSignal): Promise<string> {
+    const halt = new AbortController();
+    const watch = new SpeedWatch(this.#floor, () => halt.abort());
     const form = multipartFile({
       field: 'image',
       fileName: file.name,
       contentType: file.contentType,
       size: file.size,
-      content: createReadStream(file.path),
+      content: givenTo(watch, createReadStream(file.path)),
       fields: { type: 'input', subfolder: file.subfolder, overwrite: 'true' },
     });
-    const response = await this.#open('POST', '/upload/image', signal, {
-      headers: form.headers,
-      body: Readable.from(form.body),
-      // The server answers when it has read everything.
-      headersTimeout: this.#tempo.idleDeadlineMs + this.#tempo.answerDeadlineMs,
+    // The server answers when it has read everything.
+    const headersTimeout = this.#tempo.idleDeadlineMs + this.#tempo.answerDeadlineMs;
+    const sendingMs = Math.ceil((file.size / slowestBytesPerSecond) * 1_000);
+    const late = AbortSignal.any([halt.signal, AbortSignal.timeout(headersTimeout + sendingMs)]);
+    const send = async (): Promise<Answer> => {
+      const until = AbortSignal.any([signal, late]);
+      const body = Readable.from(form.body);
+      const { headers } = form;
+      const options = { headers, body, headersTimeout };
+      const response = await this.#open('POST', '/upload/image', until, options);
+      const answering = AbortSignal.timeout(this.#tempo.answerDeadlineMs);
+      return await this.#read(response, shortAnswerBytes, signal, answering);
+    };
+    using answer = await send().catch((error) => {
+      signal.throwIfAborted();
+      throw late.aborted ? backendFailed('take the input in time', { bytes: file.size }) : error;
     });
-    const deadline = AbortSignal.timeout(this.#tempo.answerDeadlineMs);
-    using answer = await this.#read(response, shortAnswerBytes, signal, deadline);
     if (answer.statusCode === 413) {
       throw inputRefused(file.size, null, cutText(answer.text, 300));
     }
@@ -261,16 +281,18 @@ export class ComfyClient implements AsyncDisposable {
     file: OutputFile,
     range: { start: number; end: number } | null,
     signal: AbortSignal,
-  ): Promise<Readable> {
+  ): Promise<WatchedStream> {
     const headers = range ? { range: `bytes=${range.start}-${range.end}` } : {};
     const response = await this.#open('GET', this.#viewPath(file), signal, { headers });
     if (response.statusCode !== (range ? 206 : 200)) {
-      response.body.resume();
+      response.body.on('error', () => {}).destroy();
       throw response.statusCode === 404
         ? new GatewayError('output_missing', 'The ComfyUI server no longer has the output')
         : backendFailed('send the output', { status: response.statusCode });
     }
-    return response.body;
+    return aboveFloor(response.body, this.#floor, () =>
+      backendFailed('send the output fast enough', this.#floor),
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -362,6 +384,19 @@ interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Readable;
   readonly headersTimeout?: number;
+}
+
+/** The file as the server takes it, which is judged by that. */
+async function* givenTo(watch: SpeedWatch, file: Readable): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of file as AsyncIterable<Buffer>) {
+      watch.waiting();
+      yield chunk;
+      watch.moved(chunk.length);
+    }
+  } finally {
+    watch.stop();
+  }
 }
 
 /** What a server answers that does not have the route, or not for this method. */

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { Prompt } from '../core/bind.ts';
 import { cutText } from '../core/cut-text.ts';
 import { GatewayError } from '../core/errors.ts';
+import { withoutSecrets } from '../core/without-secrets.ts';
 import type { ExecutionError, promptRefused } from './messages.ts';
 
 export function backendUnreachable(cause: unknown): GatewayError {
@@ -64,7 +65,9 @@ export function promptRejected(
   );
   const reason = cutText(reasons.join('; ') || refused.error.message, 1_000);
   const code = isShortcoming(refused) ? 'workflow_unsupported' : 'prompt_rejected';
-  return new GatewayError(code, `ComfyUI refused the workflow: ${reason}`, { detail: refused });
+  return new GatewayError(code, `ComfyUI refused the workflow: ${withoutSecrets(reason)}`, {
+    detail: refused,
+  });
 }
 
 function isShortcoming({ error, node_errors }: z.infer<typeof promptRefused>): boolean {
@@ -91,7 +94,7 @@ export function executionFailed(error: ExecutionError, prompt: Prompt | null = n
     );
   }
   const message =
-    cutText(withoutPaths(lineOf(error.exception_message ?? '')), 300) ||
+    cutText(withoutPaths(withoutSecrets(lineOf(error.exception_message ?? ''))), 300) ||
     cutText(error.exception_type ?? '', 100) ||
     'no message';
   const code = isMissingFile(error, prompt) ? 'workflow_unsupported' : 'execution_failed';

@@ -239,6 +239,7 @@ describe('what clients are told of a backend’s errors', () => {
       'ValueError: too small',
     ],
     ['\n', 'ValueError'],
+    ['404 at https://x.example/a?sig=a:secret', '404 at https:…'],
   ];
   for (const [exception_message, message] of said) {
     it(`makes ${JSON.stringify(message)} of ${JSON.stringify(exception_message)}`, () => {

@@ -47,6 +47,14 @@ export const realTempo = {
     /** Old ones are removed this often. */
     sweepEveryMs: 60_000,
   },
+  keys: {
+    /** The table is looked at this often, because a notice may get lost. */
+    lookEveryMs: 500,
+    /** What was read holds for this time; a request that comes later waits until it is read again. */
+    holdMs: 1_000,
+    /** Uses within this time are written together. */
+    usesTogetherMs: 10_000,
+  },
   membership: {
     /** Changes of backends within this time are reported together. */
     reportAfterMs: 1_000,
@@ -57,6 +65,8 @@ export const realTempo = {
   },
   discovery: {
     lookEveryMs: 10_000,
+    /** A name that has no addresses for this time has no servers any more. */
+    emptyAfterMs: 60_000,
     answerDeadlineMs: 5_000,
   },
   dispatcher: {
@@ -76,6 +86,8 @@ export const realTempo = {
     longestPauseMs: 30_000,
   },
   waitingRoom: {
+    /** A source has this long to come; then the seat that its task was claimed for is open to others. */
+    arrivalDeadlineMs: 1_000,
     /** A backend that is away for less than this keeps its waiting task. */
     awayMs: 3_000,
     /** An idle backend waits this long for its own next task before it loads other models. */
@@ -125,6 +137,8 @@ export const realTempo = {
     backendPatienceMs: 60_000,
     firstPauseMs: 1_000,
     longestPauseMs: 60_000,
+    /** A transfer that lasts longer keeps no other one from beginning. */
+    lastsAfterMs: 5_000,
     /** A result waits this long for its thumbnail. */
     thumbnailDeadlineMs: 3_000,
     abandonDeadlineMs: 10_000,
@@ -132,7 +146,7 @@ export const realTempo = {
   spool: {
     /** The free space of the disk is looked at this often. */
     lookAgainMs: 1_000,
-    /** A task waits this long for room in front of its GPU; then it goes back into the queue. */
+    /** A task waits this long for room; then it goes back into the queue. */
     patienceMs: 10 * 60_000,
     firstPauseMs: 1_000,
     longestPauseMs: 30_000,
@@ -198,6 +212,8 @@ export const realTempo = {
     answerDeadlineMs: 15_000,
     /** Between two pieces of a file. */
     idleDeadlineMs: 60_000,
+    /** How fast it sends a file, or takes one, is judged over this time. */
+    floorDeadlineMs: 30_000,
     /** A server with many custom nodes takes long to list their classes. */
     catalogueDeadlineMs: 60_000,
     /** Who takes this long for an answer of megabytes gives way when another server has such a one. */
@@ -248,6 +264,8 @@ export const realTempo = {
     requestDeadlineMs: 60_000,
     /** Between two pieces of a streamed answer. */
     idleDeadlineMs: 60_000,
+    /** How fast it takes an object is judged over this time. */
+    floorDeadlineMs: 30_000,
     cleanUpDeadlineMs: 15_000,
     firstPauseMs: 250,
     longestPauseMs: 8_000,
@@ -258,6 +276,8 @@ export const realTempo = {
   target: {
     connectDeadlineMs: 10_000,
     idleDeadlineMs: 60_000,
+    /** How fast it takes a result is judged over this time. */
+    floorDeadlineMs: 30_000,
     /** For a transfer, and longer by its size. */
     requestDeadlineMs: 60_000,
   },
@@ -337,6 +357,7 @@ function relations({
   socket,
   store,
   results,
+  keys,
 }: Tempo): [relation: string, holds: boolean][] {
   return [
     ['a lease outlives three renewals', lease.holdsMs > 3 * lease.renewEveryMs],
@@ -386,6 +407,7 @@ function relations({
         [store.firstPauseMs, store.longestPauseMs],
       ].every(([first = 0, longest = 0]) => 0 < first && first < longest),
     ],
+    ['keys are looked at before what was read is over', keys.holdMs > keys.lookEveryMs],
     ['an object outlives its completion', results.youngMs > results.commitMs],
   ];
 }

@@ -46,6 +46,7 @@ export class Faults {
   readonly #deaths: Death[] = [];
   #outOfMemory: { times: number; readonly victims: Victims } = { times: 0, victims: {} };
   #truncations = 0;
+  #isDripping: (filename: string) => boolean = () => false;
   #slowMs: number;
   #messagesMs = 0;
   #isMuted: boolean;
@@ -140,7 +141,16 @@ export class Faults {
     this.#truncations = times;
   }
 
+  /** From now on `/view` sends these files a byte at a time, also what is under way. */
+  dripViews(isDripping: (filename: string) => boolean): void {
+    this.#isDripping = isDripping;
+  }
+
   // What follows is for the server.
+
+  isDripping(filename: string): boolean {
+    return this.#isDripping(filename);
+  }
 
   get slowMs(): number {
     return this.#slowMs;

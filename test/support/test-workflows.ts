@@ -29,7 +29,7 @@ export async function createTestWorkflows(sleepSeconds = 1): Promise<TestWorkflo
 }
 
 /** `ticks`: at each it looks whether it is interrupted. */
-export function sleepGraph(seconds: number, ticks = 10): Record<string, unknown> {
+export function sleepGraph(seconds: number, ticks = 10) {
   return {
     '1': { class_type: 'LoadImage', inputs: { image: 'input.png' } },
     '2': { class_type: 'EmulatorSleep', inputs: { image: ['1', 0], seconds, ticks } },
