@@ -251,7 +251,8 @@ export class ComfyClient implements AsyncDisposable {
       const options = { headers, body, headersTimeout };
       const response = await this.#open('POST', '/upload/image', until, options);
       const answering = AbortSignal.timeout(this.#tempo.answerDeadlineMs);
-      return await this.#read(response, shortAnswerBytes, signal, answering);
+      answering.addEventListener('abort', () => halt.abort());
+      return await this.#read(response, shortAnswerBytes, signal, late);
     };
     using answer = await send().catch((error) => {
       signal.throwIfAborted();
