@@ -82,6 +82,8 @@ const bodies: Readonly<Record<string, (named: Named, base: string) => readonly u
     })),
   'tmlsr POST /uploads': () => [{ name: 'a.png' }],
   'tmlsr PUT /uploads/{upload_id}': () => ['no picture'],
+  'tmlsr POST /keys': () => [{ name: 'mine', scopes: ['admin'] }],
+  'tmlsr POST /keys/{id}/rotate': () => [{}],
   'tmlsr POST /backends': () => [{ url: 'http://127.0.0.1:1' }],
   'tmlsr PATCH /backends/{id}': () => [{ wanted: 'draining' }],
   'tmlsr POST /workflows/validate': () => [{}],

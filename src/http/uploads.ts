@@ -5,13 +5,14 @@ import { uploadIdOf, uploadUrl } from '../core/upload.ts';
 import type { UploadService } from '../tasks/upload-service.ts';
 import { callerIfAny } from './auth.ts';
 import { errorSchema } from './errors.ts';
+import type { LinkBase } from './link-base.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
 import { paceOf, requestBody, whileThere } from './request-body.ts';
 
 /** Large files first, their tasks later. */
 export function uploadRoutes(
   uploads: Pick<UploadService, 'offer' | 'fill'>,
-  baseUrl: () => string,
+  base: LinkBase,
   tempo: Tempo['http'],
 ): OpenAPIHono {
   const app = createRoutes();
@@ -27,7 +28,7 @@ export function uploadRoutes(
         upload_id: id,
         source: uploadUrl(id),
         method: 'PUT' as const,
-        url: target?.url ?? addressOf(baseUrl(), id, secret),
+        url: target?.url ?? addressOf(base(context), id, secret),
         headers: { ...target?.headers },
         expires_at: openUntil.toISOString(),
       },
@@ -59,6 +60,7 @@ function addressOf(baseUrl: string, id: string, secret: string | null): string {
 const offerRoute = defineRoute({
   method: 'post',
   path: '/uploads',
+  policy: { scope: 'tasks:write' },
   summary: 'Open an upload for a file that a task is to work on',
   request: {
     body: json(
@@ -92,6 +94,7 @@ const offerRoute = defineRoute({
     ),
     400: json(errorSchema, 'The request is wrong; `field` says where.'),
     401: json(errorSchema, 'A key is needed.'),
+    403: json(errorSchema, 'The key lacks the scope.'),
   },
 });
 
@@ -99,7 +102,7 @@ const fillRoute = defineRoute({
   method: 'put',
   path: '/uploads/{upload_id}',
   // A token in the address shows that its sender was given it.
-  policy: { takesSecret: true, file: 'body' },
+  policy: { scope: 'tasks:write', takesSecret: true, file: 'body' },
   summary: 'Send the file of an upload, as it is',
   description:
     'The body is the file. Where the gateway stores in a bucket, files go there instead.',

@@ -5,10 +5,13 @@ import { realTempo } from '../../src/core/tempo.ts';
 import type { Dialect, DialectParts } from '../../src/http/dialect.ts';
 import { createDialectApp } from '../../src/http/dialect-app.ts';
 import { dialectSettings } from '../../src/http/dialects/index.ts';
+import { anybody } from './callers.ts';
 
-/** For routes that are looked at and not asked: none of the services is there. */
+/** For routes that are looked at and not asked: none of the services is there, and no backend. */
 export function absentParts(): DialectParts {
+  const pool: Partial<DialectParts['pool']> = { list: async () => [] };
   const parts: Partial<DialectParts> = {
+    pool: pool as DialectParts['pool'],
     version: '0.0.0',
     stopping: new AbortController().signal,
     tempo: realTempo.http,
@@ -26,7 +29,7 @@ export interface DocumentedRoute {
 /** Every request that a dialect documents. */
 export function documentedIn(dialect: Dialect): DocumentedRoute[] {
   const { routes } = createDialectApp(dialect, absentParts(), {
-    ...{ apiKeys: [], corsOrigins: [] },
+    ...{ callers: anybody, corsOrigins: [], refusePage: () => null },
     settings: readConfig({}, dialectSettings).dialectSettings,
     logger: pino({ level: 'silent' }),
   });

@@ -1,6 +1,6 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { isInService } from '../../../core/backend.ts';
-import { operatorsOnly, tenantSeenBy } from '../../auth.ts';
+import { tenantSeenBy } from '../../auth.ts';
 import type { DialectParts } from '../../dialect.ts';
 import { createRoutes, defineRoute, json } from '../../openapi.ts';
 import { poolSeenBy } from '../../pool-view.ts';
@@ -69,12 +69,16 @@ function endpointsOf({ openAPIRegistry }: Pick<OpenAPIHono, 'openAPIRegistry'>):
   });
 }
 
-const closed = { 401: json(errorBody, 'A key is needed.') };
+const closed = {
+  401: json(errorBody, 'A key is needed.'),
+  403: json(errorBody, 'The key lacks the scope.'),
+};
 const away = { 503: json(errorBody, 'The gateway cannot tell at present.') };
 
 const dashboardRoute = defineRoute({
   method: 'get',
   path: '/dashboard',
+  policy: { scope: 'tasks:read' },
   summary: 'Workers, GPUs and queues, as a page for people',
   responses: {
     200: { description: 'The page.', content: { 'text/html': { schema: z.string() } } },
@@ -86,8 +90,8 @@ const dashboardRoute = defineRoute({
 const metricsRoute = defineRoute({
   method: 'get',
   path: '/dashboard/metrics',
+  policy: { scope: 'admin' },
   summary: 'Metrics for Prometheus',
-  middleware: operatorsOnly,
   responses: {
     200: {
       description: "In Prometheus's text format.",

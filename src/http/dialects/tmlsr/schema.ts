@@ -204,6 +204,9 @@ export const stats = z
         since: z.iso.datetime().nullable(),
         task_id: z.string().nullable().openapi({ description: "`null`, too, for another's task." }),
         next_task_id: z.string().nullable(),
+        unfetched: z
+          .int()
+          .openapi({ description: 'Tasks whose results are still to be fetched from it.' }),
         warm_workflow: z.string().nullable(),
         busy_share: z.number().openapi({ description: 'Of the last five minutes, 0 to 1.' }),
         devices: z.array(

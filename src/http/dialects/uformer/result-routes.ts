@@ -114,7 +114,7 @@ const file = { schema: { type: 'string', format: 'binary' } } as const;
 const resultRoute = defineRoute({
   method: 'get',
   path: '/static_results/{kind}/{task_type}/processed/{file}',
-  policy: { takesSecret: true },
+  policy: { scope: 'tasks:read', takesSecret: true },
   summary: 'A result, whole or in part',
   request: {
     params: z.object({
@@ -145,6 +145,7 @@ const resultRoute = defineRoute({
 const confirmRoute = defineRoute({
   method: 'post',
   path: '/api/confirm_download',
+  policy: { scope: 'tasks:write' },
   summary: 'Tell that a result has been downloaded',
   request: {
     body: { ...json(schema.confirmDownload, 'The path as it was given out.'), required: true },
@@ -160,6 +161,7 @@ const confirmRoute = defineRoute({
 const heartbeatRoute = defineRoute({
   method: 'post',
   path: '/api/task_heartbeat',
+  policy: { scope: 'tasks:read' },
   summary: 'Tell that a result is still looked at',
   request: { body: { ...json(schema.heartbeat, 'Whose result.'), required: true } },
   responses: { 200: json(schema.heartbeatAnswer, 'Heard.'), ...invalid, ...closed },
@@ -168,6 +170,7 @@ const heartbeatRoute = defineRoute({
 const cacheStatusRoute = defineRoute({
   method: 'get',
   path: '/api/cache_status',
+  policy: { scope: 'tasks:read' },
   summary: 'What results take',
   responses: { 200: json(schema.cacheStatus, 'In megabytes.'), ...closed },
 });
@@ -175,6 +178,7 @@ const cacheStatusRoute = defineRoute({
 const clearCacheRoute = defineRoute({
   method: 'post',
   path: '/api/clear_cache',
+  policy: { scope: 'tasks:write' },
   summary: 'Remove results that have been downloaded',
   request: { query: schema.clearCache },
   responses: {
