@@ -7,11 +7,13 @@ import { createDialectApp } from '../../src/http/dialect-app.ts';
 import { dialectSettings } from '../../src/http/dialects/index.ts';
 import { anybody } from './callers.ts';
 
-/** For routes that are looked at and not asked: none of the services is there, and no backend. */
+/** For routes that are looked at and not asked: none of the services is there, no backend and no task. */
 export function absentParts(): DialectParts {
   const pool: Partial<DialectParts['pool']> = { list: async () => [] };
+  const tasks: Partial<DialectParts['tasks']> = { ownAmong: async () => new Set() };
   const parts: Partial<DialectParts> = {
     pool: pool as DialectParts['pool'],
+    tasks: tasks as DialectParts['tasks'],
     version: '0.0.0',
     stopping: new AbortController().signal,
     tempo: realTempo.http,
