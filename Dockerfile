@@ -8,6 +8,7 @@ RUN npm ci --omit=dev --ignore-scripts
 
 FROM node:24-slim
 WORKDIR /app
+# It needs API_KEYS, or ALLOW_ANONYMOUS=true where its port is published to nobody else, and says so.
 ENV NODE_ENV=production HOST=0.0.0.0 DATA_DIR=/data
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json ./

@@ -19,7 +19,7 @@ import { type Engine, engines } from '../test/support/test-database.ts';
 const kindsOf: Record<Engine, readonly [TroubleKind, ...TroubleKind[]]> = {
   postgres: [
     ...(['cut', 'cut', 'cut-next', 'cut-next', 'half-open', 'slow'] as const),
-    ...(['kill', 'crash', 'sleep', 'restart-database', 'corrupt'] as const),
+    ...(['kill', 'crash', 'sleep', 'doze', 'restart-database', 'corrupt'] as const),
   ],
   pglite: ['cut', 'cut-next', 'half-open', 'slow', 'kill', 'crash'],
 };
@@ -33,6 +33,7 @@ const usual: Omit<Scenario, 'seed' | 'kinds'> = {
   pairs,
   seconds: 0.2,
   clients: 3,
+  pauseMs: 50,
   ownsDatabase: true,
   patienceMs: 60_000,
 };
@@ -94,9 +95,15 @@ async function playMutants(seed: number, rounds: number): Promise<void> {
   for (const mutant of mutants) {
     await using grown = await grow(mutant);
     for (let round = 0; round < rounds; round += 1) {
-      const { without, kinds } = mutant;
+      const { without, scenario } = mutant;
       console.log(`without ${without}`);
-      const broken = await playOne({ ...usual, ...grown, kinds, seed: seed + round });
+      const broken = await playOne({
+        ...usual,
+        ...grown,
+        troubles: 5,
+        ...scenario,
+        seed: seed + round,
+      });
       if (broken === 0) process.exitCode = 1;
       console.log(broken > 0 ? 'It was noticed.' : 'NOBODY NOTICED');
     }

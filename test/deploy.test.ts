@@ -8,6 +8,7 @@ import { dialectSettings } from '../src/http/dialects/index.ts';
 import { tmlsr } from '../src/http/dialects/tmlsr/index.ts';
 import { declaredPolicy } from '../src/http/route-policy.ts';
 import { createLogger } from '../src/telemetry/logger.ts';
+import { anybody } from './support/callers.ts';
 import { absentParts } from './support/dialect-parts.ts';
 
 const root = new URL('../', import.meta.url);
@@ -53,8 +54,9 @@ describe('what the gateway is deployed with', () => {
 
   it('asks it at addresses that need no key', async () => {
     const { routes } = createDialectApp(tmlsr, absentParts(), {
-      apiKeys: [],
+      callers: anybody,
       corsOrigins: [],
+      refusePage: () => null,
       settings: readConfig({}, dialectSettings).dialectSettings,
       logger: createLogger('silent'),
     });

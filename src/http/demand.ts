@@ -1,6 +1,5 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { TaskService } from '../tasks/task-service.ts';
-import { operatorsOnly } from './auth.ts';
 import { errorSchema } from './errors.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
 
@@ -76,14 +75,14 @@ const demand = z
 const demandRoute = defineRoute({
   method: 'get',
   path: '/monitor/demand',
+  policy: { scope: 'backends:write' },
   summary: 'How many servers each workflow wants',
   description: 'For an autoscaler, which starts and stops ComfyUI servers.',
-  middleware: operatorsOnly,
   request: { query },
   responses: {
     200: json(demand, 'What is wanted.'),
     400: json(errorSchema, 'The request is wrong; `field` says where.'),
     401: json(errorSchema, 'A key is needed.'),
-    403: json(errorSchema, 'An operator’s key is needed.'),
+    403: json(errorSchema, 'The key lacks the scope.'),
   },
 });

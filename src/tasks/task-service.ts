@@ -44,7 +44,7 @@ export interface WorkflowView {
   readonly expectedWaitMs: number | null;
   readonly runsOn: number;
   readonly of: number;
-  /** By backend, why it does not run there. */
+  /** By backend, why it does not run there; nothing for those who see no backends. */
   readonly whyNot: Readonly<Record<string, readonly string[]>>;
   /** Why its files as they are now are of no use, or that they are gone. */
   readonly problem: string | null;
@@ -227,16 +227,26 @@ export class TaskService {
     }
   }
 
-  /** How many tasks are in each state, as of the last second. */
-  async countByState(): Promise<StateCounts> {
-    return totals(await reaching(this.#parts.stats.counts()));
+  /** Which of these ids are those of the tenant's tasks. */
+  async ownAmong(ids: readonly string[], tenant: string): Promise<ReadonlySet<string>> {
+    return await reaching(this.#parts.tasks.ownAmong(ids, tenant));
   }
 
-  /** The workflows of the folder and of all tasks, each with its queue and where it runs. */
-  async workflows(): Promise<WorkflowView[]> {
+  /** How many tasks of the tenant, or of all of them, are in each state, as of the last second. */
+  async countByState(tenant: string | null): Promise<StateCounts> {
+    return totals(await reaching(this.#countsOf(tenant)));
+  }
+
+  /**
+   * The workflows of the folder and of all tasks, each with its queue and where it runs. A tenant sees counts of its
+   * own tasks, and nothing of single backends.
+   */
+  async workflows(tenant: string | null): Promise<WorkflowView[]> {
     const { stats, workflows, pool } = this.#parts;
-    const [counts, durations] = await reaching(Promise.all([stats.counts(), stats.durations()]));
-    const waiting: Waiting[] = [...counts].map(([workflow, { pending }]) => ({
+    const [all, counts, durations] = await reaching(
+      Promise.all([stats.counts(), this.#countsOf(tenant), stats.durations()]),
+    );
+    const waiting: Waiting[] = [...all].map(([workflow, { pending }]) => ({
       workflow,
       count: pending,
     }));
@@ -252,7 +262,7 @@ export class TaskService {
         expectedWaitMs: expectedWaitMs(waiting, durations, inService),
         runsOn: able,
         of: total,
-        whyNot: Object.fromEntries(unable),
+        whyNot: tenant === null ? Object.fromEntries(unable) : {},
         problem,
       };
     });
@@ -276,6 +286,11 @@ export class TaskService {
         serversWanted: serversWanted({ pending, processing, durationMs }, withinMs),
       };
     });
+  }
+
+  async #countsOf(tenant: string | null): Promise<ReadonlyMap<string, StateCounts>> {
+    const { stats } = this.#parts;
+    return tenant === null ? await stats.counts() : await stats.countsOf(tenant);
   }
 
   #workflowFor({

@@ -2,7 +2,7 @@ import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { TroubleKind } from './plan.ts';
+import type { Scenario } from './scenario.ts';
 
 /** A safeguard, what the service is without it, and what shows that it is missing. */
 export interface Mutant {
@@ -10,7 +10,7 @@ export interface Mutant {
   readonly file: string;
   readonly from: string;
   readonly to: string;
-  readonly kinds: readonly [TroubleKind, ...TroubleKind[]];
+  readonly scenario: Pick<Scenario, 'kinds' | 'everyMs'> & Partial<Scenario>;
 }
 
 /** Each has to break a promise, or nobody would notice that the safeguard is gone. */
@@ -20,28 +20,29 @@ export const mutants: readonly Mutant[] = [
     file: 'src/tasks/attempt-store.ts',
     from: 'and runs.owner = ',
     to: 'or runs.owner is null and runs.owner = ',
-    kinds: ['sleep'],
+    // The run has to be at work for its next owner when the one before wakes up.
+    scenario: { kinds: ['doze'], everyMs: 12_000, seconds: 2, clients: 1, pauseMs: 1_500 },
   },
   {
     without: 'the adoption',
     file: 'src/tasks/claim-store.ts',
     from: 'if (backends.length === 0) return [];',
     to: 'if (backends.length >= 0) return [];',
-    kinds: ['kill'],
+    scenario: { kinds: ['kill'], everyMs: 3_000 },
   },
   {
     without: 'the guard',
     file: 'src/media/source-policy.ts',
     from: 'return isPublic(address) || isAllowed(allow, address, port);',
     to: 'return isPublic(address) || isAllowed(allow, address, port) || true;',
-    kinds: ['cut'],
+    scenario: { kinds: ['cut'], everyMs: 1_000 },
   },
   {
     without: 'the checksum',
     file: 'src/storage/bucket-store.ts',
     from: 'function verify({ checksum, requestId }: Receipt, digest: Digest): void {',
     to: 'function verify({ checksum, requestId }: Receipt, digest: Digest): void {\n  if (digest) return;',
-    kinds: ['corrupt'],
+    scenario: { kinds: ['corrupt'], everyMs: 1_000 },
   },
 ];
 

@@ -4,7 +4,7 @@ import { type Cast, describeStep, pairs, planOf, type TroubleKind } from './plan
 import { seeded } from './random.ts';
 
 const kinds: readonly [TroubleKind, ...TroubleKind[]] = [
-  ...(['cut', 'cut-next', 'half-open', 'slow', 'kill', 'crash', 'sleep'] as const),
+  ...(['cut', 'cut-next', 'half-open', 'slow', 'kill', 'crash', 'sleep', 'doze'] as const),
   ...(['kill-backend', 'restart-database', 'corrupt'] as const),
 ];
 const cast: Cast = { pairs, gateways: 2, backends: 2, kinds };

@@ -27,8 +27,15 @@ export type Trouble =
       readonly milestone: Milestone;
       readonly nth: number;
     }
-  /** A gateway stands still, its connections open. */
+  /** A gateway stands still, its connections open: now, or where it comes to the milestone. */
   | { readonly kind: 'sleep'; readonly gateway: number; readonly ms: number }
+  | {
+      readonly kind: 'doze';
+      readonly gateway: number;
+      readonly milestone: Milestone;
+      readonly nth: number;
+      readonly ms: number;
+    }
   /** ComfyUI dies, and is started again on its files. */
   | { readonly kind: 'kill-backend'; readonly backend: number }
   | { readonly kind: 'restart-database'; readonly ms: number }
@@ -99,6 +106,14 @@ function troubleOf(kind: TroubleKind, random: Random, cast: Cast): Trouble {
     case 'sleep':
       // Beyond a lease and well within it.
       return { kind, gateway: gateway(), ms: between(random, 500, 8_000) };
+    case 'doze':
+      return {
+        kind,
+        gateway: gateway(),
+        milestone: pick(random, milestones),
+        nth: between(random, 1, 3),
+        ms: between(random, 4_000, 10_000),
+      };
     case 'kill-backend':
       return { kind, backend: between(random, 0, cast.backends - 1) };
     case 'restart-database':

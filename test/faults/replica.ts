@@ -18,7 +18,10 @@ export interface ReplicaOptions {
   readonly program?: string;
 }
 
-export type Crash = Extract<Trouble, { kind: 'crash' }>;
+/** What a gateway is started for. */
+export type Fate = Extract<Trouble, { kind: 'crash' | 'doze' }>;
+
+const lookEveryMs = 50;
 
 /** A place where a gateway runs; as under a supervisor, another one follows each that ends. */
 export class Replica implements AsyncDisposable {
@@ -46,13 +49,13 @@ export class Replica implements AsyncDisposable {
     return this.#proxy;
   }
 
-  /** Ends what runs and starts another one, bound to crash somewhere if it is told so. */
-  async kill(crash: Crash | null = null): Promise<void> {
+  /** Ends what runs and starts another one, to which something is going to happen if it is told so. */
+  async kill(fate: Fate | null = null): Promise<void> {
     const turn = this.#turn.then(async () => {
       const victim = this.#gateway;
       this.#gateway = null;
       await victim?.end('SIGKILL');
-      await this.#launch(crash);
+      await this.#launch(fate);
     });
     this.#turn = turn;
     await turn;
@@ -66,16 +69,15 @@ export class Replica implements AsyncDisposable {
     setTimeout(() => sleeper.thaw(), ms).unref();
   }
 
-  async #launch(crash: Crash | null): Promise<void> {
+  async #launch(fate: Fate | null): Promise<void> {
     const { env, random, program = ownProgram } = this.#options;
     for (let starts = 1; !this.#isOver; starts += 1) {
       try {
-        const gateway = crash
-          ? await GatewayProcess.startToCrash(env, crash.milestone, crash.nth, { program })
-          : await GatewayProcess.start(env, { program });
+        const gateway = await startFor(fate, env, program);
         this.#gateway = gateway;
         this.#proxy = await TcpProxy.before(gateway.client.url, { random });
-        void this.#follow(gateway, this.#proxy, crash !== null);
+        void this.#follow(gateway, this.#proxy, fate?.kind === 'crash');
+        if (fate?.kind === 'doze') void wake(gateway, fate.ms);
         return;
       } catch (error) {
         if (starts === mostStarts) throw error;
@@ -102,4 +104,23 @@ export class Replica implements AsyncDisposable {
     await this.#turn.catch(() => {});
     await this.#gateway?.[Symbol.asyncDispose]();
   }
+}
+
+async function startFor(
+  fate: Fate | null,
+  env: Readonly<Record<string, string>>,
+  program: string,
+): Promise<GatewayProcess> {
+  if (!fate) return await GatewayProcess.start(env, { program });
+  const { kind, milestone, nth } = fate;
+  return kind === 'crash'
+    ? await GatewayProcess.startToCrash(env, milestone, nth, { program })
+    : await GatewayProcess.startToDoze(env, milestone, nth, { program });
+}
+
+/** Thaws it so long after it stood still. */
+async function wake(gateway: GatewayProcess, afterMs: number): Promise<void> {
+  while (gateway.isRunning && !gateway.isDozing) await delay(lookEveryMs);
+  await delay(afterMs);
+  if (gateway.isRunning) gateway.thaw();
 }

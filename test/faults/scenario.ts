@@ -20,6 +20,8 @@ export interface Scenario extends Omit<WorldOptions, 'random'>, Cast {
   readonly troubles: number;
   readonly everyMs: number;
   readonly clients: number;
+  /** What each of them waits after each task, milliseconds. */
+  readonly pauseMs: number;
   /** What was taken on has so long to end once everything works again. */
   readonly patienceMs: number;
   /** Hears of each step as it comes. */
@@ -36,12 +38,11 @@ export interface Report {
   readonly broken: readonly string[];
 }
 
-const pauseMs = 50;
 const lookEveryMs = 100;
 
 /** Lets a world suffer what follows from the seed, heals it, and holds what was promised against what is. */
 export async function play(scenario: Scenario): Promise<Report> {
-  const { seed, troubles, everyMs, clients, patienceMs, onStep = () => {} } = scenario;
+  const { seed, troubles, everyMs, clients, pauseMs, patienceMs, onStep = () => {} } = scenario;
   await using world = await World.start({ ...scenario, random: seeded(seed + 1) });
   const madeSha256 = await madeInPeace(world);
   const recorder = new Recorder(world, clients, pauseMs);

@@ -106,6 +106,7 @@ export class World implements AsyncDisposable {
       case 'kill':
         return await this.#replicas[trouble.gateway]?.kill();
       case 'crash':
+      case 'doze':
         return await this.#replicas[trouble.gateway]?.kill(trouble);
       case 'sleep':
         return this.#replicas[trouble.gateway]?.sleep(trouble.ms);

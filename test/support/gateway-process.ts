@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Milestone } from '../../src/telemetry/milestones.ts';
 import { bareEnv } from './bare-env.ts';
+import { dozing } from './dozing.ts';
 import { GatewayClient } from './gateway-client.ts';
 import { patienceMs } from './patience.ts';
 
@@ -78,10 +79,25 @@ export class GatewayProcess implements AsyncDisposable {
     options: Pick<GatewayProcessOptions, 'program'> = {},
   ): Promise<GatewayProcess> {
     const CRASH_AT = `${milestone}:${nth}`;
-    return await GatewayProcess.start(
-      { ...env, CRASH_AT },
-      { ...options, nodeArgs: ['--import', crashAt] },
-    );
+    return await GatewayProcess.#startBound({ ...env, CRASH_AT }, options);
+  }
+
+  /** Starts one that stands still when it comes to the milestone for the nth time, until it is thawed. */
+  static async startToDoze(
+    env: Readonly<Record<string, string>>,
+    milestone: Milestone,
+    nth = 1,
+    options: Pick<GatewayProcessOptions, 'program'> = {},
+  ): Promise<GatewayProcess> {
+    const DOZE_AT = `${milestone}:${nth}`;
+    return await GatewayProcess.#startBound({ ...env, DOZE_AT }, options);
+  }
+
+  static async #startBound(
+    env: Readonly<Record<string, string>>,
+    options: Pick<GatewayProcessOptions, 'program'>,
+  ): Promise<GatewayProcess> {
+    return await GatewayProcess.start(env, { ...options, nodeArgs: ['--import', crashAt] });
   }
 
   /** To speak with it. */
@@ -106,6 +122,11 @@ export class GatewayProcess implements AsyncDisposable {
   async end(signal: 'SIGKILL' | 'SIGTERM' | 'SIGINT'): Promise<number | null> {
     this.#child.kill(signal);
     return await this.#exited;
+  }
+
+  /** Whether it stands still where it was to. */
+  get isDozing(): boolean {
+    return this.isRunning && this.log.at(-1)?.msg === dozing;
   }
 
   /** Stops it where it is, its connections open, as a machine does that sleeps. */

@@ -31,6 +31,7 @@ export class TcpProxy implements AsyncDisposable {
   readonly #links = new Set<Link>();
   #armed: Cut | null = null;
   #slowness: Slowness | null = null;
+  #isShut = false;
 
   private constructor(server: Server, random: () => number) {
     this.#server = server;
@@ -46,6 +47,7 @@ export class TcpProxy implements AsyncDisposable {
     await once(server, 'listening');
     const proxy = new TcpProxy(server, random);
     server.on('connection', (client) => {
+      if (proxy.#isShut) return void client.resetAndDestroy();
       const server = connect({ port, host, noDelay: true, allowHalfOpen: true });
       proxy.#join({ client, server, isFrozen: false, isLeft: false });
     });
@@ -92,6 +94,16 @@ export class TcpProxy implements AsyncDisposable {
   /** No cut waits for its moment any more. */
   disarm(): void {
     this.#armed = null;
+  }
+
+  /** Ends every connection, and all that come until it is opened again. */
+  shut(): void {
+    this.#isShut = true;
+    this.cut('rst');
+  }
+
+  open(): void {
+    this.#isShut = false;
   }
 
   /** Every connection stays open and passes nothing on; new ones work. */
