@@ -33,6 +33,7 @@ export const {
   bigint,
   check,
   customType,
+  date,
   index,
   integer,
   PgTable,

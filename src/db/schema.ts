@@ -2,6 +2,7 @@ import type { BackendReport, WantedState } from '../core/backend.ts';
 import { type Delivery, deliveryAsUsual } from '../core/delivery.ts';
 import type { MediaInfo, MediaKind } from '../core/media.ts';
 import type { OperatorEventBody, OperatorEventKind } from '../core/operator-event.ts';
+import type { PauseKind } from '../core/pause.ts';
 import type { RunState } from '../core/run.ts';
 import type { SizeRequest } from '../core/size-plan.ts';
 import type { StageName, StageState } from '../core/stage.ts';
@@ -12,6 +13,7 @@ import { jsonb, text } from './columns.ts';
 import {
   bigint,
   check,
+  date,
   index,
   integer,
   pgTable,
@@ -214,8 +216,12 @@ export const attempts = pgTable(
     /** Written before the prompt is posted, so that a lost answer or a crash leaves a trace. */
     promptId: uuid('prompt_id'),
     postedAt: instant('posted_at'),
-    /** How long the prompt had the GPU, milliseconds; set when it came to its end. */
+    /** How long the prompt had the GPU, milliseconds; set when it came to a good end. */
     gpuMs: integer('gpu_ms'),
+    /** The same, however it ended; `gpu_ms` stands only where later runs are measured by it. */
+    usedMs: integer('used_ms'),
+    /** Of the files that went to the backend, bytes. */
+    sourceBytes: bigint('source_bytes', { mode: 'number' }),
     /** What the main input turned out to be; kept for whoever adopts the prompt. */
     input: jsonb('input').$type<MediaInfo>(),
     error: jsonb('error').$type<TaskError>(),
@@ -276,6 +282,61 @@ export const taskCounts = pgTable(
     count: bigint('count', { mode: 'number' }).notNull(),
   },
   (t) => [primaryKey({ columns: [t.workflow, t.state, t.shard] })],
+);
+
+const figure = (name: string) => bigint(name, { mode: 'number' }).notNull().default(0);
+
+/**
+ * What each tenant had of the gateway, by the day (UTC) on which it happened, kept by the moves. Led by the day:
+ * one range of the key is a tenant's day, or all of a month.
+ */
+export const usage = pgTable(
+  'usage',
+  {
+    day: date('day').notNull(),
+    tenant: text('tenant').notNull(),
+    workflow: text('workflow').notNull(),
+    shard: integer('shard').notNull(),
+    submitted: figure('submitted'),
+    completed: figure('completed'),
+    failed: figure('failed'),
+    canceled: figure('canceled'),
+    /** Of all attempts, whatever became of them. */
+    gpuMs: figure('gpu_ms'),
+    /** Of the files that went to backends. */
+    sourceBytes: figure('source_bytes'),
+    /** Of the results that came into the store, thumbnails aside. */
+    storedBytes: figure('stored_bytes'),
+  },
+  (t) => [primaryKey({ columns: [t.day, t.tenant, t.workflow, t.shard] })],
+);
+
+/** What holds of a tenant at present, in shards as `task_counts` is. */
+export const tenantTotals = pgTable(
+  'tenant_totals',
+  {
+    tenant: text('tenant').notNull(),
+    shard: integer('shard').notNull(),
+    /** Of its results in the store, thumbnails aside. */
+    storedBytes: figure('stored_bytes'),
+    /** Its time on GPUs as shares count it (`core/shares.ts`); only differences between tenants mean anything. */
+    chargedMs: figure('charged_ms'),
+  },
+  (t) => [primaryKey({ columns: [t.tenant, t.shard] })],
+);
+
+/** What operators have paused: nothing new of it is begun. One whose end has come is as good as gone. */
+export const pauses = pgTable(
+  'pauses',
+  {
+    kind: text('kind').$type<PauseKind>().notNull(),
+    /** Of the workflow or the tenant; empty for the pool. */
+    name: text('name').notNull(),
+    reason: text('reason'),
+    since: instant('since').notNull().defaultNow(),
+    until: instant('until'),
+  },
+  (t) => [primaryKey({ columns: [t.kind, t.name] })],
 );
 
 /**
