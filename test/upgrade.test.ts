@@ -283,7 +283,7 @@ for (const engine of engines) {
       await old(`update tasks set state = 'canceled', finished_at = now() where id = '${first}'`);
       await old(`delete from tasks where id = '${first}'`);
       const news = new AttemptNews();
-      news.gpuMs = 1;
+      news.gpu = { ms: 1, isTypical: true };
       await stores.attempts.record(claim, news);
       await stores.attempts.retry(claim, failure, { afterMs: 0, avoid: [], counts: true });
       const { run } = await stores.claim(other, backend);
