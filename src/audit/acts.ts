@@ -57,7 +57,29 @@ export const acts = {
     tells: '`tasks`: of how many; `dialect` and `types`: of which',
     by: ['uformer POST /api/clear_cache'],
   },
+  paused: {
+    of: '`pool`, `workflow NAME` or `tenant NAME`',
+    tells: '`reason` and `until`: `null` where none was given',
+    by: [
+      'tmlsr PUT /pauses/pool',
+      'tmlsr PUT /pauses/workflows/{name}',
+      'tmlsr PUT /pauses/tenants/{name}',
+    ],
+  },
+  resumed: {
+    of: '`pool`, `workflow NAME` or `tenant NAME`',
+    tells: 'nothing more',
+    by: [
+      'tmlsr DELETE /pauses/pool',
+      'tmlsr DELETE /pauses/workflows/{name}',
+      'tmlsr DELETE /pauses/tenants/{name}',
+    ],
+  },
 } as const satisfies Record<OperatorEventKind, Act>;
 
 /** Requests that only operators may make, and that change nothing. */
-export const looks: readonly string[] = ['tmlsr GET /backends', 'tmlsr GET /monitor/operators'];
+export const looks: readonly string[] = [
+  'tmlsr GET /backends',
+  'tmlsr GET /monitor/operators',
+  'tmlsr GET /pauses',
+];

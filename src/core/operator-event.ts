@@ -10,6 +10,8 @@ export const operatorEventKinds = [
   'workflow_deleted',
   'models_unloaded',
   'results_discarded',
+  'paused',
+  'resumed',
 ] as const;
 export type OperatorEventKind = (typeof operatorEventKinds)[number];
 
@@ -25,6 +27,9 @@ export interface OperatorEventBody {
   readonly dialect?: string;
   readonly types?: readonly MediaKind[];
   readonly tasks?: number;
+  /** Of a pause. */
+  readonly reason?: string | null;
+  readonly until?: string | null;
 }
 
 /** What an operator has done. */

@@ -1,9 +1,11 @@
 import type { Audit } from '../audit/audit.ts';
 import { validateTargetUrl } from '../media/target-url.ts';
+import { PauseService } from '../tasks/pause-service.ts';
 import { ResultService } from '../tasks/result-service.ts';
 import { TaskService } from '../tasks/task-service.ts';
 import { UploadRelease } from '../tasks/upload-release.ts';
 import { UploadService } from '../tasks/upload-service.ts';
+import { UsageService } from '../tasks/usage-service.ts';
 import { ResultLog } from '../telemetry/result-log.ts';
 import { UploadLog } from '../telemetry/upload-log.ts';
 import { WorkflowService } from '../workflows/workflow-service.ts';
@@ -19,6 +21,8 @@ export interface Services {
   readonly results: ResultService;
   readonly workflows: WorkflowService;
   readonly audit: Audit;
+  readonly usage: UsageService;
+  readonly pauses: PauseService;
 }
 
 export function createServices(
@@ -42,9 +46,12 @@ export function createServices(
   return {
     uploads,
     audit,
+    usage: new UsageService(stores.usage),
+    pauses: new PauseService({ pauses: stores.pauses, audit, notices: stores.notices }),
     tasks: new TaskService({
       tasks: stores.tasks,
       stats,
+      pauses: stores.pauses,
       store: stores.objects,
       workflows,
       pool: wholePool,

@@ -13,11 +13,13 @@ import { ClaimStore } from '../tasks/claim-store.ts';
 import { Door } from '../tasks/door.ts';
 import { EventFeed } from '../tasks/event-feed.ts';
 import { EventStore } from '../tasks/event-store.ts';
+import { PauseStore } from '../tasks/pause-store.ts';
 import { QueueStats } from '../tasks/queue-stats.ts';
 import { ResultStore } from '../tasks/result-store.ts';
 import { TaskStore } from '../tasks/task-store.ts';
 import { TwinStore } from '../tasks/twin-store.ts';
 import { UploadStore } from '../tasks/upload-store.ts';
+import { UsageStore } from '../tasks/usage-store.ts';
 import { VersionStore } from '../workflows/version-store.ts';
 import type { Frame } from './frame.ts';
 
@@ -36,6 +38,8 @@ export interface Stores {
   readonly attempts: AttemptStore;
   readonly twins: TwinStore;
   readonly stats: QueueStats;
+  readonly usage: UsageStore;
+  readonly pauses: PauseStore;
   readonly backends: BackendStore;
   readonly uploads: UploadStore;
   readonly results: ResultStore;
@@ -93,6 +97,8 @@ export async function openStores({
     attempts,
     twins: new TwinStore(door, attempts),
     stats: new QueueStats(orm, tempo.tasks),
+    usage: new UsageStore(orm),
+    pauses: new PauseStore(orm, owner),
     backends,
     uploads: new UploadStore(orm),
     results: new ResultStore(database, config.retention, tempo.results),

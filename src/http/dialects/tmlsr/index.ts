@@ -5,7 +5,9 @@ import type { Dialect, DialectParts } from '../../dialect.ts';
 import { presentError } from '../../errors.ts';
 import { objectRoutes } from '../../objects.ts';
 import { createRoutes } from '../../openapi.ts';
+import { pauseRoutes } from '../../pauses.ts';
 import { uploadRoutes } from '../../uploads.ts';
+import { usageRoutes } from '../../usage.ts';
 import { workflowRoutes } from '../../workflows.ts';
 import { dialect } from './parse.ts';
 import { tmlsrRoutes } from './routes.ts';
@@ -29,6 +31,8 @@ function routesOf(parts: DialectParts): OpenAPIHono {
   app.route('/', uploadRoutes(parts.uploads, parts.baseUrl, parts.tempo));
   app.route('/', backendRoutes(parts.pool));
   app.route('/', auditRoutes(parts.audit));
+  app.route('/', usageRoutes(parts.usage));
+  app.route('/', pauseRoutes(parts.pauses));
   app.route('/', workflowRoutes(parts.workflows));
   app.route('/', objectRoutes(parts.objects));
   return app;

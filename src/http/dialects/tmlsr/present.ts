@@ -2,6 +2,7 @@ import type { z } from '@hono/zod-openapi';
 import type { BackendView } from '../../../core/backend.ts';
 import type { Stage } from '../../../core/stage.ts';
 import type { QueuePlace, TaskView, WorkflowView } from '../../../tasks/task-service.ts';
+import { presentPause } from '../../pauses.ts';
 import { presentTaskId } from './parse.ts';
 import type { stats as statsSchema, task as taskSchema } from './schema.ts';
 
@@ -30,6 +31,7 @@ export function presentTask(task: TaskView, now: Date, place: QueuePlace | null 
     queue: place && {
       position: place.position,
       expected_start: place.expectedStart?.toISOString() ?? null,
+      paused: place.pause && presentPause(place.pause),
     },
     // One that waits for an identical task has not failed.
     retry_at: (task.error && task.runAfter)?.toISOString() ?? null,

@@ -1,6 +1,8 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { BackendView } from '../../../core/backend.ts';
 import { taskNotFound } from '../../../core/errors.ts';
+import type { Pause } from '../../../core/pause.ts';
+import type { PauseService } from '../../../tasks/pause-service.ts';
 import type { TaskService, TaskView } from '../../../tasks/task-service.ts';
 import { type Caller, ownerIn } from '../../auth.ts';
 import { errorSchema } from '../../errors.ts';
@@ -12,6 +14,7 @@ import {
 } from '../../form-tasks.ts';
 import { isForm } from '../../multipart.ts';
 import { createRoutes, defineRoute, handleFiles, json } from '../../openapi.ts';
+import { presentPause } from '../../pauses.ts';
 import { whileThere } from '../../request-body.ts';
 import { requestOfForm } from './form.ts';
 import {
@@ -29,6 +32,7 @@ export interface TmlsrParts extends FormParts {
   readonly uploads: FormUploads;
   readonly registry: WorkflowAliases;
   readonly pool: { list(): Promise<BackendView[]> };
+  readonly pauses: Pick<PauseService, 'list'>;
   readonly version: string;
 }
 
@@ -37,7 +41,7 @@ const newestTasks = 50;
 
 /** TMLSR's own API, versions 1 and 2 as a union. */
 export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
-  const { tasks, registry, pool, version } = parts;
+  const { tasks, registry, pool, pauses, version } = parts;
   const app = createRoutes();
 
   handleFiles(app, createTaskRoute, async (context, next) => {
@@ -70,11 +74,13 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
   });
 
   app.openapi(statsRoute, async (context) => {
-    const [counts, newest, backends, each] = await Promise.all([
+    const { tenant } = ownerOf(context.var.caller);
+    const [counts, newest, backends, each, paused] = await Promise.all([
       tasks.countByState(),
-      tasks.newest(newestTasks, ownerOf(context.var.caller).tenant),
+      tasks.newest(newestTasks, tenant),
       pool.list(),
       tasks.workflows(),
+      pauses.list(),
     ]);
     const now = new Date();
     return context.json(
@@ -87,6 +93,7 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
         pool_status: backends.map(presentBackend),
         stats: counts,
         workflows: each.map(presentWorkflow),
+        pauses: paused.filter((each) => isShownTo(each, tenant)).map(presentPause),
         tasks: newest.map((task) => presentTask(task, now)),
       },
       200,
@@ -121,6 +128,11 @@ async function submitForm(
 }
 
 const ownerOf = ownerIn(dialect);
+
+/** Other tenants are nobody's business but operators', whose own is `null`. */
+function isShownTo({ kind, name }: Pause, tenant: string | null): boolean {
+  return kind !== 'tenant' || tenant === null || name === tenant;
+}
 
 function taskId(text: string): string {
   const id = parseTaskId(text);
