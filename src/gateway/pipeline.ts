@@ -43,6 +43,7 @@ export function createPipeline(
   });
   const dispatcher = new Dispatcher({
     claims,
+    stats,
     pool,
     wholePool,
     workflows,
