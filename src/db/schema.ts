@@ -319,7 +319,7 @@ export const tenantTotals = pgTable(
     shard: integer('shard').notNull(),
     /** Of its results in the store, thumbnails aside. */
     storedBytes: figure('stored_bytes'),
-    /** Its time on GPUs as shares count it (`core/shares.ts`); only differences between tenants mean anything. */
+    /** Its time on GPUs as shares count it (`core/schedule.ts`); only differences between tenants mean anything. */
     chargedMs: figure('charged_ms'),
   },
   (t) => [primaryKey({ columns: [t.tenant, t.shard] })],

@@ -114,7 +114,10 @@ export class ClaimStore {
     return new Map(rows.map(({ tenant, ...share }) => [tenant, share]));
   }
 
-  /** Takes the run for the backend; `null` when another gateway was faster, or it was paused. `forgivenMs`: of its tenant (`core/schedule.ts`). */
+  /**
+   * Takes the run for the backend; `null` when another gateway was faster, or it was paused. `forgivenMs`: what its
+   * tenant is forgiven with that (`core/schedule.ts`).
+   */
   async claim(runId: string, backend: string, forgivenMs = 0): Promise<Claim | null> {
     const id = randomUUID();
     const label = sql.param(backend, attempts.backend);

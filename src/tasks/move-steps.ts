@@ -84,10 +84,7 @@ export const countNew = count(sql`select workflow, state, 1 from told`);
 export const countMoved = count(sql`
   select workflow, before, -1 from told union all select workflow, state, 1 from told`);
 
-/**
- * Keeps `usage` and `tenant_totals`. `used`: rows of what tenants had, whose columns are those of `usage` without
- * day and shard.
- */
+/** `used`: rows of what tenants had, whose columns are those of `usage` without day and shard. */
 function tally(used: SQL): Parts {
   return {
     used: sql`
@@ -106,9 +103,6 @@ function tally(used: SQL): Parts {
          failed = u.failed + excluded.failed, canceled = u.canceled + excluded.canceled,
          gpu_ms = u.gpu_ms + excluded.gpu_ms, source_bytes = u.source_bytes + excluded.source_bytes,
          stored_bytes = u.stored_bytes + excluded.stored_bytes`,
-    totaled: addToTotals(sql`
-      select tenant, sum(stored_bytes), sum(gpu_ms) from used
-       group by tenant having sum(stored_bytes + gpu_ms) > 0`),
   };
 }
 
@@ -123,6 +117,12 @@ export function addToTotals(changes: SQL): SQL {
        charged_ms = t.charged_ms + excluded.charged_ms`;
 }
 
+const totalOfUsed: Parts = {
+  totaled: addToTotals(sql`
+    select tenant, sum(stored_bytes), sum(gpu_ms) from used
+     group by tenant having sum(stored_bytes + gpu_ms) > 0`),
+};
+
 export const tallyNew = tally(sql`select tenant, workflow, 1, 0, 0, 0, 0, 0, 0 from told`);
 
 /**
@@ -133,7 +133,7 @@ export const tallyNew = tally(sql`select tenant, workflow, 1, 0, 0, 0, 0, 0, 0 f
 export function tallyEnded(gpuMs: number | null): Parts {
   const sinceMs = sql`
     extract(epoch from least(now(), moved.held_until) - attempts.posted_at) * 1000`;
-  return tally(sql`
+  const used = sql`
     select tenant, workflow, 0, (state = 'completed')::int, (state = 'failed')::int, (state = 'canceled')::int,
            0, 0, coalesce(stored_bytes, 0)
       from told
@@ -142,7 +142,8 @@ export function tallyEnded(gpuMs: number | null): Parts {
            coalesce(round(${gpuMs}::numeric), attempts.used_ms, greatest(0, round(${sinceMs})), 0)::int8,
            coalesce(attempts.source_bytes, 0), 0
       from moved join attempts on attempts.run_id = moved.id and attempts.number = moved.attempt
-     where moved.found = 'processing' and moved.state <> 'processing'`);
+     where moved.found = 'processing' and moved.state <> 'processing'`;
+  return { ...tally(used), ...totalOfUsed };
 }
 
 export function writeEvents(kind: EventKind, gateway: string, body: SQL): Parts {
