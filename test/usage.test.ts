@@ -59,10 +59,10 @@ for (const engine of engines) {
       return claim;
     }
 
-    /** Of the tenant, today; GPU time that nobody took is known to the second. */
+    /** Of the tenant, today; GPU time that nobody took is known to ten minutes. */
     async function used(tenant = 'a'): Promise<UsageFigures> {
       const { gpuMs, ...others } = await usage.today(tenant);
-      return { ...others, gpuMs: gpuMs - (gpuMs % 1_000) };
+      return { ...others, gpuMs: gpuMs - (gpuMs % 600_000) };
     }
 
     it('counts what became of tasks, and no other moves', async () => {
@@ -93,11 +93,11 @@ for (const engine of engines) {
     };
     for (const [why, { state, end }] of Object.entries(ends)) {
       it(`has the GPU time of an attempt that nobody took, where ${why}`, async () => {
-        const claim = await running(90_500);
+        const claim = await running(610_000);
         await end(claim);
         assert.equal((await stores.tasks.find(claim.task.id, owner))?.state, state);
         const { gpuMs, sourceBytes } = await used();
-        assert.deepEqual([gpuMs, sourceBytes], [90_000, 7]);
+        assert.deepEqual([gpuMs, sourceBytes], [600_000, 7]);
       });
     }
 
@@ -114,21 +114,21 @@ for (const engine of engines) {
     });
 
     it('has it as long as a gateway saw to the prompt, where that died', async () => {
-      const claim = await running(100_500);
+      const claim = await running(1_000_000);
       await database.orm.execute(sql`
-        update runs set lease_until = now() - interval '70 s' where id = ${claim.run.id}`);
+        update runs set lease_until = now() - interval '390 s' where id = ${claim.run.id}`);
       await stores.claims.requeueAbandoned(60_000);
-      assert.deepEqual(await used(), { ...nothing, submitted: 1, sourceBytes: 7, gpuMs: 30_000 });
+      assert.deepEqual(await used(), { ...nothing, submitted: 1, sourceBytes: 7, gpuMs: 600_000 });
     });
 
     it('has the time of a shared run once', async () => {
-      const leader = await running(20_500);
+      const leader = await running(610_000);
       await stores.twins.seek(leader, 'f');
       const other = await stores.claim(await insert(), backend);
       assert.equal((await stores.twins.seek(other, 'f')).kind, 'joined');
       const results = new Map([leader, other].map(({ task }) => [task.id, [output]]));
       await stores.attempts.complete(leader, results);
-      const expected = { ...nothing, submitted: 2, completed: 2, gpuMs: 20_000, sourceBytes: 7 };
+      const expected = { ...nothing, submitted: 2, completed: 2, gpuMs: 600_000, sourceBytes: 7 };
       assert.deepEqual(await used(), { ...expected, storedBytes: 2 * output.size });
     });
 
