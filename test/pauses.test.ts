@@ -6,7 +6,7 @@ import type { Database } from '../src/db/connect.ts';
 import { sql } from '../src/db/drizzle.ts';
 import { PauseStore } from '../src/tasks/pause-store.ts';
 import { GatewayClient } from './support/gateway-client.ts';
-import { Scene, Supplies } from './support/pool-scene.ts';
+import { Scene, Supplies, untilTrue } from './support/pool-scene.ts';
 import { backend, failure, GatewayStores, newTask } from './support/task-stores.ts';
 import {
   connectTestDatabase,
@@ -15,6 +15,7 @@ import {
   type TestDatabase,
 } from './support/test-database.ts';
 import type { TestGateway } from './support/test-gateway.ts';
+import { sleepGraph } from './support/test-workflows.ts';
 
 const pool = { kind: 'pool', name: '' } as const;
 const terms = { reason: null, until: null };
@@ -128,6 +129,7 @@ describe('/pauses', () => {
 
   before(async () => {
     const supplies = cleanup.use(await Supplies.open());
+    await supplies.workflows.write('minute', sleepGraph(60, 600));
     const scratch = cleanup.use(await createTestDatabase('postgres'));
     database = cleanup.use(await connectTestDatabase(scratch.options));
     const scene = cleanup.use(new Scene(supplies));
@@ -198,6 +200,36 @@ describe('/pauses', () => {
     await database.orm.execute(sql`update pauses set until = now() - interval '1 ms'`);
     assert.equal((await as('alice').until(held)).status, 'completed');
     assert.deepEqual((await as('ops').call('GET', '/pauses')).body.pauses, []);
+  });
+
+  it('wants no servers for what only waits, and those that work are wanted still', async () => {
+    await put('workflows/sleep');
+    const running = await as('alice').submit({ url, workflow: 'minute' });
+    await as('alice').until(running, ({ status }) => status === 'processing');
+    const held = await submit('alice');
+    const demand = async () => {
+      const { body } = await as('ops', there).call('GET', '/monitor/demand');
+      const { sleep, minute } = body.workflows;
+      return { all: body.servers_wanted, sleep, minute };
+    };
+    // Counts are read twice a second.
+    await untilTrue(async () => {
+      const { sleep, minute } = await demand();
+      return sleep.waiting === 1 && minute.running === 1;
+    });
+    const wanted = async () => {
+      const { all, sleep, minute } = await demand();
+      return [all, sleep.servers_wanted, minute.servers_wanted];
+    };
+    assert.deepEqual(await wanted(), [1, 0, 1]);
+    await put('pool');
+    await remove('workflows/sleep');
+    assert.deepEqual(await wanted(), [1, 0, 1]);
+    await put('tenants/alice');
+    await remove('pool');
+    assert.deepEqual(await wanted(), [2, 1, 1]);
+    for (const id of [held, running]) await as('ops').call('DELETE', `/tasks/${id}`);
+    await remove('tenants/alice');
   });
 
   it('leaves a tenant its place, whatever others have waiting', async () => {

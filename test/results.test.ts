@@ -46,7 +46,7 @@ for (const engine of engines) {
       scratch = await createTestDatabase(engine);
       database = await connectTestDatabase(scratch.options);
       folder = await mkdtemp(join(tmpdir(), 'tmlsr-results-'));
-      store = await DiskStore.open({ root: folder, baseUrl: () => 'http://gateway' });
+      store = await DiskStore.open({ root: folder, publicUrl: 'http://gateway' });
       stores = new GatewayStores(database);
       ({ tasks } = stores);
       records = new AuditStore(database.orm, stores.door.gateway);

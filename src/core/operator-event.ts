@@ -1,3 +1,4 @@
+import type { Scope } from './caller.ts';
 import type { MediaKind } from './media.ts';
 
 /** What operators do that stays on record; `audit/acts.ts` tells of each. */
@@ -12,6 +13,9 @@ export const operatorEventKinds = [
   'results_discarded',
   'paused',
   'resumed',
+  'key_created',
+  'key_rotated',
+  'key_revoked',
 ] as const;
 export type OperatorEventKind = (typeof operatorEventKinds)[number];
 
@@ -30,6 +34,10 @@ export interface OperatorEventBody {
   /** Of a pause. */
   readonly reason?: string | null;
   readonly until?: string | null;
+  /** What a key is called, whose tasks come with it, and what it may do. */
+  readonly name?: string;
+  readonly tenant?: string;
+  readonly scopes?: readonly Scope[];
 }
 
 /** What an operator has done. */

@@ -1,4 +1,5 @@
 import type { BackendReport, WantedState } from '../core/backend.ts';
+import type { Scope } from '../core/caller.ts';
 import { type Delivery, deliveryAsUsual } from '../core/delivery.ts';
 import type { MediaInfo, MediaKind } from '../core/media.ts';
 import type { OperatorEventBody, OperatorEventKind } from '../core/operator-event.ts';
@@ -407,4 +408,31 @@ export const operatorEvents = pgTable(
     body: jsonb('body').$type<OperatorEventBody>().notNull(),
   },
   (t) => [index('operator_events_at').on(t.at)],
+);
+
+/**
+ * Keys of clients and operators, beside those of the settings. Of each its digest is kept, never the key. One that
+ * was revoked stays: where there has been a key, keys are asked for.
+ */
+export const apiKeys = pgTable(
+  'api_keys',
+  {
+    /** Also a part of the key. */
+    id: text('id').primaryKey(),
+    /** Whose tasks they are that come with it. */
+    tenant: text('tenant').notNull(),
+    name: text('name').notNull(),
+    digest: text('digest').notNull(),
+    /** That of before the last rotation, which goes on for a while. */
+    formerDigest: text('former_digest'),
+    formerUntil: instant('former_until'),
+    scopes: jsonb('scopes').$type<readonly Scope[]>().notNull(),
+    /** Grows with each change: the sum over all keys tells whether any has changed. */
+    edition: integer('edition').notNull().default(1),
+    createdAt: instant('created_at').notNull().defaultNow(),
+    expiresAt: instant('expires_at'),
+    revokedAt: instant('revoked_at'),
+    lastUsedAt: instant('last_used_at'),
+  },
+  (t) => [uniqueIndex('api_keys_name').on(t.name).where(sql`${t.revokedAt} is null`)],
 );

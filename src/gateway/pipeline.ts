@@ -1,7 +1,8 @@
-import PQueue from 'p-queue';
 import { Dispatcher } from '../pipeline/dispatcher.ts';
+import { FairTurns } from '../pipeline/fair-turns.ts';
 import { Recovery } from '../pipeline/recovery.ts';
 import { RunningAttempts } from '../pipeline/running-attempts.ts';
+import { TransferTurns } from '../pipeline/transfer-turns.ts';
 import type { Frame } from './frame.ts';
 import type { Media } from './media.ts';
 import type { OpenPool } from './pool.ts';
@@ -36,8 +37,9 @@ export function createPipeline(
     pool,
     wholePool,
     log,
-    downloads: new PQueue({ concurrency: config.transfers.downloads }),
-    uploads: new PQueue({ concurrency: config.transfers.uploads }),
+    downloads: new FairTurns(config.transfers.downloads),
+    uploads: new TransferTurns(config.transfers.uploads, tempo.transfer),
+    maxOutputs: config.maxOutputs,
     retryPolicy: { maxAttempts: config.maxAttempts, tempo: tempo.retry },
     tempo,
   });
@@ -51,6 +53,7 @@ export function createPipeline(
     notices,
     log,
     patienceMs: config.warmPatienceMs,
+    downloads: config.transfers.downloads,
     graceMs: config.shutdownGraceMs,
     tempo: tempo.dispatcher,
   });

@@ -1,4 +1,6 @@
 import type { Audit } from '../audit/audit.ts';
+import { KeyService } from '../keys/key-service.ts';
+import type { Keyring } from '../keys/keyring.ts';
 import { validateTargetUrl } from '../media/target-url.ts';
 import { PauseService } from '../tasks/pause-service.ts';
 import { ResultService } from '../tasks/result-service.ts';
@@ -23,6 +25,7 @@ export interface Services {
   readonly audit: Audit;
   readonly usage: UsageService;
   readonly pauses: PauseService;
+  readonly keys: KeyService;
 }
 
 export function createServices(
@@ -31,6 +34,7 @@ export function createServices(
   { sourceReader, intake }: Media,
   { wholePool, folder, workflows, catalogue }: OpenPool,
   audit: Audit,
+  keyring: Keyring,
 ): Services {
   const { stats } = stores;
   const uploads = new UploadService({
@@ -48,6 +52,7 @@ export function createServices(
     audit,
     usage: new UsageService(stores.usage),
     pauses: new PauseService({ pauses: stores.pauses, audit, notices: stores.notices }),
+    keys: new KeyService({ store: stores.keys, audit, changed: keyring.outdate }),
     tasks: new TaskService({
       tasks: stores.tasks,
       stats,

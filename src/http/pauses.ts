@@ -1,7 +1,7 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { type Pause, pauseKinds } from '../core/pause.ts';
 import type { PauseService } from '../tasks/pause-service.ts';
-import { actorOf, operatorsOnly } from './auth.ts';
+import { actorOf } from './auth.ts';
 import { errorSchema } from './errors.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
 
@@ -9,7 +9,6 @@ import { createRoutes, defineRoute, json } from './openapi.ts';
 export function pauseRoutes(pauses: PauseService): OpenAPIHono {
   const app = createRoutes();
 
-  app.use('/pauses/*', operatorsOnly);
   app.openapi(listRoute, async (context) => {
     return context.json({ pauses: (await pauses.list()).map(presentPause) }, 200);
   });
@@ -61,12 +60,19 @@ const terms = z.object({
 
 const name = z.object({ name: z.string().min(1).max(200) });
 
+const refusals = {
+  401: json(errorSchema, 'A key is needed.'),
+  403: json(errorSchema, 'The key lacks the scope.'),
+};
+
 const listRoute = defineRoute({
   method: 'get',
   path: '/pauses',
+  policy: { scope: 'admin' },
   summary: 'What is paused',
   responses: {
     200: json(z.object({ pauses: z.array(pauseSchema) }), 'All that holds at present.'),
+    ...refusals,
   },
 });
 
@@ -86,21 +92,25 @@ function resource(
   const put = defineRoute({
     method: 'put',
     path,
+    policy: { scope: 'admin' },
     summary: `Begin nothing new of ${what}`,
     description: 'What runs goes on. Tasks are taken on and wait.',
     request: { ...params, body: { ...json(terms, 'Why, and until when.'), required: true } },
     responses: {
       200: json(z.object({ status: z.literal('paused') }), 'It holds for every gateway.'),
       400: json(errorSchema, 'The request is wrong; `field` says where.'),
+      ...refusals,
     },
   });
   const remove = defineRoute({
     method: 'delete',
     path,
+    policy: { scope: 'admin' },
     summary: `Go on with ${what}`,
     request: params,
     responses: {
       200: json(z.object({ status: z.literal('resumed') }), 'It goes on.'),
+      ...refusals,
       404: json(errorSchema, 'That is not paused.'),
     },
   });

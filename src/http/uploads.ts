@@ -4,13 +4,14 @@ import type { Tempo } from '../core/tempo.ts';
 import { uploadIdOf, uploadUrl } from '../core/upload.ts';
 import type { UploadService } from '../tasks/upload-service.ts';
 import { errorSchema } from './errors.ts';
+import type { LinkBase } from './link-base.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
 import { paceOf, requestBody, whileThere } from './request-body.ts';
 
 /** Large files first, their tasks later. */
 export function uploadRoutes(
   uploads: Pick<UploadService, 'offer' | 'fill'>,
-  baseUrl: () => string,
+  base: LinkBase,
   tempo: Tempo['http'],
 ): OpenAPIHono {
   const app = createRoutes();
@@ -26,7 +27,7 @@ export function uploadRoutes(
         upload_id: id,
         source: uploadUrl(id),
         method: 'PUT' as const,
-        url: target?.url ?? `${baseUrl().replace(/\/+$/, '')}/uploads/${id}`,
+        url: target?.url ?? `${base(context)}/uploads/${id}`,
         headers: { ...target?.headers },
         expires_at: openUntil.toISOString(),
       },
@@ -51,6 +52,7 @@ export function uploadRoutes(
 const offerRoute = defineRoute({
   method: 'post',
   path: '/uploads',
+  policy: { scope: 'tasks:write' },
   summary: 'Open an upload for a file that a task is to work on',
   request: {
     body: json(
@@ -84,6 +86,7 @@ const offerRoute = defineRoute({
     ),
     400: json(errorSchema, 'The request is wrong; `field` says where.'),
     401: json(errorSchema, 'A key is needed.'),
+    403: json(errorSchema, 'The key lacks the scope.'),
   },
 });
 

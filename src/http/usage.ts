@@ -1,9 +1,9 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { accepts } from 'hono/accepts';
+import { type Caller, may } from '../core/caller.ts';
 import { GatewayError, invalidField } from '../core/errors.ts';
 import type { UsageService } from '../tasks/usage-service.ts';
 import { type UsageQuery, type UsageRow, usageKeys } from '../tasks/usage-store.ts';
-import type { Caller } from './auth.ts';
 import { toCsv } from './csv.ts';
 import { errorSchema } from './errors.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
@@ -45,13 +45,13 @@ function prefersCsv(context: Parameters<typeof accepts>[0]): boolean {
   );
 }
 
-/** Whose usage may be told: operators ask for anybody's. */
-function tenantOf(asked: string | undefined, { tenant, isOperator }: Caller): string | null {
-  if (isOperator) return asked ?? null;
-  if (asked !== undefined && asked !== tenant) {
-    throw new GatewayError('forbidden', 'The usage of others takes the key of an operator');
+/** Whose usage may be told: an admin asks for anybody's. */
+function tenantOf(asked: string | undefined, caller: Caller): string | null {
+  if (may(caller, 'admin')) return asked ?? null;
+  if (asked !== undefined && asked !== caller.tenant) {
+    throw new GatewayError('forbidden', 'The usage of others takes a key with the scope admin');
   }
-  return tenant;
+  return caller.tenant;
 }
 
 function daysOf({ from, to }: { from?: string | undefined; to?: string | undefined }) {
@@ -80,7 +80,7 @@ const figures = [
 const row = z
   .object({
     day: z.iso.date().optional().openapi({ description: 'UTC.' }),
-    tenant: z.string().optional().openapi({ description: 'The name of its key.' }),
+    tenant: z.string().optional(),
     workflow: z.string().optional(),
     submitted: z.int(),
     completed: z.int(),
@@ -118,7 +118,7 @@ const query = z.object({
   from: day.optional().openapi({ description: `${usualDays} days where it is left out.` }),
   to: day.optional().openapi({ description: 'The last day, today where it is left out; UTC.' }),
   tenant: z.string('must be given once').max(200).optional().openapi({
-    description: 'Only of this one. Clients’ keys see their own.',
+    description: 'Only of this one. Without the scope `admin`, a key is told of its own alone.',
   }),
   by: z
     .string('must be given once')
@@ -152,12 +152,13 @@ const told = json(answer, 'In JSON, or as CSV: its rows.');
 const usageRoute = defineRoute({
   method: 'get',
   path: '/usage',
+  policy: { scope: 'tasks:read' },
   summary: 'Tasks, GPU time and bytes by day, tenant and workflow',
   request: { query },
   responses: {
     200: { ...told, content: { ...told.content, 'text/csv': { schema: z.string() } } },
     400: json(errorSchema, 'The request is wrong; `field` says where.'),
     401: json(errorSchema, 'A key is needed.'),
-    403: json(errorSchema, 'An operator’s key is needed.'),
+    403: json(errorSchema, 'The key lacks the scope.'),
   },
 });

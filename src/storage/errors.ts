@@ -16,6 +16,12 @@ export function lengthMismatch(expectedBytes: number, actualBytes: number): Gate
   return new GatewayError('output_truncated', message, { detail: { expectedBytes, actualBytes } });
 }
 
+export function sourceTooSlow(cause: unknown): GatewayError {
+  return new GatewayError('output_truncated', 'The output came too slowly to be stored in time', {
+    cause,
+  });
+}
+
 export function rangeNotSatisfiable(): GatewayError {
   return new GatewayError('invalid_request', 'The range lies outside of the object', {
     field: 'range',

@@ -5,7 +5,7 @@ import type { Orm } from '../db/connect.ts';
 import { gt, sql } from '../db/drizzle.ts';
 import { rowsOf } from '../db/rows.ts';
 import { taskCounts } from '../db/schema.ts';
-import { isOfLine, linesPart } from './lines.ts';
+import { isOfLine, isReady, linesPart, retriedAtOnce } from './lines.ts';
 
 /** Tasks by state, of one workflow. */
 export type StateCounts = Readonly<Record<TaskState, number>>;
@@ -21,6 +21,7 @@ export class QueueStats {
   readonly #orm: Orm;
   readonly #counts: Held<Map<string, StateCounts>>;
   readonly #durations: Held<Map<string, number>>;
+  readonly #waitingSince: Held<Map<string, Date>>;
 
   constructor(
     orm: Orm,
@@ -29,6 +30,7 @@ export class QueueStats {
     this.#orm = orm;
     this.#counts = new Held(tempo.countsHoldMs, () => this.#readCounts());
     this.#durations = new Held(tempo.durationsHoldMs, () => this.#readDurations());
+    this.#waitingSince = new Held(tempo.countsHoldMs, () => this.#readWaitingSince());
   }
 
   /** By workflow, of all that ever had a task: its file may be gone. */
@@ -39,6 +41,14 @@ export class QueueStats {
   /** Median time on the GPU of a workflow's last runs, milliseconds. */
   async durations(): Promise<ReadonlyMap<string, number>> {
     return await this.#durations.get();
+  }
+
+  /**
+   * Since when the oldest task of each workflow waits that has one. Priorities count as ages do: of a line it is
+   * the task that goes first.
+   */
+  async waitingSince(): Promise<ReadonlyMap<string, Date>> {
+    return await this.#waitingSince.get();
   }
 
   /**
@@ -86,6 +96,22 @@ export class QueueStats {
       counts.set(workflow, ofWorkflow);
     }
     return counts;
+  }
+
+  async #readWaitingSince(): Promise<Map<string, Date>> {
+    const result = await this.#orm.execute(sql`
+      with recursive ${linesPart}
+      select workflow, (extract(epoch from min(created_at)) * 1000)::float8 as ms from (
+        select lines.workflow, first.created_at from lines
+         cross join lateral (
+           select created_at from runs where ${isOfLine} order by rank, seq limit 1) as first
+        union all
+        (select workflow, created_at from runs
+          where ${isReady} and avoid is not null
+          order by rank, seq limit ${retriedAtOnce})) as firsts
+       group by workflow`);
+    const rows = rowsOf<{ workflow: string; ms: number }>(result);
+    return new Map(rows.map(({ workflow, ms }) => [workflow, new Date(ms)]));
   }
 
   async #readDurations(): Promise<Map<string, number>> {

@@ -1,5 +1,6 @@
 import type { Fitness } from '../core/backend.ts';
 import { checkDelivery } from '../core/delivery.ts';
+import { serversWanted } from '../core/demand.ts';
 import { GatewayError, invalidField, taskNotFound } from '../core/errors.ts';
 import { expectedWaitMs, type Waiting } from '../core/expected-wait.ts';
 import { withArticle } from '../core/media.ts';
@@ -54,6 +55,16 @@ export interface WorkflowView {
   readonly problem: string | null;
 }
 
+/** What a workflow asks of the pool. */
+export interface WorkflowDemand {
+  readonly name: string;
+  readonly waiting: number;
+  readonly running: number;
+  /** Since when its oldest task waits; `null` where none does. */
+  readonly waitingSince: Date | null;
+  readonly serversWanted: number;
+}
+
 export interface TaskServiceParts {
   readonly tasks: TaskStore;
   readonly stats: QueueStats;
@@ -69,7 +80,7 @@ export interface TaskServiceParts {
   /** The same for where a result is to be put. */
   readonly checkTarget: (url: string) => void;
   readonly uploads: Pick<UploadService, 'check'>;
-  /** Whether tasks wait where no backend can run them, unless they say otherwise. */
+  /** Whether tasks wait where no backend can run them, unless they or their workflow say otherwise. */
   readonly queueWhenUnavailable: boolean;
 }
 
@@ -262,10 +273,36 @@ export class TaskService {
     });
   }
 
+  /**
+   * What each workflow of the folder and of all tasks wants, for its work to be done in that time, milliseconds.
+   * While it is paused, only what runs wants anything.
+   */
+  async demand(withinMs: number): Promise<WorkflowDemand[]> {
+    const { stats, pauses, workflows } = this.#parts;
+    const [counts, durations, waitingSince, paused] = await reaching(
+      Promise.all([stats.counts(), stats.durations(), stats.waitingSince(), pauses.list()]),
+    );
+    const names = new Set([...workflows.names, ...counts.keys()]);
+    return [...names].sort().map((name) => {
+      const { pending, processing } = counts.get(name) ?? nobody;
+      const durationMs = durations.get(name) ?? null;
+      return {
+        name,
+        waiting: pending,
+        running: processing,
+        waitingSince: waitingSince.get(name) ?? null,
+        serversWanted: serversWanted(
+          { pending: isPaused(paused, name) ? 0 : pending, processing, durationMs },
+          withinMs,
+        ),
+      };
+    });
+  }
+
   #workflowFor({
     workflow: name,
     kind,
-    mayWait = this.#parts.queueWhenUnavailable,
+    mayWait: asked,
   }: Pick<TaskRequest, 'workflow' | 'kind' | 'mayWait'>): Workflow {
     const { workflows, pool } = this.#parts;
     const workflow = workflows.find(name);
@@ -287,6 +324,7 @@ export class TaskService {
         { field: 'type' },
       );
     }
+    const mayWait = asked ?? workflow.mayWait ?? this.#parts.queueWhenUnavailable;
     const { able, unable, total } = pool.fitness(workflow);
     const [reasons] = unable.values();
     // Of a backend that was never reached it is not known what it can run.

@@ -6,10 +6,10 @@ import type { Twin } from '../../tasks/twin-store.ts';
 import type { ReportProgress } from '../attempt-journal.ts';
 import type { Attempt } from '../attempt-parts.ts';
 import { megabytes } from '../format.ts';
-import { inTurn } from '../in-turn.ts';
 import type { Joined } from '../outcome.ts';
 import type { Prepared, Sources } from '../ready.ts';
 import { SharedProgress } from '../shared-progress.ts';
+import { takeSeat } from '../take-seat.ts';
 import { type AcquiredSource, acquireSource } from './acquire-source.ts';
 import { stageInputs } from './stage-inputs.ts';
 import { mayShare, roleAmongTwins } from './twin-role.ts';
@@ -24,8 +24,8 @@ interface WithTwin {
 }
 
 /**
- * Brings the sources to our disk, and on to the backend in front of which the run waits, unless there is a
- * twin.
+ * Brings the sources to our disk and, unless there is a twin, on to the backend in front of which the run
+ * has a seat from then on.
  */
 export async function prepare(
   attempt: Attempt,
@@ -50,6 +50,7 @@ export async function prepare(
   const role = await roleAmongTwins(attempt, sources);
   if (role.kind === 'joined') return { sources, kind: 'joined' };
   if (role.kind === 'takes') return { sources, kind: 'twin', twin: role.twin };
+  await takeSeat(attempt, sources, report);
   const promptId = randomUUID();
   const staged = await stageInputs(attempt, { sources, input, promptId }, seat.backend);
   return { kind: 'prepared', sources, input, promptId, size, staged };
@@ -73,13 +74,15 @@ async function acquire(
   const kind = input?.kind ?? journal.claim.run.kind;
   const owner = journal.claim.attempt.id;
   const onWaiting = () => report({ progress: 0, detail: 'Waiting for room on the disk' });
-  return await inTurn(downloads, signal, () =>
+  const download = () =>
     waitingForRoom({ spool, owner, name, onWaiting, tempo: tempo.spool }, signal, async () => {
       await spool.room(owner, signal);
       const file = spool.file(owner, name);
       const { limits = {} } = workflow;
       const wanted = { url, kind, limits, wantsSha256: mayShare(attempt), ...file };
       return await acquireSource(attempt, wanted, report, signal);
-    }),
+    });
+  return await downloads.run([journal.claim.run.tenant], signal, download, () =>
+    report({ progress: 0, detail: 'Waiting for its turn to download' }),
   );
 }

@@ -6,6 +6,7 @@ import type { FetchOptions, SourceFetcher } from '../../media/fetch-source.ts';
 import { interrupted, sourceTimeout } from '../../media/source-errors.ts';
 import { type FetchedSource, SourceFile, type SourceLimits } from '../../media/source-file.ts';
 import type { ByteRange, ObjectStore, OpenObject, OwnSources } from '../../storage/object-store.ts';
+import { aboveFloor, type Floor, slowestBytesPerSecond } from '../../timing/floor.ts';
 
 export interface SourceReaderParts {
   readonly fetcher: SourceFetcher;
@@ -18,7 +19,7 @@ export interface SourceReaderParts {
   readonly limits: SourceLimits;
   /** Refuses what the fetcher could never fetch. */
   readonly validateUrl: (url: string, field: string) => void;
-  readonly tempo: Pick<Tempo['source'], 'totalDeadlineMs'>;
+  readonly tempo: Pick<Tempo['source'], 'totalDeadlineMs' | 'floorDeadlineMs'>;
 }
 
 const maxResumes = 3;
@@ -64,7 +65,8 @@ export class SourceReader {
     const deadline = AbortSignal.timeout(tempo.totalDeadlineMs);
     await using file = await SourceFile.create(path, { limits, ...options });
     try {
-      await copy(open, file, AbortSignal.any([options.signal, deadline]));
+      const floor = { ...tempo, minBytesPerSecond: slowestBytesPerSecond };
+      await copy(open, file, floor, AbortSignal.any([options.signal, deadline]));
       return await file.finish();
     } catch (error) {
       await rm(path, { force: true });
@@ -86,7 +88,12 @@ export class SourceReader {
 type OpenStored = (range: ByteRange | null, signal: AbortSignal) => Promise<OpenObject | null>;
 
 /** Takes up a transfer that broke, as long as it is of the same object. */
-async function copy(open: OpenStored, file: SourceFile, signal: AbortSignal): Promise<void> {
+async function copy(
+  open: OpenStored,
+  file: SourceFile,
+  floor: Floor,
+  signal: AbortSignal,
+): Promise<void> {
   let first: OpenObject | null = null;
   for (let resumes = 0; ; resumes += 1) {
     // It broke behind its last byte.
@@ -98,7 +105,8 @@ async function copy(open: OpenStored, file: SourceFile, signal: AbortSignal): Pr
     try {
       if (found.etag !== first.etag) throw interrupted();
       file.admit(found.size);
-      for await (const chunk of found.body) await file.write(chunk, found.size);
+      const body = aboveFloor(found.body, floor, () => sourceTimeout(null));
+      for await (const chunk of body) await file.write(chunk, found.size);
       if (file.bytes !== first.size) throw interrupted();
       return;
     } catch (error) {

@@ -1,6 +1,5 @@
 import type { TaskOutput } from '../../core/task.ts';
 import type { Attempt } from '../attempt-parts.ts';
-import { inTurn } from '../in-turn.ts';
 import { copyOutputs } from './copy-outputs.ts';
 
 /**
@@ -27,7 +26,7 @@ export async function deliver(
     for (const sharer of completion.missing) {
       const to = { ...sharer, attempt: attempt.number };
       const made = { taskId: task.id, outputs };
-      const copies = await inTurn(uploads, signal, () =>
+      const copies = await uploads.run({ tenant: task.tenant }, signal, () =>
         copyOutputs(store, made, to, onStoring, signal),
       );
       if (copies) deliveries.set(sharer.id, copies);

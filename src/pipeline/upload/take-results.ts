@@ -2,7 +2,6 @@ import type { Twin } from '../../tasks/twin-store.ts';
 import { reached } from '../../telemetry/milestones.ts';
 import type { Attempt } from '../attempt-parts.ts';
 import { megabytesOf } from '../format.ts';
-import { inTurn } from '../in-turn.ts';
 import { type AttemptEnd, undone } from '../outcome.ts';
 import { copyOutputs } from './copy-outputs.ts';
 import { deliver } from './deliver.ts';
@@ -16,7 +15,7 @@ export async function takeResults(attempt: Attempt, twin: Twin): Promise<Attempt
   const copy = () => copyOutputs(store, twin, to, onStoring, signal);
   const outputs = await journal.run(
     'upload',
-    () => inTurn(uploads, signal, copy),
+    () => uploads.run({ tenant: task.tenant }, signal, copy),
     (copies) => `Copied, ${megabytesOf(copies ?? [])}`,
   );
   if (!outputs) {

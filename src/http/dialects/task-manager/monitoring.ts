@@ -65,12 +65,16 @@ function endpointsOf({ openAPIRegistry }: Pick<OpenAPIHono, 'openAPIRegistry'>):
   });
 }
 
-const closed = { 401: json(errorBody, 'A key is needed.') };
+const closed = {
+  401: json(errorBody, 'A key is needed.'),
+  403: json(errorBody, 'The key lacks the scope.'),
+};
 const away = { 503: json(errorBody, 'The gateway cannot tell at present.') };
 
 const dashboardRoute = defineRoute({
   method: 'get',
   path: '/dashboard',
+  policy: { scope: 'tasks:read' },
   summary: 'Workers, GPUs and queues, as a page for people',
   responses: {
     200: { description: 'The page.', content: { 'text/html': { schema: z.string() } } },
@@ -82,6 +86,7 @@ const dashboardRoute = defineRoute({
 const metricsRoute = defineRoute({
   method: 'get',
   path: '/dashboard/metrics',
+  policy: { scope: 'tasks:read' },
   summary: 'Metrics for Prometheus',
   responses: {
     200: {

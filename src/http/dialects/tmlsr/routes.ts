@@ -12,6 +12,7 @@ import {
   receiveForm,
   submitWithFiles,
 } from '../../form-tasks.ts';
+import type { LinkBase } from '../../link-base.ts';
 import { isForm } from '../../multipart.ts';
 import { createRoutes, defineRoute, handleFiles, json } from '../../openapi.ts';
 import { presentPause } from '../../pauses.ts';
@@ -33,6 +34,8 @@ export interface TmlsrParts extends FormParts {
   readonly registry: WorkflowAliases;
   readonly pool: { list(): Promise<BackendView[]> };
   readonly pauses: Pick<PauseService, 'list'>;
+  readonly linkBase: LinkBase;
+  readonly checkReady: () => Promise<void>;
   readonly version: string;
 }
 
@@ -41,7 +44,7 @@ const newestTasks = 50;
 
 /** TMLSR's own API, versions 1 and 2 as a union. */
 export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
-  const { tasks, registry, pool, pauses, version } = parts;
+  const { tasks, registry, pool, pauses, linkBase, checkReady, version } = parts;
   const app = createRoutes();
 
   handleFiles(app, createTaskRoute, async (context, next) => {
@@ -65,7 +68,8 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
       taskId(context.req.valid('param').task_id),
       ownerOf(context.var.caller),
     );
-    return context.json(presentTask(task, new Date(), await tasks.placeOf(task)), 200);
+    const seen = { now: new Date(), base: linkBase(context) };
+    return context.json(presentTask(task, seen, await tasks.placeOf(task)), 200);
   });
 
   app.openapi(cancelTaskRoute, async (context) => {
@@ -82,7 +86,7 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
       tasks.workflows(),
       pauses.list(),
     ]);
-    const now = new Date();
+    const seen = { now: new Date(), base: linkBase(context) };
     return context.json(
       {
         system: {
@@ -94,7 +98,7 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
         stats: counts,
         workflows: each.map(presentWorkflow),
         pauses: paused.filter((each) => isShownTo(each, tenant)).map(presentPause),
-        tasks: newest.map((task) => presentTask(task, now)),
+        tasks: newest.map((task) => presentTask(task, seen)),
       },
       200,
     );
@@ -106,6 +110,10 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
       200,
     ),
   );
+  app.openapi(readyRoute, async (context) => {
+    await checkReady();
+    return context.json({ status: 'ready' as const }, 200);
+  });
   app.openapi(indexRoute, (context) =>
     context.json(
       { service: 'tmlsr', version, stats: '/monitor/stats', api: '/openapi.json', docs: '/docs' },
@@ -144,7 +152,10 @@ const taskIdParam = z.object({
   task_id: z.string().openapi({ example: 'f692edeb41cb4a3eaebd2db0044c0778' }),
 });
 
-const closed = { 401: json(errorSchema, 'A key is needed.') };
+const closed = {
+  401: json(errorSchema, 'A key is needed.'),
+  403: json(errorSchema, 'The key lacks the scope.'),
+};
 const invalid = { 400: json(errorSchema, 'The request is wrong; `field` says where.') };
 const unknown = { 404: json(errorSchema, 'There is no such task.') };
 const ended = { 409: json(errorSchema, 'The task has completed or failed already.') };
@@ -156,16 +167,19 @@ const creating = {
   responses: { 200: json(schema.taskCreated, 'The task is taken on.'), ...invalid, ...closed },
 } as const;
 
+const submitting = { scope: 'tasks:write' } as const;
+
 const inJson = json(schema.createTask, 'The source and what to do with it.');
 
 const createTaskInJsonRoute = defineRoute({
   ...creating,
+  policy: submitting,
   request: { body: { ...inJson, required: true } },
 });
 
 const createTaskRoute = defineRoute({
   ...creating,
-  policy: { file: 'form' },
+  policy: { ...submitting, file: 'form' },
   request: {
     body: {
       ...inJson,
@@ -178,6 +192,7 @@ const createTaskRoute = defineRoute({
 const getTaskRoute = defineRoute({
   method: 'get',
   path: '/tasks/{task_id}',
+  policy: { scope: 'tasks:read' },
   summary: 'State, progress and result of a task',
   request: { params: taskIdParam },
   responses: { 200: json(schema.task, 'The task.'), ...unknown, ...closed },
@@ -186,6 +201,7 @@ const getTaskRoute = defineRoute({
 const cancelTaskRoute = defineRoute({
   method: 'delete',
   path: '/tasks/{task_id}',
+  policy: { scope: 'tasks:write' },
   summary: 'Cancel a task that waits or runs',
   request: { params: taskIdParam },
   responses: {
@@ -199,6 +215,7 @@ const cancelTaskRoute = defineRoute({
 const statsRoute = defineRoute({
   method: 'get',
   path: '/monitor/stats',
+  policy: { scope: 'tasks:read' },
   summary: 'The pool, the queue and the newest tasks',
   responses: { 200: json(schema.stats, 'The state of the whole.'), ...closed },
 });
@@ -214,7 +231,20 @@ const indexRoute = defineRoute({
 const healthRoute = defineRoute({
   method: 'get',
   path: '/health',
-  policy: { isOpen: true },
+  policy: { isOpen: true, anyHost: true },
   summary: 'Whether the gateway runs',
   responses: { 200: json(schema.health, 'It runs.') },
+});
+
+const readyRoute = defineRoute({
+  method: 'get',
+  path: '/ready',
+  policy: { isOpen: true, anyHost: true },
+  summary: 'Whether the gateway takes requests on',
+  description:
+    'For load balancers. A gateway that cannot reach its database, or is asked to stop, is not ready.',
+  responses: {
+    200: json(schema.ready, 'It does.'),
+    503: json(errorSchema, 'Requests are better sent to another gateway.'),
+  },
 });

@@ -205,6 +205,9 @@ export const stats = z
         since: z.iso.datetime().nullable(),
         task_id: z.string().nullable(),
         next_task_id: z.string().nullable(),
+        unfetched: z
+          .int()
+          .openapi({ description: 'Tasks whose results are still to be fetched from it.' }),
         warm_workflow: z.string().nullable(),
         busy_share: z.number().openapi({ description: 'Of the last five minutes, 0 to 1.' }),
         devices: z.array(
@@ -241,6 +244,8 @@ export const stats = z
   .openapi('Stats');
 
 /** What other services tell of themselves is told with it, where it does not contradict. */
+export const ready = z.object({ status: z.literal('ready') }).openapi('Ready');
+
 export const health = z
   .object({
     status: z.literal('ok'),

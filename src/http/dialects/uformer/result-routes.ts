@@ -102,7 +102,7 @@ const resultRoute = defineRoute({
   method: 'get',
   path: '/static_results/{kind}/{task_type}/processed/{file}',
   // A secret in the address shows that its sender was given it.
-  policy: { isOpen: (request) => request.query('id') !== undefined },
+  policy: { scope: 'tasks:read', isOpen: (request) => request.query('id') !== undefined },
   summary: 'A result, whole or in part',
   request: {
     params: z.object({
@@ -133,6 +133,7 @@ const resultRoute = defineRoute({
 const confirmRoute = defineRoute({
   method: 'post',
   path: '/api/confirm_download',
+  policy: { scope: 'tasks:write' },
   summary: 'Tell that a result has been downloaded',
   request: {
     body: { ...json(schema.confirmDownload, 'The path as it was given out.'), required: true },
@@ -148,6 +149,7 @@ const confirmRoute = defineRoute({
 const heartbeatRoute = defineRoute({
   method: 'post',
   path: '/api/task_heartbeat',
+  policy: { scope: 'tasks:read' },
   summary: 'Tell that a result is still looked at',
   request: { body: { ...json(schema.heartbeat, 'Whose result.'), required: true } },
   responses: { 200: json(schema.heartbeatAnswer, 'Heard.'), ...invalid, ...closed },
@@ -156,6 +158,7 @@ const heartbeatRoute = defineRoute({
 const cacheStatusRoute = defineRoute({
   method: 'get',
   path: '/api/cache_status',
+  policy: { scope: 'tasks:read' },
   summary: 'What results take',
   responses: { 200: json(schema.cacheStatus, 'In megabytes.'), ...closed },
 });
@@ -163,6 +166,7 @@ const cacheStatusRoute = defineRoute({
 const clearCacheRoute = defineRoute({
   method: 'post',
   path: '/api/clear_cache',
+  policy: { scope: 'tasks:write' },
   summary: 'Remove results that have been downloaded',
   request: { query: schema.clearCache },
   responses: {
