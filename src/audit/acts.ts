@@ -89,4 +89,5 @@ export const looks: readonly string[] = [
   'tmlsr GET /monitor/operators',
   'tmlsr GET /pauses',
   'tmlsr GET /workflows/{name}/graph',
+  'task-manager GET /dashboard/metrics',
 ];

@@ -77,6 +77,8 @@ export const tasks = pgTable(
   (t) => [
     uniqueIndex('tasks_seq').on(t.seq),
     index('tasks_of_tenant').on(t.tenant, t.seq),
+    // What a tenant has waiting and running. The end is set once, so that no other move writes to it.
+    index('tasks_open').on(t.tenant, t.createdAt).where(sql`${t.finishedAt} is null`),
     // Outputs come with the completion. A predicate on the state would make every move write to it.
     index('tasks_stored')
       .on(t.finishedAt)
@@ -100,6 +102,8 @@ export const runs = pgTable(
     seq: bigint('seq', { mode: 'number' }).generatedAlwaysAsIdentity(),
     /** The tasks that wait for it; the first one's name is that of its results. */
     taskIds: uuid('task_ids').array().notNull(),
+    /** 128 random bits in the addresses of its results; `null` for a run from before there were any. */
+    secret: text('secret'),
     kind: text('kind').$type<MediaKind>().notNull(),
     workflow: text('workflow').notNull(),
     workflowHash: text('workflow_hash').notNull().default(''),
@@ -244,6 +248,8 @@ export const attempts = pgTable(
 export const uploads = pgTable('uploads', {
   id: uuid('id').primaryKey(),
   tenant: text('tenant').notNull(),
+  /** Whoever has it may send the file; `null` where whoever has the id may. */
+  secret: text('secret'),
   /** What the client calls the file. */
   name: text('name'),
   /** Bytes; `null` until they are here, and where they went straight to the store. */
@@ -338,6 +344,22 @@ export const pauses = pgTable(
     until: instant('until'),
   },
   (t) => [primaryKey({ columns: [t.kind, t.name] })],
+);
+
+/**
+ * How many tasks of a tenant have ended in each state, by workflow, kept and split as `task_counts` is. What has
+ * not ended is counted when somebody asks. Tasks without a tenant are in `task_counts` alone.
+ */
+export const endedCounts = pgTable(
+  'ended_counts',
+  {
+    tenant: text('tenant').notNull(),
+    workflow: text('workflow').notNull(),
+    state: text('state').$type<TaskState>().notNull(),
+    shard: integer('shard').notNull(),
+    count: bigint('count', { mode: 'number' }).notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.tenant, t.workflow, t.state, t.shard] })],
 );
 
 /**

@@ -1,8 +1,8 @@
 import type { Context, MiddlewareHandler } from 'hono';
-import { type Caller, may } from '../core/caller.ts';
+import { type Caller, may, type Scope } from '../core/caller.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { TaskOwner } from '../tasks/task-store.ts';
-import { scopeOf } from './route-policy.ts';
+import { scopeOf, takesSecret } from './route-policy.ts';
 
 export type { Caller } from '../core/caller.ts';
 
@@ -24,9 +24,14 @@ declare module 'hono' {
   }
 }
 
-/** Whose tasks a caller sees in a dialect: an admin everybody's, others those of their tenant. */
+/** Whose tasks a caller sees: `null` for everybody's, which admins see, with the pool as it is. */
+export function tenantSeenBy(caller: Caller): string | null {
+  return may(caller, 'admin') ? null : caller.tenant;
+}
+
+/** The same, in a dialect. */
 export function ownerIn(dialect: string): (caller: Caller) => TaskOwner {
-  return (caller) => ({ dialect, tenant: may(caller, 'admin') ? null : caller.tenant });
+  return (caller) => ({ dialect, tenant: tenantSeenBy(caller) });
 }
 
 /** By which name an act is on record: that of the key; empty where no keys are asked for. */
@@ -48,18 +53,27 @@ export function keyIn(header: (name: string) => string | undefined): string | un
 export function identify(callers: Callers): MiddlewareHandler {
   return async (context, next) => {
     const caller = await callers.find(keyIn((name) => context.req.header(name)));
-    if (!caller) {
-      context.header('WWW-Authenticate', 'Bearer');
-      throw new GatewayError(
-        'unauthorized',
-        'A key is needed, as Authorization: Bearer KEY or X-API-Key: KEY',
-      );
-    }
     const scope = scopeOf(context);
-    if (scope && !may(caller, scope)) {
-      throw new GatewayError('forbidden', `That takes a key with the scope ${scope}`);
-    }
-    context.set('caller', caller);
+    const isLetIn = caller !== null && (scope === null || may(caller, scope));
+    if (isLetIn) context.set('caller', caller);
+    else if (!takesSecret(context)) throw caller ? forbidden(scope) : unauthorized(context);
     await next();
   };
+}
+
+/** The caller of a route that takes a secret in place of a key; `null` where there is no key of its scope. */
+export function callerIfAny(context: Context): Caller | null {
+  return context.get('caller') ?? null;
+}
+
+export function unauthorized(context: Context): GatewayError {
+  context.header('WWW-Authenticate', 'Bearer');
+  return new GatewayError(
+    'unauthorized',
+    'A key is needed, as Authorization: Bearer KEY or X-API-Key: KEY',
+  );
+}
+
+function forbidden(scope: Scope | null): GatewayError {
+  return new GatewayError('forbidden', `That takes a key with the scope ${scope}`);
 }

@@ -6,6 +6,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { GatewayError, toGatewayError } from '../core/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { brokenOff } from './request-body.ts';
+import { pathOfRoute } from './route-policy.ts';
 import { statusOf } from './status.ts';
 
 /** The body of every error that a dialect does not shape itself. */
@@ -48,7 +49,9 @@ export function onError(logger: Logger, present: PresentError): ErrorHandler {
     );
     const { status, body } = present(error);
     if (status >= 500) {
-      logger.error({ err: thrown, path: context.req.path, code: error.code }, 'request.failed');
+      // What is in the address may be a secret.
+      const path = pathOfRoute(context);
+      logger.error({ err: thrown, path, code: error.code }, 'request.failed');
     }
     if (status === 503) context.header('Retry-After', '2');
     // The rest of the body is not read: the connection is of no more use.

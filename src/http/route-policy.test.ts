@@ -35,7 +35,7 @@ describe('the routes of every dialect', () => {
         if (policy.file === 'form') {
           assert.ok(types.includes('multipart/form-data'), `${where} documents no form`);
         }
-        if (policy.isOpen === true) {
+        if (policy.isOpen) {
           assert.ok(!route.responses[401], `${where} is open and says that it asks for a key`);
         }
       }

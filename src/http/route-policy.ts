@@ -1,4 +1,4 @@
-import type { Context, HonoRequest, MiddlewareHandler } from 'hono';
+import type { Context, MiddlewareHandler } from 'hono';
 import { matchedRoutes } from 'hono/route';
 import type { RouterRoute } from 'hono/types';
 import type { Scope } from '../core/caller.ts';
@@ -9,11 +9,12 @@ export type RoutePolicy = Access & PagePolicy & BodyPolicy;
 
 /** A route that is not open says what a key needs for it. */
 type Access =
-  | { readonly isOpen: true; readonly scope?: undefined }
+  | { readonly isOpen: true; readonly scope?: undefined; readonly takesSecret?: undefined }
   | {
       readonly scope: Scope;
-      /** Whether a request needs no key, though others do. */
-      readonly isOpen?: (request: HonoRequest) => boolean;
+      readonly isOpen?: undefined;
+      /** A secret in the address may stand in place of a key: the route makes sure of one of the two. */
+      readonly takesSecret?: boolean;
     };
 
 interface PagePolicy {
@@ -42,9 +43,17 @@ export function policyOf(context: Context): RoutePolicy | null {
   return firstPolicy(routesOf(context));
 }
 
+/** The path of that route as it is written, without what the request has in its place. */
+export function pathOfRoute(context: Context): string | null {
+  return routesOf(context).at(-1)?.path ?? null;
+}
+
 export function isOpen(context: Context): boolean {
-  const isOpen = policyOf(context)?.isOpen ?? false;
-  return typeof isOpen === 'function' ? isOpen(context.req) : isOpen;
+  return policyOf(context)?.isOpen ?? false;
+}
+
+export function takesSecret(context: Context): boolean {
+  return policyOf(context)?.takesSecret ?? false;
 }
 
 /** What a key needs for the request; `null` where it goes to no route. */

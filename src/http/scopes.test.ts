@@ -40,8 +40,8 @@ interface Request {
   /** As it is documented. */
   readonly path: string;
   readonly scope: Scope | null;
-  /** Whether some requests need no key. */
-  readonly isOpen: boolean;
+  /** Whether a secret in the address may stand in place of a key. */
+  readonly takesSecret: boolean;
 }
 
 /** What the router of each dialect has, but for the pages of its reference, which come before any key is asked for. */
@@ -57,7 +57,7 @@ const requests = dialects.flatMap((dialect): Request[] => {
     assert.ok(policy, `${dialect.name} ${name} says nothing of keys`);
     return {
       ...{ dialect, method, path: path.replaceAll(/:(\w+)(\{.+?\})?/g, '{$1}') },
-      ...{ scope: policy.scope ?? null, isOpen: policy.isOpen !== undefined },
+      ...{ scope: policy.scope ?? null, takesSecret: policy.takesSecret ?? false },
     };
   });
 });
@@ -73,23 +73,31 @@ describe('the scopes of requests', () => {
       const app = appOf(dialect);
       const own = requests.filter((request) => request.dialect === dialect);
       assert.ok(own.length > 3);
-      for (const { method, path, scope } of own) {
+      for (const { method, path, scope, takesSecret } of own) {
         const address = path.replaceAll(/\{\w+\}/g, 'unknown');
+        const keyless = await app.request(address, { method });
+        const refused = takesSecret ? [401, 404] : [401];
+        const isRefused = refused.includes(keyless.status);
+        if (scope) assert.ok(isRefused, `${method} ${path} without a key: ${keyless.status}`);
+        else assert.notEqual(keyless.status, 401, `${method} ${path}`);
         for (const key of ['none', ...scopes]) {
           const mayPass = scope === null || key === scope || key === 'admin';
           const answer = await app.request(address, { method, headers: { 'x-api-key': key } });
           const where = `${method} ${path} with ${key}`;
+          if (takesSecret && !mayPass) {
+            // Whoever has the secret needs no key, and so no other one.
+            assert.equal(answer.status, keyless.status, where);
+            continue;
+          }
           assert.equal(answer.status !== 403, mayPass, `${where}: ${answer.status}`);
           assert.notEqual(answer.status, 401, where);
           if (!mayPass) assert.match(await answer.text(), new RegExp(`scope ${scope}`), where);
         }
-        const keyless = await app.request(address, { method });
-        assert.equal(keyless.status === 401, scope !== null, `${method} ${path} without a key`);
       }
     });
   }
 
-  it('leave clients all that they could do but whole graphs', () => {
+  it('leave clients all that they could do but whole graphs and the metrics of all', () => {
     const kept = requests.filter(({ scope }) => scope === null || clientScopes.includes(scope));
     const others = requests.filter((request) => !kept.includes(request));
     assert.deepEqual(
@@ -115,6 +123,7 @@ describe('the scopes of requests', () => {
         'tmlsr GET /workflows/{name}/graph',
         'tmlsr PUT /workflows/{name}',
         'tmlsr DELETE /workflows/{name}',
+        'task-manager GET /dashboard/metrics',
         'uformer POST /api/unload_models',
       ],
     );
@@ -132,12 +141,12 @@ describe('the scopes of requests', () => {
 
 function rowsOf(dialect: Dialect): string[] {
   const own = requests.filter((request) => request.dialect === dialect);
-  return own.map(({ method, path, scope, isOpen }) => {
+  return own.map(({ method, path, scope, takesSecret }) => {
     const cells = scopes.map((each) => {
       if (scope === null) return 'open';
       return each === scope || each === 'admin' ? 'yes' : '';
     });
-    const remark = scope !== null && isOpen ? ', open with `?id=`' : '';
+    const remark = takesSecret ? ', or with the secret of its address' : '';
     return `| \`${method} ${path}\`${remark} | ${cells.join(' | ')} |`;
   });
 }

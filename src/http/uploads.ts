@@ -3,6 +3,7 @@ import { GatewayError } from '../core/errors.ts';
 import type { Tempo } from '../core/tempo.ts';
 import { uploadIdOf, uploadUrl } from '../core/upload.ts';
 import type { UploadService } from '../tasks/upload-service.ts';
+import { callerIfAny } from './auth.ts';
 import { errorSchema } from './errors.ts';
 import type { LinkBase } from './link-base.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
@@ -18,7 +19,7 @@ export function uploadRoutes(
 
   app.openapi(offerRoute, async (context) => {
     const { name, content_type: contentType } = context.req.valid('json');
-    const { id, target, openUntil } = await uploads.offer(context.var.caller.tenant, {
+    const { id, secret, target, openUntil } = await uploads.offer(context.var.caller.tenant, {
       name: name ?? null,
       contentType: contentType ?? 'application/octet-stream',
     });
@@ -27,7 +28,7 @@ export function uploadRoutes(
         upload_id: id,
         source: uploadUrl(id),
         method: 'PUT' as const,
-        url: target?.url ?? `${base(context)}/uploads/${id}`,
+        url: target?.url ?? addressOf(base(context), id, secret),
         headers: { ...target?.headers },
         expires_at: openUntil.toISOString(),
       },
@@ -38,15 +39,22 @@ export function uploadRoutes(
   app.openapi(fillRoute, async (context) => {
     const id = uploadIdOf(uploadUrl(context.req.valid('param').upload_id));
     if (!id) throw new GatewayError('upload_not_found', 'There is no such upload');
+    const { token = null } = context.req.valid('query');
+    const sender = { secret: token, tenant: callerIfAny(context)?.tenant ?? null };
     const { raw } = context.req;
     const bytes = await whileThere(
       raw,
-      uploads.fill(id, requestBody(raw, paceOf(tempo)), raw.signal),
+      uploads.fill(id, sender, requestBody(raw, paceOf(tempo)), raw.signal),
     );
     return context.json({ upload_id: id, size_bytes: bytes }, 200);
   });
 
   return app;
+}
+
+function addressOf(baseUrl: string, id: string, secret: string | null): string {
+  const address = `${baseUrl.replace(/\/+$/, '')}/uploads/${id}`;
+  return secret === null ? address : `${address}?token=${secret}`;
 }
 
 const offerRoute = defineRoute({
@@ -93,12 +101,20 @@ const offerRoute = defineRoute({
 const fillRoute = defineRoute({
   method: 'put',
   path: '/uploads/{upload_id}',
-  // Its id is known to whoever asked for it, and to nobody else.
-  policy: { isOpen: true, file: 'body' },
+  // A token in the address shows that its sender was given it.
+  policy: { scope: 'tasks:write', takesSecret: true, file: 'body' },
   summary: 'Send the file of an upload, as it is',
   description:
     'The body is the file. Where the gateway stores in a bucket, files go there instead.',
-  request: { params: z.object({ upload_id: z.string() }) },
+  request: {
+    params: z.object({ upload_id: z.string() }),
+    query: z.object({
+      token: z.string().optional().openapi({
+        description:
+          'Where keys are asked for: part of `url` as it was given out, in place of a key.',
+      }),
+    }),
+  },
   responses: {
     200: json(
       z.object({ upload_id: z.string(), size_bytes: z.int() }).openapi('Uploaded'),

@@ -1,9 +1,9 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { accepts } from 'hono/accepts';
-import { type Caller, may } from '../core/caller.ts';
 import { GatewayError, invalidField } from '../core/errors.ts';
 import type { UsageService } from '../tasks/usage-service.ts';
 import { type UsageQuery, type UsageRow, usageKeys } from '../tasks/usage-store.ts';
+import { type Caller, tenantSeenBy } from './auth.ts';
 import { toCsv } from './csv.ts';
 import { errorSchema } from './errors.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
@@ -45,13 +45,13 @@ function prefersCsv(context: Parameters<typeof accepts>[0]): boolean {
   );
 }
 
-/** Whose usage may be told: an admin asks for anybody's. */
+/** Whose usage is told; `null` for everybody's. */
 function tenantOf(asked: string | undefined, caller: Caller): string | null {
-  if (may(caller, 'admin')) return asked ?? null;
-  if (asked !== undefined && asked !== caller.tenant) {
+  const seen = tenantSeenBy(caller);
+  if (seen !== null && asked !== undefined && asked !== seen) {
     throw new GatewayError('forbidden', 'The usage of others takes a key with the scope admin');
   }
-  return caller.tenant;
+  return asked ?? seen;
 }
 
 function daysOf({ from, to }: { from?: string | undefined; to?: string | undefined }) {

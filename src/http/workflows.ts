@@ -3,7 +3,7 @@ import { mediaKinds } from '../core/media.ts';
 import { maxWorkflowBytes } from '../workflows/parse.ts';
 import { presentWorkflow } from '../workflows/present.ts';
 import type { Draft, WorkflowDescription, WorkflowService } from '../workflows/workflow-service.ts';
-import { actorOf } from './auth.ts';
+import { actorOf, type Caller, tenantSeenBy } from './auth.ts';
 import { errorSchema } from './errors.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
 
@@ -13,15 +13,18 @@ export function workflowRoutes(workflows: WorkflowService): OpenAPIHono {
 
   app.openapi(listRoute, async (context) => {
     const all = await workflows.list();
-    return context.json({ workflows: all.map(present) }, 200);
+    const seen = all.map((each) => presentTo(context.var.caller, each));
+    return context.json({ workflows: seen }, 200);
   });
   app.openapi(validateRoute, async (context) => {
     const { name = 'draft' } = context.req.valid('query');
     const draft = draftOf(context.req.valid('json'));
-    return context.json(present(await workflows.validate(name, draft)), 200);
+    const described = await workflows.validate(name, draft);
+    return context.json(presentTo(context.var.caller, described), 200);
   });
   app.openapi(findRoute, async (context) => {
-    return context.json(present(await workflows.find(context.req.valid('param').name)), 200);
+    const described = await workflows.find(context.req.valid('param').name);
+    return context.json(presentTo(context.var.caller, described), 200);
   });
   app.openapi(graphRoute, (context) => {
     return context.json({ ...workflows.graph(context.req.valid('param').name) }, 200);
@@ -73,7 +76,7 @@ const workflow = z
     runs_on: z.int(),
     of: z.int(),
     why_not: z.record(z.string(), z.array(z.string())).openapi({
-      description: 'By ComfyUI server, why it does not run there.',
+      description: 'By ComfyUI server, why it does not run there. Told to operators alone.',
     }),
     learned_duration: z.number().nullable().openapi({
       description: 'Median seconds on the GPU of its last runs.',
@@ -84,6 +87,12 @@ const workflow = z
     }),
   })
   .openapi('Workflow');
+
+/** Why a server cannot run it names the server. */
+function presentTo(caller: Caller, described: WorkflowDescription): z.infer<typeof workflow> {
+  const presented = present(described);
+  return tenantSeenBy(caller) === null ? presented : { ...presented, why_not: {} };
+}
 
 function present(described: WorkflowDescription): z.infer<typeof workflow> {
   const { name, workflow: known, problem, parameters, fitness, durationMs } = described;

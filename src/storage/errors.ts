@@ -28,13 +28,14 @@ export function rangeNotSatisfiable(): GatewayError {
   });
 }
 
-/** What a failed call of `node:fs` becomes. */
+/** What a failed call of `node:fs` becomes. Its paths are not kept: whoever has that of a result may read it. */
 export function diskFailed(thrown: unknown): GatewayError {
   const code = errorCodeOf(thrown);
+  const call = thrown instanceof Error && 'syscall' in thrown ? thrown.syscall : null;
   const isFull = code === 'ENOSPC' || code === 'EDQUOT';
   return new GatewayError(isFull ? 'storage_full' : 'storage_failed', diskMessage(code), {
-    detail: { code },
-    cause: thrown,
+    detail: { code, call },
+    ...(call === null ? { cause: thrown } : {}),
   });
 }
 

@@ -49,7 +49,7 @@ export interface WorkflowView {
   readonly expectedWaitMs: number | null;
   readonly runsOn: number;
   readonly of: number;
-  /** By backend, why it does not run there. */
+  /** By backend, why it does not run there; nothing for those who see no backends. */
   readonly whyNot: Readonly<Record<string, readonly string[]>>;
   /** Why its files as they are now are of no use, or that they are gone. */
   readonly problem: string | null;
@@ -240,18 +240,26 @@ export class TaskService {
     }
   }
 
-  /** How many tasks are in each state, as of the last second. */
-  async countByState(): Promise<StateCounts> {
-    return totals(await reaching(this.#parts.stats.counts()));
+  /** Which of these ids are those of the tenant's tasks. */
+  async ownAmong(ids: readonly string[], tenant: string): Promise<ReadonlySet<string>> {
+    return await reaching(this.#parts.tasks.ownAmong(ids, tenant));
   }
 
-  /** The workflows of the folder and of all tasks, each with its queue and where it runs. */
-  async workflows(): Promise<WorkflowView[]> {
+  /** How many tasks of the tenant, or of all of them, are in each state, as of the last second. */
+  async countByState(tenant: string | null): Promise<StateCounts> {
+    return totals(await reaching(this.#countsOf(tenant)));
+  }
+
+  /**
+   * The workflows of the folder and of all tasks, each with its queue and where it runs. A tenant sees counts of its
+   * own tasks, and nothing of single backends.
+   */
+  async workflows(tenant: string | null): Promise<WorkflowView[]> {
     const { stats, pauses, workflows, pool } = this.#parts;
-    const [counts, durations, paused] = await reaching(
-      Promise.all([stats.counts(), stats.durations(), pauses.list()]),
+    const [all, counts, durations, paused] = await reaching(
+      Promise.all([stats.counts(), this.#countsOf(tenant), stats.durations(), pauses.list()]),
     );
-    const waiting: Waiting[] = [...counts].map(([workflow, { pending }]) => ({
+    const waiting: Waiting[] = [...all].map(([workflow, { pending }]) => ({
       workflow,
       count: pending,
     }));
@@ -267,7 +275,7 @@ export class TaskService {
         expectedWaitMs: expectedWaitMs(waiting, durations, isPaused(paused, name) ? 0 : inService),
         runsOn: able,
         of: total,
-        whyNot: Object.fromEntries(unable),
+        whyNot: tenant === null ? Object.fromEntries(unable) : {},
         problem,
       };
     });
@@ -297,6 +305,11 @@ export class TaskService {
         ),
       };
     });
+  }
+
+  async #countsOf(tenant: string | null): Promise<ReadonlyMap<string, StateCounts>> {
+    const { stats } = this.#parts;
+    return tenant === null ? await stats.counts() : await stats.countsOf(tenant);
   }
 
   #workflowFor({

@@ -19,6 +19,8 @@ export interface AcquiredSource {
 
 export interface WantedSource {
   readonly url: string;
+  /** Whose it is. */
+  readonly tenant: string;
   /** What the workflow's input takes. */
   readonly kind: MediaKind;
   /** What the workflow says of its sources. */
@@ -37,7 +39,7 @@ export interface WantedSource {
  */
 export async function acquireSource(
   { sourceReader, probe }: { readonly sourceReader: SourceReader; readonly probe: MediaProbe },
-  { url, kind, limits, wantsSha256, path, onBytes }: WantedSource,
+  { url, tenant, kind, limits, wantsSha256, path, onBytes }: WantedSource,
   report: ReportProgress,
   signal: AbortSignal,
 ): Promise<AcquiredSource> {
@@ -46,6 +48,7 @@ export async function acquireSource(
       onBytes(received);
       report(transferProgress(received, total));
     },
+    tenant,
     wantsSha256,
     signal,
   });

@@ -71,7 +71,8 @@ async function acquire(
 ): Promise<AcquiredSource> {
   const { journal, spool, downloads, tempo, signal } = attempt;
   const input = workflow.inputs.find((each) => each.name === name);
-  const kind = input?.kind ?? journal.claim.run.kind;
+  const { run } = journal.claim;
+  const kind = input?.kind ?? run.kind;
   const owner = journal.claim.attempt.id;
   const onWaiting = () => report({ progress: 0, detail: 'Waiting for room on the disk' });
   const download = () =>
@@ -79,7 +80,8 @@ async function acquire(
       await spool.room(owner, signal);
       const file = spool.file(owner, name);
       const { limits = {} } = workflow;
-      const wanted = { url, kind, limits, wantsSha256: mayShare(attempt), ...file };
+      const wantsSha256 = mayShare(attempt);
+      const wanted = { url, tenant: run.tenant, kind, limits, wantsSha256, ...file };
       return await acquireSource(attempt, wanted, report, signal);
     });
   return await downloads.run([journal.claim.run.tenant], signal, download, () =>

@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { GatewayError } from '../../core/errors.ts';
+import { guessableIdOf } from '../../core/result-key.ts';
 import type { Tempo } from '../../core/tempo.ts';
 import { uploadIdOf, uploadKey } from '../../core/upload.ts';
 import type { FetchOptions, SourceFetcher } from '../../media/fetch-source.ts';
@@ -14,12 +15,19 @@ export interface SourceReaderParts {
   readonly store: Pick<ObjectStore, 'open'>;
   /** What else may be read by our own credentials. */
   readonly ownSources: OwnSources;
+  /** Whose task or upload it is; `null` for what is none. */
+  readonly tenantOf: (id: string) => Promise<string | null>;
   /** Of addresses that name objects in buckets, of which only our own is read. */
   readonly bucketSchemes: readonly string[];
   readonly limits: SourceLimits;
   /** Refuses what the fetcher could never fetch. */
   readonly validateUrl: (url: string, field: string) => void;
   readonly tempo: Pick<Tempo['source'], 'totalDeadlineMs' | 'floorDeadlineMs'>;
+}
+
+export interface ReadOptions extends FetchOptions {
+  /** Whose source it is; empty where no keys are asked for. */
+  readonly tenant: string;
 }
 
 const maxResumes = 3;
@@ -58,8 +66,8 @@ export class SourceReader {
    *
    * @throws GatewayError with a `source_…` code, or `storage_failed`; the signal's reason.
    */
-  async fetch(url: string, path: string, options: FetchOptions): Promise<FetchedSource> {
-    const open = this.#stored(url);
+  async fetch(url: string, path: string, options: ReadOptions): Promise<FetchedSource> {
+    const open = this.#stored(url, options.tenant);
     if (!open) return await this.#parts.fetcher.fetch(url, path, options);
     const { limits, tempo } = this.#parts;
     const deadline = AbortSignal.timeout(tempo.totalDeadlineMs);
@@ -75,13 +83,25 @@ export class SourceReader {
     }
   }
 
-  /** How a source is opened that lies in our own store; `null` for any other. */
-  #stored(url: string): OpenStored | null {
+  /**
+   * How a source is opened that lies in our own store; `null` for any other. What is another tenant's is not there,
+   * unless its address has bits that only those know who were given it.
+   */
+  #stored(url: string, tenant: string): OpenStored | null {
     const { store, ownSources } = this.#parts;
     const upload = uploadIdOf(url);
     if (upload !== null) return (range, signal) => store.open(uploadKey(upload), range, signal);
     const key = ownSources.keyOf(url);
-    return key === null ? null : (range, signal) => ownSources.open(key, range, signal);
+    if (key === null) return null;
+    return async (range, signal) =>
+      (await this.#mayRead(key, tenant)) ? await ownSources.open(key, range, signal) : null;
+  }
+
+  async #mayRead(key: string, tenant: string): Promise<boolean> {
+    const id = guessableIdOf(key);
+    if (id === null || tenant === '') return true;
+    const owner = await this.#parts.tenantOf(id);
+    return owner === null || owner === tenant;
   }
 }
 

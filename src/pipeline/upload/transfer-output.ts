@@ -1,15 +1,15 @@
 import { Readable } from 'node:stream';
 import type { ComfyClient } from '../../comfyui/client.ts';
-import type { Claim } from '../../core/attempt.ts';
+import { type Claim, resultOwnerOf } from '../../core/attempt.ts';
 import { GatewayError } from '../../core/errors.ts';
 import { contentTypeOf, formatOfName, type MediaFormat, type MediaInfo } from '../../core/media.ts';
+import { resultKey, thumbnailKey } from '../../core/result-key.ts';
 import type { SizePlan } from '../../core/size-plan.ts';
 import type { TaskOutput } from '../../core/task.ts';
 import type { Tempo } from '../../core/tempo.ts';
 import type { ByteSource, ObjectStore, OutputTarget } from '../../storage/object-store.ts';
 import type { ResultFile } from '../process/result-files.ts';
 import { type FormedOutput, type FormParts, formOutput } from './form-output.ts';
-import { resultKey, thumbnailKey } from './result-key.ts';
 import type { TransferPace } from './transfer-pace.ts';
 
 export interface OutputParts extends FormParts {
@@ -72,7 +72,7 @@ export async function transferOutput(
   const named = formatOfName(result.file.filename);
   const format = formed.format ?? named;
   const contentType = format ? contentTypeOf(format) : 'application/octet-stream';
-  const key = resultKey(claim.task, claim.attempt.number, {
+  const key = resultKey(resultOwnerOf(claim), {
     output: result.output.name,
     index: result.index,
     isMain,

@@ -4,7 +4,7 @@ import { taskNotFound } from '../../../core/errors.ts';
 import type { Pause } from '../../../core/pause.ts';
 import type { PauseService } from '../../../tasks/pause-service.ts';
 import type { TaskService, TaskView } from '../../../tasks/task-service.ts';
-import { type Caller, ownerIn } from '../../auth.ts';
+import { type Caller, ownerIn, tenantSeenBy } from '../../auth.ts';
 import { errorSchema } from '../../errors.ts';
 import {
   type FormParts,
@@ -16,6 +16,7 @@ import type { LinkBase } from '../../link-base.ts';
 import { isForm } from '../../multipart.ts';
 import { createRoutes, defineRoute, handleFiles, json } from '../../openapi.ts';
 import { presentPause } from '../../pauses.ts';
+import { poolSeenBy } from '../../pool-view.ts';
 import { whileThere } from '../../request-body.ts';
 import { requestOfForm } from './form.ts';
 import {
@@ -44,7 +45,7 @@ const newestTasks = 50;
 
 /** TMLSR's own API, versions 1 and 2 as a union. */
 export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
-  const { tasks, registry, pool, pauses, linkBase, checkReady, version } = parts;
+  const { tasks, registry, pauses, linkBase, checkReady, version } = parts;
   const app = createRoutes();
 
   handleFiles(app, createTaskRoute, async (context, next) => {
@@ -78,12 +79,13 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
   });
 
   app.openapi(statsRoute, async (context) => {
-    const { tenant } = ownerOf(context.var.caller);
+    const { caller } = context.var;
+    const tenant = tenantSeenBy(caller);
     const [counts, newest, backends, each, paused] = await Promise.all([
-      tasks.countByState(),
+      tasks.countByState(tenant),
       tasks.newest(newestTasks, tenant),
-      pool.list(),
-      tasks.workflows(),
+      poolSeenBy(caller, parts),
+      tasks.workflows(tenant),
       pauses.list(),
     ]);
     const seen = { now: new Date(), base: linkBase(context) };
@@ -217,6 +219,8 @@ const statsRoute = defineRoute({
   path: '/monitor/stats',
   policy: { scope: 'tasks:read' },
   summary: 'The pool, the queue and the newest tasks',
+  description:
+    'Operators see all of it. Others see the newest and the counts of their own tasks, at most 10,000 of those that wait or run, and of each server no more than its state and what it is.',
   responses: { 200: json(schema.stats, 'The state of the whole.'), ...closed },
 });
 

@@ -197,13 +197,16 @@ export const stats = z
     }),
     pool_status: z.array(
       z.object({
-        address: z.string(),
+        address: z.string().openapi({
+          description: 'Told to operators alone; to others a name that stays: `backend-1`.',
+          example: 'http://127.0.0.1:8188',
+        }),
         status: z.string(),
         last_active: z.number().nullable().openapi({ description: 'Seconds since 1970.' }),
         version: z.string().nullable(),
-        reason: z.string(),
+        reason: z.string().openapi({ description: 'Told to operators alone; empty to others.' }),
         since: z.iso.datetime().nullable(),
-        task_id: z.string().nullable(),
+        task_id: z.string().nullable().openapi({ description: "`null`, too, for another's task." }),
         next_task_id: z.string().nullable(),
         unfetched: z
           .int()
@@ -230,7 +233,9 @@ export const stats = z
         }),
         runs_on: z.int(),
         of: z.int(),
-        why_not: z.record(z.string(), z.array(z.string())),
+        why_not: z.record(z.string(), z.array(z.string())).openapi({
+          description: 'By ComfyUI server, why it does not run there. Told to operators alone.',
+        }),
         problem: z.string().nullable().openapi({
           description: 'What is wrong with its files as they are now.',
         }),
