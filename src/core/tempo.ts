@@ -141,6 +141,11 @@ export const realTempo = {
     /** A client that sends a file waits this long for room. */
     clientPatienceMs: 5_000,
   },
+  /** What was read of clients' links, until its runs have ended. */
+  sources: {
+    /** It is looked this often for runs that have ended elsewhere. */
+    sweepEveryMs: 30_000,
+  },
   source: {
     connectDeadlineMs: 5_000,
     headersDeadlineMs: 10_000,

@@ -2,6 +2,9 @@ import PQueue from 'p-queue';
 import { Dispatcher } from '../pipeline/dispatcher.ts';
 import { Recovery } from '../pipeline/recovery.ts';
 import { RunningAttempts } from '../pipeline/running-attempts.ts';
+import { KeptSources } from '../pipeline/sources/kept-sources.ts';
+import { Sweep } from '../tasks/sweep.ts';
+import { SourceLog } from '../telemetry/source-log.ts';
 import type { Frame } from './frame.ts';
 import type { Media } from './media.ts';
 import type { OpenPool } from './pool.ts';
@@ -11,17 +14,25 @@ import type { Stores } from './stores.ts';
 export interface Pipeline {
   readonly dispatcher: Dispatcher;
   readonly recovery: Recovery;
+  readonly sources: KeptSources;
 }
 
 export function createPipeline(
-  { config, tempo, log }: Frame,
-  { objects, spool, notices, tasks, claims, attempts, twins, stats }: Stores,
+  { config, tempo, logger, log, parts }: Frame,
+  { objects, spool, notices, feed, tasks, claims, attempts, twins, stats, heldSources }: Stores,
   { sourceReader, probe, encoder, targetAt }: Media,
   { pool, wholePool, lease, workflows }: OpenPool,
 ): Pipeline {
+  const sourceLog = new SourceLog(logger);
+  const sources = parts.use(
+    new KeptSources({ spool, store: heldSources, sourceReader, log: sourceLog }),
+  );
+  feed.on('happened', sources.hear);
+  notices.on('canceled', sources.ended);
   const running = new RunningAttempts({
     workflows,
     sourceReader,
+    sources,
     probe,
     encoder,
     thumbnails: config.thumbnails,
@@ -64,15 +75,15 @@ export function createPipeline(
     log,
     tempo,
   });
-  return { dispatcher, recovery };
+  return { dispatcher, recovery, sources };
 }
 
 /** From here on the gateway has backends and works. */
 export async function startPipeline(
-  { parts }: Frame,
+  { tempo, parts }: Frame,
   { database, notices, feed }: Stores,
   { pool, membership, workflows }: OpenPool,
-  { dispatcher, recovery }: Pipeline,
+  { dispatcher, recovery, sources }: Pipeline,
 ): Promise<void> {
   pool.listen({
     onRoom: dispatcher.wake,
@@ -81,6 +92,9 @@ export async function startPipeline(
   });
   await notices.listen(database);
   feed.start();
+  await sources.adopt();
+  const { sweepEveryMs } = tempo.sources;
+  parts.use(new Sweep([{ everyMs: sweepEveryMs, look: () => sources.sweep() }])).start();
   // These go in reverse: nothing more is picked up, what runs is let go, then claims, then leases.
   // Leases are given up last: until then what runs is ours. A start that fails gives them up, too.
   parts.defer(() => membership.stop());

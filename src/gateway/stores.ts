@@ -13,6 +13,7 @@ import { ClaimStore } from '../tasks/claim-store.ts';
 import { Door } from '../tasks/door.ts';
 import { EventFeed } from '../tasks/event-feed.ts';
 import { EventStore } from '../tasks/event-store.ts';
+import { HeldSourceStore } from '../tasks/held-source-store.ts';
 import { QueueStats } from '../tasks/queue-stats.ts';
 import { ResultStore } from '../tasks/result-store.ts';
 import { TaskStore } from '../tasks/task-store.ts';
@@ -38,6 +39,7 @@ export interface Stores {
   readonly stats: QueueStats;
   readonly backends: BackendStore;
   readonly uploads: UploadStore;
+  readonly heldSources: HeldSourceStore;
   readonly results: ResultStore;
   readonly versions: VersionStore;
   readonly objects: ObjectStore;
@@ -95,6 +97,7 @@ export async function openStores({
     stats: new QueueStats(orm, tempo.tasks),
     backends,
     uploads: new UploadStore(orm),
+    heldSources: new HeldSourceStore(orm),
     results: new ResultStore(database, config.retention, tempo.results),
     versions: new VersionStore(orm),
     objects,

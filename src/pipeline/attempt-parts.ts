@@ -11,6 +11,7 @@ import type { AttemptLog } from '../telemetry/attempt-log.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
 import type { AttemptJournal } from './attempt-journal.ts';
 import type { SourceReader } from './download/source-reader.ts';
+import type { KeptSources } from './sources/kept-sources.ts';
 
 /** What all attempts work with. */
 export interface AttemptParts {
@@ -21,6 +22,8 @@ export interface AttemptParts {
   /** Whether small pictures are made of pictures. */
   readonly thumbnails: boolean;
   readonly spool: Spool;
+  /** What was read from clients' links. */
+  readonly sources: KeptSources;
   readonly store: ObjectStore;
   /** An address that a client gave for its main result. */
   readonly targetAt: (url: string) => OutputTarget;

@@ -48,7 +48,10 @@ export async function prepare(
   // Whether the workflow can give the size that was asked for is known by now.
   const size = planSize(input, workflow, run.size);
   const role = await roleAmongTwins(attempt, sources);
-  if (role.kind === 'joined') return { sources, kind: 'joined' };
+  if (role.kind === 'joined') {
+    attempt.sources.ended(run.id);
+    return { sources, kind: 'joined' };
+  }
   if (role.kind === 'takes') return { sources, kind: 'twin', twin: role.twin };
   const promptId = randomUUID();
   const staged = await stageInputs(attempt, { sources, input, promptId }, seat.backend);
@@ -65,17 +68,32 @@ export function downloaded({ sources }: Pick<Downloaded, 'sources'>): string {
 async function acquire(
   attempt: Attempt,
   workflow: Workflow,
-  { input: name, url }: Source,
+  source: Source,
   report: ReportProgress,
 ): Promise<AcquiredSource> {
-  const { journal, spool, downloads, tempo, signal } = attempt;
+  const { journal, sources, signal } = attempt;
+  const wish = { wantsSha256: mayShare(attempt), report, signal };
+  return await sources.get(journal.claim, source, wish, (...transfer) =>
+    fetch(attempt, workflow, source, ...transfer),
+  );
+}
+
+/** Fetches the source into a file of the owner, in its turn and when there is room. */
+async function fetch(
+  attempt: Attempt,
+  workflow: Workflow,
+  { input: name, url }: Source,
+  owner: string,
+  report: ReportProgress,
+  signal: AbortSignal,
+): Promise<AcquiredSource> {
+  const { journal, sources, spool, downloads, tempo } = attempt;
   const input = workflow.inputs.find((each) => each.name === name);
   const kind = input?.kind ?? journal.claim.run.kind;
-  const owner = journal.claim.attempt.id;
   const onWaiting = () => report({ progress: 0, detail: 'Waiting for room on the disk' });
   return await inTurn(downloads, signal, () =>
     waitingForRoom({ spool, owner, name, onWaiting, tempo: tempo.spool }, signal, async () => {
-      await spool.room(owner, signal);
+      await sources.room(owner, signal);
       const file = spool.file(owner, name);
       const { limits = {} } = workflow;
       const wanted = { url, kind, limits, wantsSha256: mayShare(attempt), ...file };

@@ -52,6 +52,11 @@ export class SourceReader {
     this.#parts.validateUrl(url, field);
   }
 
+  /** Whether it lies in our own store: it can be read again at any time. */
+  isOurs(url: string): boolean {
+    return this.#stored(url) !== null;
+  }
+
   /**
    * Brings the source into a new file, which is gone after a failure.
    *

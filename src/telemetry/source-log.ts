@@ -1,0 +1,29 @@
+import type { Logger } from './logger.ts';
+
+/** What happens to sources that are kept until their runs have ended. */
+export class SourceLog {
+  readonly #logger: Logger;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  /** Files that a dead gateway left, for runs that have not ended. */
+  adopted(files: number): void {
+    this.#logger.info({ files }, 'sources.adopted');
+  }
+
+  /** It is here all the same, as long as this gateway is. */
+  keepFailed(run: string, error: unknown): void {
+    this.#logger.warn({ run, err: error }, 'source.not-kept');
+  }
+
+  /** A later sweep, or the next start, tries again. */
+  removalFailed(run: string, error: unknown): void {
+    this.#logger.warn({ run, err: error }, 'source.left-behind');
+  }
+
+  sweepFailed(error: unknown): void {
+    this.#logger.warn({ err: error }, 'sources.sweep-failed');
+  }
+}
