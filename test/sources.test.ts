@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { createCrashScene } from './support/crash-scene.ts';
+import { type CrashScene, createCrashScene } from './support/crash-scene.ts';
 import { eventually } from './support/eventually.ts';
 import { GatewayProcess } from './support/gateway-process.ts';
 import { OneTimeLinks } from './support/one-time-links.ts';
@@ -16,6 +17,8 @@ import {
   untilTrue,
 } from './support/pool-scene.ts';
 import { testTempo } from './support/tempo.ts';
+import { createTestDatabase } from './support/test-database.ts';
+import { sleepGraph } from './support/test-workflows.ts';
 
 let supplies: Supplies;
 let links: OneTimeLinks;
@@ -23,6 +26,10 @@ let links: OneTimeLinks;
 before(async () => {
   supplies = await Supplies.open();
   links = await OneTimeLinks.start();
+  // One that can be interrupted at any time: it looks at every tick whether it is.
+  const endless = sleepGraph(600) as Record<string, { inputs: Record<string, unknown> }>;
+  Object.assign(endless['2']?.inputs ?? {}, { ticks: 6_000 });
+  await supplies.workflows.write('endless', endless);
 });
 after(async () => {
   await links[Symbol.asyncDispose]();
@@ -108,4 +115,87 @@ describe('a source is read once', { concurrency: true }, () => {
       assert.deepEqual(await readdir(join(crash.dataDir, 'spool')), []);
     });
   }
+});
+
+describe('a source is read once by gateways that share a store', { concurrency: true }, () => {
+  /** A data folder of a gateway's own, with the objects of another. */
+  async function dataDirBeside(dataDir: string, parts: AsyncDisposableStack): Promise<string> {
+    const beside = await mkdtemp(join(tmpdir(), 'tmlsr-data-'));
+    parts.defer(() => rm(beside, { recursive: true }));
+    await mkdir(join(dataDir, 'objects'), { recursive: true });
+    await symlink(join(dataDir, 'objects'), join(beside, 'objects'));
+    return beside;
+  }
+
+  const copies = (dataDir: string) => readdir(join(dataDir, 'objects', 'sources')).catch(() => []);
+
+  async function crashScene(parts: AsyncDisposableStack): Promise<[CrashScene, string]> {
+    const env = { SOURCE_ALLOW: links.host };
+    const crash = parts.use(await createCrashScene({ engine: 'postgres', seconds: 1, env }));
+    return [crash, await dataDirBeside(crash.dataDir, parts)];
+  }
+
+  it('although the one that has it is killed', async () => {
+    await using parts = new AsyncDisposableStack();
+    const [crash, beside] = await crashScene(parts);
+    const first = parts.use(await GatewayProcess.start(crash.env));
+    const second = parts.use(await GatewayProcess.start({ ...crash.env, DATA_DIR: beside }));
+    const url = links.link();
+    const id = await second.client.submit({ ...crash.task, url });
+    await eventually(async () => assert.equal((await copies(beside)).length, 1));
+    await eventually(() => assert.equal(crash.runs().length, 1));
+    await first.end('SIGKILL');
+    await crash.emulators[0]?.faults.restart();
+    const task = await second.client.until(id);
+    assert.deepEqual([task.status, task.retries], ['completed', 1], task.error ?? '');
+    assert.equal(links.readings(url), 1);
+    await eventually(async () => assert.deepEqual(await copies(beside), []));
+  });
+
+  it('although the only one stops, and its disk goes with it', async () => {
+    await using parts = new AsyncDisposableStack();
+    const [crash, beside] = await crashScene(parts);
+    const first = parts.use(await GatewayProcess.start(crash.env));
+    const url = links.link();
+    const id = await first.client.submit({ ...crash.task, url });
+    await eventually(() => assert.equal(crash.runs().length, 1));
+    assert.deepEqual(await copies(beside), []);
+    await first.end('SIGTERM');
+    await crash.emulators[0]?.faults.restart();
+    const second = parts.use(await GatewayProcess.start({ ...crash.env, DATA_DIR: beside }));
+    const task = await second.client.until(id);
+    assert.deepEqual([task.status, task.retries], ['completed', 1], task.error ?? '');
+    assert.equal(links.readings(url), 1);
+    await eventually(async () => assert.deepEqual(await copies(beside), []));
+  });
+
+  it('although the one that has it has told nobody, and another is given the task', async () => {
+    await using parts = scene();
+    const [one, other] = [await parts.emulator(), await parts.emulator()];
+    const database = parts.use(await createTestDatabase('postgres'));
+    const urls = [one.url, other.url];
+    const first = await parts.gateway(urls, { database });
+    const { id: busy } = await untilBackend(first, one.url, isIdle);
+    const { id: idle } = await untilBackend(first, other.url, isIdle);
+    await first.call('PATCH', `/backends/${idle}`, { wanted: 'draining' });
+    const running = await first.submit({ url: supplies.url, workflow: 'endless' });
+    await untilTrue(() => one.runs.length === 1);
+    const url = links.link();
+    const id = await first.submit({ url, workflow: 'sleep' });
+    await first.until(id, ({ stages }) => stages[0]?.status === 'success');
+    assert.deepEqual(await copies(first.dataDir), []);
+    const dataDir = await dataDirBeside(first.dataDir, parts);
+    const second = await parts.gateway(urls, { database, dataDir });
+    await untilTrue(async () => {
+      const drivers = await second.drivers();
+      return new Set([null, ...drivers.values()]).size === 3;
+    });
+    await first.call('PATCH', `/backends/${busy}`, { wanted: 'draining' });
+    await first.until(id, ({ status }) => status === 'pending');
+    await first.call('PATCH', `/backends/${idle}`, { wanted: 'active' });
+    await completes(second, id);
+    assert.deepEqual([links.readings(url), other.runs.length], [1, 1]);
+    await eventually(async () => assert.deepEqual(await copies(first.dataDir), []));
+    await first.call('DELETE', `/tasks/${running}`);
+  });
 });

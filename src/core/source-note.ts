@@ -7,3 +7,9 @@ export interface SourceNote {
   readonly sha256: string | null;
   readonly info: MediaInfo;
 }
+
+/** A source as the object store has it. */
+export interface StoredSource {
+  readonly key: string;
+  readonly note: SourceNote;
+}

@@ -145,6 +145,13 @@ export const realTempo = {
   sources: {
     /** It is looked this often for runs that have ended elsewhere. */
     sweepEveryMs: 30_000,
+    /** What another gateway has is waited for this long; then the link is read again. */
+    otherPatienceMs: 5 * 60_000,
+    /** A gateway that has told nobody what it has answers within this time. */
+    answerPatienceMs: 1_500,
+    /** The table is looked at this often meanwhile, because a notice may get lost. */
+    lookEveryMs: 1_000,
+    removeDeadlineMs: 30_000,
   },
   source: {
     connectDeadlineMs: 5_000,

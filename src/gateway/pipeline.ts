@@ -3,6 +3,7 @@ import { Dispatcher } from '../pipeline/dispatcher.ts';
 import { Recovery } from '../pipeline/recovery.ts';
 import { RunningAttempts } from '../pipeline/running-attempts.ts';
 import { KeptSources } from '../pipeline/sources/kept-sources.ts';
+import { SourceCopies } from '../pipeline/sources/source-copies.ts';
 import { Sweep } from '../tasks/sweep.ts';
 import { SourceLog } from '../telemetry/source-log.ts';
 import type { Frame } from './frame.ts';
@@ -24,11 +25,20 @@ export function createPipeline(
   { pool, wholePool, lease, workflows }: OpenPool,
 ): Pipeline {
   const sourceLog = new SourceLog(logger);
+  const copies = new SourceCopies({
+    held: heldSources,
+    objects,
+    notices,
+    puts: new PQueue({ concurrency: config.transfers.uploads }),
+    log: sourceLog,
+    tempo: tempo.sources,
+  });
   const sources = parts.use(
-    new KeptSources({ spool, store: heldSources, sourceReader, log: sourceLog }),
+    new KeptSources({ spool, held: heldSources, copies, sourceReader, log: sourceLog }),
   );
   feed.on('happened', sources.hear);
   notices.on('canceled', sources.ended);
+  notices.on('wanted', sources.wanted);
   const running = new RunningAttempts({
     workflows,
     sourceReader,
@@ -80,7 +90,7 @@ export function createPipeline(
 
 /** From here on the gateway has backends and works. */
 export async function startPipeline(
-  { tempo, parts }: Frame,
+  { config, tempo, parts }: Frame,
   { database, notices, feed }: Stores,
   { pool, membership, workflows }: OpenPool,
   { dispatcher, recovery, sources }: Pipeline,
@@ -100,7 +110,12 @@ export async function startPipeline(
   parts.defer(() => membership.stop());
   await membership.start();
   parts.defer(() => recovery.stop());
-  parts.defer(() => dispatcher.stop());
+  parts.defer(async () => {
+    // Nobody else can ever open an embedded database: its disk comes with it.
+    const isShared = database.engine === 'postgres';
+    const handedOver = isShared ? sources.handOver(config.shutdownGraceMs) : null;
+    await Promise.all([dispatcher.stop(), handedOver]);
+  });
   parts.defer(() => recovery.stopSweeping());
   await recovery.renew();
   // What was left behind comes before what waits: its prompts are on the backends already.

@@ -97,7 +97,7 @@ export async function openStores({
     stats: new QueueStats(orm, tempo.tasks),
     backends,
     uploads: new UploadStore(orm),
-    heldSources: new HeldSourceStore(orm),
+    heldSources: new HeldSourceStore(orm, owner),
     results: new ResultStore(database, config.retention, tempo.results),
     versions: new VersionStore(orm),
     objects,

@@ -13,7 +13,7 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { MediaInfo } from '../core/media.ts';
+import type { SourceNote } from '../core/source-note.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 
 /** A file that is being written. */
@@ -23,20 +23,12 @@ export interface SpoolFile {
   readonly onBytes: (bytes: number) => void;
 }
 
-/** What is known of a file that is whole and was looked into. */
-export interface FileNote {
-  readonly bytes: number;
-  /** Hex; `null` where nobody wanted it. */
-  readonly sha256: string | null;
-  readonly info: MediaInfo;
-}
-
 /** A file that outlives its gateway. */
 export interface KeptFile {
   readonly owner: string;
   readonly name: string;
   readonly path: string;
-  readonly note: FileNote;
+  readonly note: SourceNote;
 }
 
 /** Takes a lock that goes with its process, or returns `null` when another has it. */
@@ -155,7 +147,7 @@ export class Spool implements AsyncDisposable {
   }
 
   /** From when this returns, the file outlives this gateway, and a loss of power, until it is removed. */
-  async keep(owner: string, name: string, note: FileNote): Promise<void> {
+  async keep(owner: string, name: string, note: SourceNote): Promise<void> {
     const path = this.#pathOf(owner, name);
     const file = await open(path);
     try {
@@ -166,6 +158,11 @@ export class Spool implements AsyncDisposable {
     // A note is there whole or not at all.
     await writeFile(`${path}.new`, JSON.stringify(note));
     await rename(`${path}.new`, path + noteSuffix);
+  }
+
+  /** The file, if it is kept. */
+  async kept(owner: string, name: string): Promise<KeptFile | null> {
+    return await keptFile(this.#folder, owner, name);
   }
 
   /** Takes over what gateways have kept that are no more, and removes the rest of theirs. */
@@ -252,20 +249,24 @@ function claimFolder(root: string, takeLock: TakeLock): ClaimedFolder {
   throw new Error(`No folder of the spool ${root} can be locked`);
 }
 
-/** The files of a folder that are whole: each has a note, and the length that it tells. */
+/** The files of a folder that are whole. */
 async function keptIn(folder: string): Promise<KeptFile[]> {
   const names = await readdir(folder).catch(() => []);
-  const kept = names.map(async (noteName): Promise<KeptFile[]> => {
+  const kept = names.map(async (noteName) => {
     const [, owner, name] = notePattern.exec(noteName) ?? [];
-    if (!owner || !name) return [];
-    const path = join(folder, `${owner}-${name}`);
-    try {
-      const note: FileNote = JSON.parse(await readFile(join(folder, noteName), 'utf8'));
-      const { size } = await stat(path);
-      return size === note.bytes ? [{ owner, name, path, note }] : [];
-    } catch {
-      return [];
-    }
+    return owner && name ? await keptFile(folder, owner, name) : null;
   });
-  return (await Promise.all(kept)).flat();
+  return (await Promise.all(kept)).flatMap((file) => file ?? []);
+}
+
+/** A file is whole that has a note, and the length that it tells. */
+async function keptFile(folder: string, owner: string, name: string): Promise<KeptFile | null> {
+  const path = join(folder, `${owner}-${name}`);
+  try {
+    const note: SourceNote = JSON.parse(await readFile(path + noteSuffix, 'utf8'));
+    const { size } = await stat(path);
+    return size === note.bytes ? { owner, name, path, note } : null;
+  } catch {
+    return null;
+  }
 }

@@ -1,13 +1,100 @@
+import type { SourceNote } from '../core/source-note.ts';
+import { asJsonb } from '../db/columns.ts';
 import type { Orm } from '../db/connect.ts';
-import { and, inArray } from '../db/drizzle.ts';
-import { runs } from '../db/schema.ts';
+import { and, eq, inArray, sql } from '../db/drizzle.ts';
+import { rowsOf } from '../db/rows.ts';
+import { heldSources, runs } from '../db/schema.ts';
 
-/** Which sources gateways hold for which runs. */
+/** Which source: of what run, for which of its workflow's inputs. */
+export interface SourceKey {
+  readonly runId: string;
+  readonly input: string;
+}
+
+/** What the database tells of a source that some gateway holds. */
+export interface HeldSource {
+  /** `null` while it is being fetched. */
+  readonly note: SourceNote | null;
+  /** Where the object store has it, or is about to. */
+  readonly objectKey: string | null;
+  /** Whether it is known to be there. */
+  readonly isStored: boolean;
+  /** Whether another gateway, which is alive, fetches it or has it on its disk. */
+  readonly isWithOther: boolean;
+}
+
+/** A record of which nothing is needed any more. */
+export interface EndedSource extends SourceKey {
+  readonly objectKey: string | null;
+}
+
+const removedAtOnce = 100;
+
+const isOpen = sql`state in ('pending', 'processing')`;
+const holderIsAlive = sql`exists (
+  select from gateways where gateways.id = held.gateway and gateways.lease_until > now())`;
+
+/** Which gateways hold which sources, as far as others have to know. All instants are the database's. */
 export class HeldSourceStore {
   readonly #orm: Orm;
+  readonly #gateway: string;
 
-  constructor(orm: Orm) {
+  /** `gateway`: the id of this one. */
+  constructor(orm: Orm, gateway: string) {
     this.#orm = orm;
+    this.#gateway = gateway;
+  }
+
+  /** `null`: nobody has told of it. */
+  async find({ runId, input }: SourceKey): Promise<HeldSource | null> {
+    const result = await this.#orm.execute(sql`
+      select note, object_key as "objectKey", stored_at is not null as "isStored",
+             (gateway is distinct from ${this.#gateway}::uuid and ${holderIsAlive}
+               and coalesce(rests_until <= now(), true)) as "isWithOther"
+        from held_sources as held where run_id = ${runId}::uuid and input = ${input}`);
+    return rowsOf<HeldSource>(result)[0] ?? null;
+  }
+
+  /** Whether the source was read before, as far as the record tells. */
+  async wasRead({ runId, input }: SourceKey): Promise<boolean> {
+    const result = await this.#orm.execute(sql`
+      select exists (
+        select from held_sources
+         where run_id = ${runId}::uuid and input = ${input} and note is not null)
+      or exists (
+        select from attempts where run_id = ${runId}::uuid and prompt_id is not null) as found`);
+    return rowsOf<{ found: boolean }>(result)[0]?.found ?? false;
+  }
+
+  /**
+   * This gateway has the source on its disk, and is about to put it into the store, under the key that is
+   * returned. `null`: it is there already, or the run has ended.
+   */
+  async storing(
+    { runId, input }: SourceKey,
+    note: SourceNote,
+    key: string,
+  ): Promise<string | null> {
+    const result = await this.#orm.execute(sql`
+      insert into held_sources as held (run_id, input, gateway, note, object_key)
+      select id, ${input}, ${this.#gateway}::uuid, ${asJsonb(note)}, ${key}
+        from runs where id = ${runId}::uuid and ${isOpen}
+      on conflict (run_id, input) do update set
+        gateway = excluded.gateway, note = excluded.note, rests_until = null,
+        object_key = coalesce(held.object_key, excluded.object_key)
+      returning object_key as key, stored_at is not null as "isStored"`);
+    const [row] = rowsOf<{ key: string; isStored: boolean }>(result);
+    return !row || row.isStored ? null : row.key;
+  }
+
+  /** `false`: the run has ended meanwhile, and the object is nobody's. */
+  async stored({ runId, input }: SourceKey): Promise<boolean> {
+    const rows = await this.#orm
+      .update(heldSources)
+      .set({ storedAt: sql`now()` })
+      .where(and(eq(heldSources.runId, runId), eq(heldSources.input, input)))
+      .returning({ key: heldSources.objectKey });
+    return rows.length > 0;
   }
 
   /** Those of these runs that have not ended. */
@@ -16,7 +103,28 @@ export class HeldSourceStore {
     const open = await this.#orm
       .select({ id: runs.id })
       .from(runs)
-      .where(and(inArray(runs.id, [...runIds]), inArray(runs.state, ['pending', 'processing'])));
+      .where(and(inArray(runs.id, [...runIds]), isOpen));
     return new Set(open.map(({ id }) => id));
+  }
+
+  /**
+   * Records of runs that have ended: of one, or a number of all. One that another gateway is storing at this
+   * moment is left to that.
+   */
+  async ended(runId: string | null): Promise<EndedSource[]> {
+    const among = runId === null ? sql`` : sql`held.run_id = ${runId}::uuid and`;
+    const result = await this.#orm.execute(sql`
+      select run_id as "runId", input, object_key as "objectKey" from held_sources as held
+       where ${among} not exists (select from runs where runs.id = held.run_id and ${isOpen})
+         and (object_key is null or stored_at is not null or gateway = ${this.#gateway}::uuid
+              or not ${holderIsAlive})
+       limit ${removedAtOnce}`);
+    return rowsOf<EndedSource>(result);
+  }
+
+  async forget({ runId, input }: SourceKey): Promise<void> {
+    await this.#orm
+      .delete(heldSources)
+      .where(and(eq(heldSources.runId, runId), eq(heldSources.input, input)));
   }
 }

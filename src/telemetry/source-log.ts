@@ -18,6 +18,16 @@ export class SourceLog {
     this.#logger.warn({ run, err: error }, 'source.not-kept');
   }
 
+  /** Another gateway that needs it asks for it, or reads the link again. */
+  publishFailed(run: string, error: unknown): void {
+    this.#logger.warn({ run, err: error }, 'source.not-published');
+  }
+
+  /** The copy of another gateway cannot be had: the link is read again. */
+  copyLost(run: string, error: unknown): void {
+    this.#logger.warn({ run, err: error }, 'source.copy-lost');
+  }
+
   /** A later sweep, or the next start, tries again. */
   removalFailed(run: string, error: unknown): void {
     this.#logger.warn({ run, err: error }, 'source.left-behind');

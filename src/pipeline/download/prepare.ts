@@ -10,6 +10,7 @@ import { inTurn } from '../in-turn.ts';
 import type { Joined } from '../outcome.ts';
 import type { Prepared, Sources } from '../ready.ts';
 import { SharedProgress } from '../shared-progress.ts';
+import type { Transfer } from '../sources/kept-sources.ts';
 import { type AcquiredSource, acquireSource } from './acquire-source.ts';
 import { stageInputs } from './stage-inputs.ts';
 import { mayShare, roleAmongTwins } from './twin-role.ts';
@@ -73,8 +74,8 @@ async function acquire(
 ): Promise<AcquiredSource> {
   const { journal, sources, signal } = attempt;
   const wish = { wantsSha256: mayShare(attempt), report, signal };
-  return await sources.get(journal.claim, source, wish, (...transfer) =>
-    fetch(attempt, workflow, source, ...transfer),
+  return await sources.get(journal.claim, source, wish, (transfer) =>
+    fetch(attempt, workflow, source, transfer),
   );
 }
 
@@ -83,9 +84,7 @@ async function fetch(
   attempt: Attempt,
   workflow: Workflow,
   { input: name, url }: Source,
-  owner: string,
-  report: ReportProgress,
-  signal: AbortSignal,
+  { owner, stored, report, signal }: Transfer,
 ): Promise<AcquiredSource> {
   const { journal, sources, spool, downloads, tempo } = attempt;
   const input = workflow.inputs.find((each) => each.name === name);
@@ -96,7 +95,8 @@ async function fetch(
       await sources.room(owner, signal);
       const file = spool.file(owner, name);
       const { limits = {} } = workflow;
-      const wanted = { url, kind, limits, wantsSha256: mayShare(attempt), ...file };
+      const wantsSha256 = mayShare(attempt);
+      const wanted = { url, kind, limits, wantsSha256, stored, ...file };
       return await acquireSource(attempt, wanted, report, signal);
     }),
   );

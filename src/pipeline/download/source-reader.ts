@@ -65,6 +65,19 @@ export class SourceReader {
   async fetch(url: string, path: string, options: FetchOptions): Promise<FetchedSource> {
     const open = this.#stored(url);
     if (!open) return await this.#parts.fetcher.fetch(url, path, options);
+    return await this.#fetchStored(open, path, options);
+  }
+
+  /** As `fetch`, an object of our own store. */
+  async fetchObject(key: string, path: string, options: FetchOptions): Promise<FetchedSource> {
+    return await this.#fetchStored(this.#opener(key), path, options);
+  }
+
+  async #fetchStored(
+    open: OpenStored,
+    path: string,
+    options: FetchOptions,
+  ): Promise<FetchedSource> {
     const { limits, tempo } = this.#parts;
     const deadline = AbortSignal.timeout(tempo.totalDeadlineMs);
     await using file = await SourceFile.create(path, { limits, ...options });
@@ -80,11 +93,15 @@ export class SourceReader {
 
   /** How a source is opened that lies in our own store; `null` for any other. */
   #stored(url: string): OpenStored | null {
-    const { store, ownSources } = this.#parts;
+    const { ownSources } = this.#parts;
     const upload = uploadIdOf(url);
-    if (upload !== null) return (range, signal) => store.open(uploadKey(upload), range, signal);
+    if (upload !== null) return this.#opener(uploadKey(upload));
     const key = ownSources.keyOf(url);
     return key === null ? null : (range, signal) => ownSources.open(key, range, signal);
+  }
+
+  #opener(key: string): OpenStored {
+    return (range, signal) => this.#parts.store.open(key, range, signal);
   }
 }
 

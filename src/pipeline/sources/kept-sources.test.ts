@@ -10,10 +10,14 @@ import { GatewayError } from '../../core/errors.ts';
 import { lockFile } from '../../db/file-lock.ts';
 import { Spool } from '../../media/spool.ts';
 import { SourceLog } from '../../telemetry/source-log.ts';
-import { type Fetch, KeptSources } from './kept-sources.ts';
+import { type Fetch, KeptSources, type KeptSourcesParts } from './kept-sources.ts';
+import { nowhere, type Whereabouts } from './source-copies.ts';
+
+type Copies = KeptSourcesParts['copies'];
 
 const info = { kind: 'image', format: 'png', width: 1, height: 1 } as const;
 const source = { input: 'image', url: 'https://example.com/a.png' };
+const inStore = { key: 'sources/1', note: { bytes: 5, sha256: null, info } };
 const wish = { wantsSha256: false, report: () => {}, signal: new AbortController().signal };
 
 describe('kept sources', () => {
@@ -22,11 +26,26 @@ describe('kept sources', () => {
   let kept: KeptSources;
   let open: Set<string>;
   let fetched: string[];
+  /** Of the sources that were fetched, those from the store. */
+  let copied: string[];
+  /** What another gateway, or the store, has. */
+  let place: Whereabouts;
+  let published: string[];
+  let removed: string[];
+  const copies: Copies = {
+    areWanted: false,
+    locate: async () => place,
+    publish: async ({ runId }) => void published.push(runId),
+    remove: async (runId) => void removed.push(runId),
+    wasRead: async () => place.isLeft,
+    sweep: async () => {},
+  };
 
   const opened = (spooled: Spool) =>
     new KeptSources({
       spool: spooled,
-      store: { openRuns: async (ids) => new Set(ids.filter((id) => open.has(id))) },
+      held: { openRuns: async (ids) => new Set(ids.filter((id) => open.has(id))) },
+      copies,
       sourceReader: { isOurs: (url) => url.startsWith('upload:') },
       log: new SourceLog(pino({ enabled: false })),
     });
@@ -37,6 +56,10 @@ describe('kept sources', () => {
     kept = opened(spool);
     open = new Set();
     fetched = [];
+    copied = [];
+    place = nowhere;
+    published = [];
+    removed = [];
   });
   afterEach(async () => {
     await kept[Symbol.asyncDispose]();
@@ -47,10 +70,16 @@ describe('kept sources', () => {
   /** A claim of a run that is open. */
   function claim(runId: string = randomUUID()): Claim {
     open.add(runId);
-    return { run: { id: runId }, attempt: { id: randomUUID() } } as Claim;
+    const [startedAt, updatedAt] = [new Date(), new Date()];
+    return {
+      run: { id: runId, isUnread: false },
+      attempt: { id: randomUUID() },
+      task: { startedAt, updatedAt },
+    } as Claim;
   }
 
-  const fetch: Fetch = async (owner) => {
+  const fetch: Fetch = async ({ owner, stored }) => {
+    if (stored) copied.push(owner);
     fetched.push(owner);
     const { path, onBytes } = spool.file(owner, 'image');
     await writeFile(path, 'bytes');
@@ -86,10 +115,10 @@ describe('kept sources', () => {
   it('come once for two attempts, and go on when the first one is over', async () => {
     const first = claim();
     const half = Promise.withResolvers<void>();
-    const slowly: Fetch = async (owner, report, signal) => {
+    const slowly: Fetch = async (transfer) => {
       await half.promise;
-      report({ progress: 50, detail: 'half' });
-      return await fetch(owner, report, signal);
+      transfer.report({ progress: 50, detail: 'half' });
+      return await fetch(transfer);
     };
     const abort = new AbortController();
     const broken = kept.get(first, source, { ...wish, signal: abort.signal }, slowly);
@@ -110,8 +139,8 @@ describe('kept sources', () => {
       kept.get(of, source, wish, () => Promise.reject(failure)),
       failure,
     );
-    const late: Fetch = async (...args) => {
-      const got = await fetch(...args);
+    const late: Fetch = async (transfer) => {
+      const got = await fetch(transfer);
       return { ...got, checked: Promise.reject(failure) };
     };
     const { checked } = await kept.get(of, source, wish, late);
@@ -133,6 +162,41 @@ describe('kept sources', () => {
       [spool.bytesOf(old.run.id, 'image'), spool.bytesOf(young.run.id, 'image')],
       [0, 5],
     );
+  });
+
+  it('are moved into the store when they make room, and found there', async () => {
+    const [one, two] = [claim(), claim()];
+    for (const each of [one, two]) await get(each);
+    await kept.release(one);
+    await kept.room(randomUUID(), AbortSignal.timeout(10_000));
+    assert.deepEqual([published, removed], [[one.run.id], []]);
+    place = { stored: inStore, isLeft: false };
+    await get(claim(one.run.id));
+    assert.deepEqual(copied, [one.run.id]);
+    kept.ended(one.run.id);
+    await kept[Symbol.asyncDispose]();
+    assert.deepEqual(removed, [one.run.id]);
+  });
+
+  it('are read from their link where the store does not give its copy', async () => {
+    place = { stored: inStore, isLeft: false };
+    const of = claim();
+    const failing: Fetch = async (transfer) => {
+      if (!transfer.stored) return await fetch(transfer);
+      throw new GatewayError('storage_failed', 'It is away');
+    };
+    await (await kept.get(of, source, wish, failing)).checked;
+    assert.deepEqual([fetched, copied], [[of.run.id], []]);
+  });
+
+  it('are not blamed on their owner where our copy is lost', async () => {
+    place = { stored: null, isLeft: true };
+    const dead = () => Promise.reject(new GatewayError('source_denied', 'It is over (403)'));
+    await assert.rejects(kept.get(claim(), source, wish, dead), {
+      code: 'source_denied',
+      message:
+        'It is over (403). It was read before; the gateway has lost its copy and had to read it again',
+    });
   });
 
   it('are fetched anew where somebody has removed their files', async () => {

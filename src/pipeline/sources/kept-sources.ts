@@ -2,35 +2,41 @@ import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import type { Claim } from '../../core/attempt.ts';
+import { GatewayError } from '../../core/errors.ts';
+import type { StoredSource } from '../../core/source-note.ts';
 import { hasEnded, type Source } from '../../core/task.ts';
-import type { Spool } from '../../media/spool.ts';
+import type { KeptFile, Spool } from '../../media/spool.ts';
 import type { Happening } from '../../tasks/door.ts';
-import type { HeldSourceStore } from '../../tasks/held-source-store.ts';
+import type { HeldSourceStore, SourceKey } from '../../tasks/held-source-store.ts';
 import type { SourceLog } from '../../telemetry/source-log.ts';
 import type { ReportProgress } from '../attempt-journal.ts';
 import type { AcquiredSource } from '../download/acquire-source.ts';
 import type { SourceReader } from '../download/source-reader.ts';
 import { SharedTransfer } from './shared-transfer.ts';
+import { nowhere, type SourceCopies } from './source-copies.ts';
 
 export interface KeptSourcesParts {
   readonly spool: Spool;
-  readonly store: Pick<HeldSourceStore, 'openRuns'>;
+  readonly held: Pick<HeldSourceStore, 'openRuns'>;
+  readonly copies: Pick<
+    SourceCopies,
+    'areWanted' | 'locate' | 'publish' | 'remove' | 'sweep' | 'wasRead'
+  >;
   readonly sourceReader: Pick<SourceReader, 'isOurs'>;
   readonly log: SourceLog;
 }
 
-/** Brings a source onto our disk, into a file of that owner. */
-export type Fetch = (
-  owner: string,
-  report: ReportProgress,
-  signal: AbortSignal,
-) => Promise<AcquiredSource>;
-
-/** Which source: of what run, for which of its workflow's inputs. */
-interface SourceKey {
-  readonly runId: string;
-  readonly input: string;
+/** How a source comes onto our disk. */
+export interface Transfer {
+  /** Whose file it is in the spool. */
+  readonly owner: string;
+  /** What the object store has of it; `null` where its address has to be read. */
+  readonly stored: StoredSource | null;
+  readonly report: ReportProgress;
+  readonly signal: AbortSignal;
 }
+
+export type Fetch = (transfer: Transfer) => Promise<AcquiredSource>;
 
 export interface Wish {
   readonly wantsSha256: boolean;
@@ -40,7 +46,8 @@ export interface Wish {
 
 /**
  * Sources that were read from clients' links stay on our disk until their run has ended: the links may be
- * dead by the next attempt. A gateway that starts takes over what dead ones have kept on its disk.
+ * dead by the next attempt. Other gateways find them in the object store, or on this disk when this one is
+ * no more.
  */
 export class KeptSources implements AsyncDisposable {
   readonly #parts: KeptSourcesParts;
@@ -50,6 +57,8 @@ export class KeptSources implements AsyncDisposable {
   readonly #users = new Map<string, string>();
   /** By the run whose files go. */
   readonly #removals = new Map<string, Promise<void>>();
+  /** Runs of which others may have been told. */
+  readonly #shared = new Set<string>();
 
   constructor(parts: KeptSourcesParts) {
     this.#parts = parts;
@@ -57,15 +66,19 @@ export class KeptSources implements AsyncDisposable {
 
   /** Takes over what dead gateways have left on this disk for runs that have not ended. */
   async adopt(): Promise<void> {
-    const { spool, store, log } = this.#parts;
+    const { spool, held, log } = this.#parts;
     const files = await spool.adopt();
-    const open = await store.openRuns(files.map(({ owner }) => owner));
-    for (const { owner, name, path, note } of files) {
-      const source = { path, ...note, checked: Promise.resolve() };
-      this.#transfersOf(owner).set(name, new SharedTransfer(async () => source));
+    if (files.length === 0) return;
+    const open = await held.openRuns(files.map(({ owner }) => owner));
+    for (const file of files) {
+      const transfers = this.#transfersOf(file.owner);
+      // Who has begun with it finds the file.
+      if (!transfers.has(file.name)) {
+        transfers.set(file.name, new SharedTransfer(async () => sourceOf(file)));
+      }
     }
     const ended = files.filter(({ owner }) => !open.has(owner));
-    for (const { owner } of ended) this.#drop(owner);
+    for (const { owner } of ended) this.ended(owner);
     if (files.length > ended.length) log.adopted(files.length - ended.length);
   }
 
@@ -83,13 +96,14 @@ export class KeptSources implements AsyncDisposable {
   ): Promise<AcquiredSource> {
     const { run, attempt } = claim;
     if (this.#parts.sourceReader.isOurs(url)) {
-      return await fetch(attempt.id, wish.report, wish.signal);
+      const { report, signal } = wish;
+      return await fetch({ owner: attempt.id, stored: null, report, signal });
     }
     this.#users.set(attempt.id, run.id);
     const key = { runId: run.id, input };
-    const transfer = this.#transfersOf(run.id).get(input) ?? this.#begin(key, fetch);
+    const transfer = this.#transfersOf(run.id).get(input) ?? this.#begin(key, claim, fetch);
     const source = await transfer.join(wish.report, wish.signal);
-    if (transfer.isOver && !existsSync(source.path)) {
+    if (!existsSync(source.path)) {
       // Somebody else has removed it.
       this.#forget(key, transfer);
       return await this.get(claim, { input, url }, wish, fetch);
@@ -112,19 +126,42 @@ export class KeptSources implements AsyncDisposable {
 
   /** A move of this gateway has been committed. */
   readonly hear = ({ run }: Pick<Happening, 'run'>): void => {
-    if (hasEnded(run.state)) this.#drop(run.id);
+    if (hasEnded(run.state)) this.ended(run.id);
   };
 
-  /** Another gateway has canceled the run, or it has joined another one. */
-  readonly ended = (runId: string): void => void this.#drop(runId);
+  /** The run has ended, or its tasks have joined another one: nobody needs its sources. */
+  readonly ended = (runId: string): void => {
+    const isShared = this.#shared.delete(runId);
+    this.#drop(runId);
+    if (isShared) this.#removing(runId, () => this.#parts.copies.remove(runId));
+  };
+
+  /** Another gateway needs what this one may have. */
+  readonly wanted = (runId: string): void => {
+    for (const [input, transfer] of this.#transfers.get(runId) ?? []) {
+      void this.#publish({ runId, input }, transfer);
+    }
+  };
+
+  /** Lets others have what this gateway holds for runs that have not ended, as far as there is time. */
+  async handOver(graceMs: number): Promise<void> {
+    const graceOver = AbortSignal.timeout(graceMs);
+    const all = [...this.#transfers].flatMap(([runId, transfers]) =>
+      [...transfers].flatMap(([input, transfer]) =>
+        transfer.isAtRest ? this.#publish({ runId, input }, transfer, graceOver) : [],
+      ),
+    );
+    await Promise.all(all);
+  }
 
   /** Lets go of what runs needed that have ended elsewhere. */
   async sweep(): Promise<void> {
-    const { store, log } = this.#parts;
+    const { held, copies, log } = this.#parts;
     try {
-      const held = [...this.#transfers.keys()];
-      const open = await store.openRuns(held);
-      for (const runId of held) if (!open.has(runId)) this.#drop(runId);
+      const ids = [...this.#transfers.keys()];
+      const open = await held.openRuns(ids);
+      for (const runId of ids) if (!open.has(runId)) this.ended(runId);
+      await copies.sweep();
     } catch (error) {
       log.sweepFailed(error);
     }
@@ -138,17 +175,77 @@ export class KeptSources implements AsyncDisposable {
     return transfers;
   }
 
-  #begin(key: SourceKey, fetch: Fetch): SharedTransfer {
+  #begin(key: SourceKey, claim: Claim, fetch: Fetch): SharedTransfer {
+    const { copies } = this.#parts;
     const transfer = new SharedTransfer(async (report, signal) => {
       await this.#removals.get(key.runId);
-      const source = await fetch(key.runId, report, signal);
+      const source = await this.#fetch(key, claim, fetch, report, signal);
       const checked = source.checked.then(() => this.#keep(key, source));
       checked.catch(() => this.#forget(key, transfer));
       return { ...source, checked };
     });
     transfer.source.catch(() => this.#forget(key, transfer));
     this.#transfersOf(key.runId).set(key.input, transfer);
+    if (copies.areWanted) void this.#publish(key, transfer);
     return transfer;
+  }
+
+  /** From where it is: the store, the disk of a dead gateway, or its address. */
+  async #fetch(
+    key: SourceKey,
+    claim: Claim,
+    fetch: Fetch,
+    report: ReportProgress,
+    signal: AbortSignal,
+  ): Promise<AcquiredSource> {
+    const { copies, spool, log } = this.#parts;
+    const owner = key.runId;
+    const wasBegun = wasBegunBefore(claim);
+    // Most runs are begun once, and nobody has their sources: then there is nothing to look for.
+    const isAnywhere = wasBegun || !claim.run.isUnread;
+    const { stored, isLeft } = isAnywhere ? await copies.locate(key, wasBegun, signal) : nowhere;
+    if (stored || isLeft) this.#shared.add(key.runId);
+    if (isLeft) {
+      await this.adopt();
+      const file = await spool.kept(owner, key.input);
+      if (file) return sourceOf(file);
+    }
+    if (stored) {
+      try {
+        return await fetch({ owner, stored, report, signal });
+      } catch (error) {
+        signal.throwIfAborted();
+        if (error instanceof GatewayError && error.code === 'spool_full') throw error;
+        log.copyLost(key.runId, error);
+        await spool.remove(owner, key.input);
+      }
+    }
+    return await this.#read(key, () => fetch({ owner, stored: null, report, signal }));
+  }
+
+  /** Reads the link, and blames nobody for one that was good when we had what it gave. */
+  async #read(key: SourceKey, read: () => Promise<AcquiredSource>): Promise<AcquiredSource> {
+    try {
+      return await read();
+    } catch (error) {
+      const isOfLink = error instanceof GatewayError && error.code.startsWith('source_');
+      if (!isOfLink || !(await this.#parts.copies.wasRead(key).catch(() => false))) throw error;
+      throw new GatewayError(error.code, `${error.message}. ${lostCopy}`, { cause: error });
+    }
+  }
+
+  async #publish(
+    key: SourceKey,
+    transfer: SharedTransfer,
+    graceOver: AbortSignal | null = null,
+  ): Promise<void> {
+    this.#shared.add(key.runId);
+    await transfer.use(async (source, signal) => {
+      const until = graceOver ? AbortSignal.any([signal, graceOver]) : signal;
+      await this.#parts.copies.publish(key, source, until);
+    });
+    // Room may be made of it from now on.
+    this.#parts.spool.changed();
   }
 
   async #keep({ runId, input }: SourceKey, { bytes, sha256, info }: AcquiredSource): Promise<void> {
@@ -164,45 +261,51 @@ export class KeptSources implements AsyncDisposable {
     if (transfers?.get(input) !== transfer) return;
     transfers.delete(input);
     if (transfers.size === 0) this.#transfers.delete(runId);
-    this.#removing(runId, this.#parts.spool.remove(runId, input));
+    this.#removing(runId, () => this.#parts.spool.remove(runId, input));
   }
 
   /** Makes room, if there is any to make: of what no attempt needs, what came last goes first. */
   #pushOut(): Promise<void> | null {
     const used = new Set(this.#users.values());
     const spare = [...this.#transfers].findLast(
-      ([runId, transfers]) => !used.has(runId) && transfers.values().every(({ isOver }) => isOver),
+      ([runId, transfers]) =>
+        !used.has(runId) && transfers.values().every(({ isAtRest }) => isAtRest),
     );
-    return spare ? this.#drop(spare[0]) : null;
+    return spare ? this.#moveOut(...spare) : null;
   }
 
+  /** To the store, where the next attempt finds it, as long as that takes it. */
+  async #moveOut(runId: string, transfers: ReadonlyMap<string, SharedTransfer>): Promise<void> {
+    const published = [...transfers].map(([input, transfer]) =>
+      this.#publish({ runId, input }, transfer),
+    );
+    await Promise.all(published);
+    // An attempt may have come for it meanwhile.
+    if (!new Set(this.#users.values()).has(runId)) await this.#drop(runId);
+  }
+
+  /** Removes what is here of the run. */
   #drop(runId: string): Promise<void> | null {
     const transfers = this.#transfers.get(runId);
     if (!transfers) return null;
     this.#transfers.delete(runId);
-    return this.#removing(runId, this.#remove(runId, [...transfers.values()]));
+    return this.#removing(runId, async () => {
+      await Promise.all(transfers.values().map((transfer) => transfer.stop()));
+      await this.#parts.spool.clear(runId);
+    });
   }
 
-  async #remove(runId: string, transfers: readonly SharedTransfer[]): Promise<void> {
-    await Promise.all(transfers.map((transfer) => transfer.stop()));
-    await this.#parts.spool.clear(runId);
-  }
-
-  #removing(runId: string, work: Promise<void>): Promise<void> {
-    const before = this.#removals.get(runId);
-    const removal: Promise<void> = Promise.all([before, work]).then(
-      () => this.#removed(runId, removal),
-      (error) => {
-        this.#parts.log.removalFailed(runId, error);
-        this.#removed(runId, removal);
-      },
-    );
+  /** One removal of a run comes after the other. */
+  #removing(runId: string, work: () => Promise<void>): Promise<void> {
+    const { log } = this.#parts;
+    const removal: Promise<void> = (this.#removals.get(runId) ?? Promise.resolve())
+      .then(work)
+      .catch((error) => log.removalFailed(runId, error))
+      .finally(() => {
+        if (this.#removals.get(runId) === removal) this.#removals.delete(runId);
+      });
     this.#removals.set(runId, removal);
     return removal;
-  }
-
-  #removed(runId: string, removal: Promise<void>): void {
-    if (this.#removals.get(runId) === removal) this.#removals.delete(runId);
   }
 
   /** What is whole stays on the disk. */
@@ -211,6 +314,17 @@ export class KeptSources implements AsyncDisposable {
     await Promise.all(transfers.map((transfer) => transfer.stop()));
     await Promise.all(this.#removals.values());
   }
+}
+
+const lostCopy = 'It was read before; the gateway has lost its copy and had to read it again';
+
+/** Whether an attempt of the run was begun before this one, counted or not. */
+function wasBegunBefore({ task: { startedAt, updatedAt } }: Claim): boolean {
+  return startedAt?.getTime() !== updatedAt.getTime();
+}
+
+function sourceOf({ path, note }: KeptFile): AcquiredSource {
+  return { path, ...note, checked: Promise.resolve() };
 }
 
 async function sha256Of(path: string, signal: AbortSignal): Promise<string> {

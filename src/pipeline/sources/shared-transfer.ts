@@ -11,24 +11,22 @@ export class SharedTransfer {
   readonly source: Promise<AcquiredSource>;
   readonly #abort = new AbortController();
   readonly #listeners = new Set<ReportProgress>();
-  readonly #over: Promise<void>;
-
-  #isOver = false;
+  /** What is done with the file at this moment. */
+  readonly #works = new Set<Promise<unknown>>();
+  #isWhole = false;
 
   constructor(fetch: (report: ReportProgress, signal: AbortSignal) => Promise<AcquiredSource>) {
     this.source = fetch(this.#report, this.#abort.signal);
-    this.#over = this.source
-      .then(({ checked }) => checked)
-      // Nobody may wait for it.
-      .catch(() => {})
-      .finally(() => {
-        this.#isOver = true;
-      });
+    const whole = this.source.then(async ({ checked }) => {
+      await checked;
+      this.#isWhole = true;
+    });
+    this.#work(whole);
   }
 
-  /** Whether nothing of the file is written or looked at any more. */
-  get isOver(): boolean {
-    return this.#isOver;
+  /** Whether the file is good, and nothing is done with it at this moment. */
+  get isAtRest(): boolean {
+    return this.#isWhole && this.#works.size === 0;
   }
 
   /** @throws what the transfer ends with; the signal's reason. */
@@ -41,10 +39,29 @@ export class SharedTransfer {
     }
   }
 
-  /** Breaks it off; resolves when it is over. */
+  /** Does something with the file when it is found good, beside those who use it. `work` never throws. */
+  async use(work: (source: AcquiredSource, signal: AbortSignal) => Promise<void>): Promise<void> {
+    const { signal } = this.#abort;
+    const using = async () => {
+      const source = await this.source;
+      await source.checked;
+      if (!signal.aborted) await work(source, signal);
+    };
+    await this.#work(using());
+  }
+
+  /** Breaks everything off; resolves when it is over. */
   async stop(): Promise<void> {
     this.#abort.abort();
-    await this.#over;
+    await Promise.all(this.#works);
+  }
+
+  async #work(work: Promise<void>): Promise<void> {
+    // Whoever joined hears of it.
+    const over = work.catch(() => {});
+    this.#works.add(over);
+    await over;
+    this.#works.delete(over);
   }
 
   readonly #report = (progress: StageProgress): void => {
