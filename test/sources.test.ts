@@ -3,8 +3,10 @@ import { mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type CrashScene, createCrashScene } from './support/crash-scene.ts';
 import { eventually } from './support/eventually.ts';
+import { GatewayClient } from './support/gateway-client.ts';
 import { GatewayProcess } from './support/gateway-process.ts';
 import { OneTimeLinks } from './support/one-time-links.ts';
 import {
@@ -17,8 +19,12 @@ import {
   untilTrue,
 } from './support/pool-scene.ts';
 import { testTempo } from './support/tempo.ts';
-import { createTestDatabase } from './support/test-database.ts';
+import { createTestDatabase, engines } from './support/test-database.ts';
+import type { TestGatewayOptions } from './support/test-gateway.ts';
 import { sleepGraph } from './support/test-workflows.ts';
+
+/** Within this time everything would be fetched that may be. */
+const longerThanALookMs = testTempo.sources.aheadEveryMs + testTempo.sources.aheadAfterMs;
 
 let supplies: Supplies;
 let links: OneTimeLinks;
@@ -183,6 +189,10 @@ describe('a source is read once by gateways that share a store', { concurrency: 
     const url = links.link();
     const id = await first.submit({ url, workflow: 'sleep' });
     await first.until(id, ({ stages }) => stages[0]?.status === 'success');
+    // Its link is read ahead.
+    const laterUrl = links.link();
+    const later = await first.submit({ url: laterUrl, workflow: 'sleep' });
+    await untilTrue(() => links.readings(laterUrl) === 1);
     assert.deepEqual(await copies(first.dataDir), []);
     const dataDir = await dataDirBeside(first.dataDir, parts);
     const second = await parts.gateway(urls, { database, dataDir });
@@ -193,9 +203,109 @@ describe('a source is read once by gateways that share a store', { concurrency: 
     await first.call('PATCH', `/backends/${busy}`, { wanted: 'draining' });
     await first.until(id, ({ status }) => status === 'pending');
     await first.call('PATCH', `/backends/${idle}`, { wanted: 'active' });
-    await completes(second, id);
-    assert.deepEqual([links.readings(url), other.runs.length], [1, 1]);
+    for (const each of [id, later]) await completes(second, each);
+    assert.deepEqual([links.readings(url), links.readings(laterUrl)], [1, 1]);
+    assert.equal(other.runs.length, 2);
     await eventually(async () => assert.deepEqual(await copies(first.dataDir), []));
     await first.call('DELETE', `/tasks/${running}`);
+  });
+});
+
+describe('the sources of tasks that wait', { concurrency: true }, () => {
+  /** A gateway whose only server is busy for long, with another task in front of it. */
+  async function busy(parts: Scene, options: Partial<TestGatewayOptions> = {}) {
+    const emulator = await parts.emulator();
+    const gateway = await parts.gateway([emulator.url], options);
+    const client = options.env?.API_KEYS ? new GatewayClient(gateway.url, 'a'.repeat(16)) : gateway;
+    const running = await client.submit({ url: supplies.url, workflow: 'endless' });
+    await untilTrue(() => emulator.runs.length === 1);
+    const next = await client.submit({ url: supplies.url, workflow: 'sleep' });
+    await client.until(next, ({ stages }) => stages[0]?.status === 'success');
+    const free = () => client.call('DELETE', `/tasks/${running}`);
+    return { gateway, emulator, free };
+  }
+
+  for (const engine of engines) {
+    it(`are fetched ahead on ${engine}: a link that dies meanwhile is of no use any more`, async () => {
+      await using parts = scene();
+      const { gateway, free } = await busy(parts, { engine });
+      const url = links.link();
+      const id = await gateway.submit({ url, workflow: 'sleep' });
+      await untilTrue(() => links.readings(url) === 1);
+      const { status, stages } = await gateway.task(id);
+      assert.deepEqual([status, stages[0]?.status], ['pending', 'pending']);
+      await free();
+      await completes(gateway, id);
+      assert.equal(links.readings(url), 1);
+      await eventually(async () => assert.deepEqual(await gateway.spooled(), []));
+    });
+  }
+
+  it('end their task at once where they are refused, though the server is busy', async () => {
+    await using parts = scene();
+    const { gateway } = await busy(parts);
+    const dead = links.link();
+    const first = await gateway.submit({ url: dead, workflow: 'sleep' });
+    await untilTrue(() => links.readings(dead) === 1);
+    const id = await gateway.submit({ url: dead, workflow: 'sleep' });
+    const task = await gateway.until(id);
+    assert.deepEqual(
+      [task.status, task.error_code, task.retries],
+      ['failed', 'source_not_found', 0],
+    );
+    assert.deepEqual(
+      task.stages.map(({ status, detail }) => [status, detail]),
+      [
+        ['failed', "There is nothing at the source's URL (410)"],
+        ['skipped', null],
+        ['skipped', null],
+      ],
+    );
+    assert.equal((await gateway.task(first)).status, 'pending');
+  });
+
+  it('are read again where their server fails, at no cost', async () => {
+    await using parts = scene();
+    const { gateway, free } = await busy(parts);
+    const url = links.failingOnce();
+    const id = await gateway.submit({ url, workflow: 'sleep' });
+    await untilTrue(() => links.readings(url) === 2);
+    await free();
+    assert.equal((await completes(gateway, id)).retries, 0);
+    assert.equal(links.readings(url), 2);
+  });
+
+  it('take half of the spool, shared between tenants, and leave the rest for later', async () => {
+    await using parts = scene();
+    const env = {
+      API_KEYS: `one:${'a'.repeat(16)},two:${'b'.repeat(16)}`,
+      // One place for those that wait: how large a source is shows when it comes.
+      MAX_DOWNLOADS: '2',
+      MAX_SPOOL_BYTES: String(links.bytes * 4),
+    };
+    const { gateway, free } = await busy(parts, { env });
+    const [one, two] = ['a', 'b'].map((each) => new GatewayClient(gateway.url, each.repeat(16)));
+    assert.ok(one && two);
+    const slow = Promise.withResolvers<void>();
+    const urls = [links.link(slow.promise), links.link(), links.link(), links.link()];
+    const readings = () => urls.map((url) => links.readings(url));
+    const clients = [one, one, one, two];
+    const ids = [];
+    for (const [index, client] of clients.entries()) {
+      ids.push(await client.submit({ url: urls[index], workflow: 'sleep' }));
+      await untilTrue(() => links.readings(urls[0] ?? '') === 1);
+    }
+    // By then all have waited long enough.
+    await delay(2 * testTempo.sources.aheadAfterMs);
+    assert.deepEqual(readings(), [1, 0, 0, 0]);
+    slow.resolve();
+    await untilTrue(() => links.readings(urls[3] ?? '') === 1);
+    await delay(longerThanALookMs);
+    assert.deepEqual(readings(), [1, 0, 0, 1]);
+    await free();
+    for (const [index, client] of clients.entries()) {
+      assert.equal((await client.until(ids[index] ?? '')).status, 'completed');
+    }
+    assert.deepEqual(readings(), [1, 1, 1, 1]);
   });
 });

@@ -152,6 +152,13 @@ export const realTempo = {
     /** The table is looked at this often meanwhile, because a notice may get lost. */
     lookEveryMs: 1_000,
     removeDeadlineMs: 30_000,
+    /** Links of a task that has waited for this time are read ahead: one that is begun at once has no use of it. */
+    aheadAfterMs: 1_000,
+    /** The queue is looked at this often, because a notice may get lost. */
+    aheadEveryMs: 5_000,
+    /** Between two readings of a link that does not answer. */
+    firstPauseMs: 1_000,
+    longestPauseMs: 5 * 60_000,
   },
   source: {
     connectDeadlineMs: 5_000,
@@ -331,6 +338,7 @@ function relations({
   attempt,
   transfer,
   spool,
+  sources,
   breaker,
   socket,
   store,
@@ -378,6 +386,7 @@ function relations({
         [retry.firstPauseMs, retry.longestPauseMs],
         [transfer.firstPauseMs, transfer.longestPauseMs],
         [spool.firstPauseMs, spool.longestPauseMs],
+        [sources.firstPauseMs, sources.longestPauseMs],
         [breaker.firstRestMs, breaker.longestRestMs],
         [socket.firstPauseMs, socket.longestPauseMs],
         [store.firstPauseMs, store.longestPauseMs],

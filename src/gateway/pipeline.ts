@@ -2,6 +2,7 @@ import PQueue from 'p-queue';
 import { Dispatcher } from '../pipeline/dispatcher.ts';
 import { Recovery } from '../pipeline/recovery.ts';
 import { RunningAttempts } from '../pipeline/running-attempts.ts';
+import { FetchAhead } from '../pipeline/sources/fetch-ahead.ts';
 import { KeptSources } from '../pipeline/sources/kept-sources.ts';
 import { SourceCopies } from '../pipeline/sources/source-copies.ts';
 import { Sweep } from '../tasks/sweep.ts';
@@ -16,6 +17,7 @@ export interface Pipeline {
   readonly dispatcher: Dispatcher;
   readonly recovery: Recovery;
   readonly sources: KeptSources;
+  readonly ahead: FetchAhead;
 }
 
 export function createPipeline(
@@ -39,6 +41,26 @@ export function createPipeline(
   feed.on('happened', sources.hear);
   notices.on('canceled', sources.ended);
   notices.on('wanted', sources.wanted);
+  const { downloads: places, spoolBytes } = config.transfers;
+  const downloads = new PQueue({ concurrency: places });
+  const ahead = new FetchAhead({
+    sources,
+    held: heldSources,
+    claims,
+    workflows,
+    wholePool,
+    notices,
+    spool,
+    sourceReader,
+    probe,
+    downloads,
+    mostAtOnce: Math.max(1, Math.floor(places / 2)),
+    limitBytes: spoolBytes / 2,
+    wantsSha256: config.coalesces,
+    log: sourceLog,
+    tempo: tempo.sources,
+  });
+  feed.on('happened', ahead.hear);
   const running = new RunningAttempts({
     workflows,
     sourceReader,
@@ -57,7 +79,7 @@ export function createPipeline(
     pool,
     wholePool,
     log,
-    downloads: new PQueue({ concurrency: config.transfers.downloads }),
+    downloads,
     uploads: new PQueue({ concurrency: config.transfers.uploads }),
     retryPolicy: { maxAttempts: config.maxAttempts, tempo: tempo.retry },
     tempo,
@@ -85,7 +107,7 @@ export function createPipeline(
     log,
     tempo,
   });
-  return { dispatcher, recovery, sources };
+  return { dispatcher, recovery, sources, ahead };
 }
 
 /** From here on the gateway has backends and works. */
@@ -93,7 +115,7 @@ export async function startPipeline(
   { config, tempo, parts }: Frame,
   { database, notices, feed }: Stores,
   { pool, membership, workflows }: OpenPool,
-  { dispatcher, recovery, sources }: Pipeline,
+  { dispatcher, recovery, sources, ahead }: Pipeline,
 ): Promise<void> {
   pool.listen({
     onRoom: dispatcher.wake,
@@ -117,9 +139,11 @@ export async function startPipeline(
     await Promise.all([dispatcher.stop(), handedOver]);
   });
   parts.defer(() => recovery.stopSweeping());
+  parts.defer(() => ahead.stop());
   await recovery.renew();
   // What was left behind comes before what waits: its prompts are on the backends already.
   await recovery.sweep();
   recovery.start();
   dispatcher.start();
+  ahead.start();
 }

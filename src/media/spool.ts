@@ -103,9 +103,14 @@ export class Spool implements AsyncDisposable {
     signal: AbortSignal,
     makeRoom: () => Promise<void> | null = () => null,
   ): Promise<void> {
-    while (this.#usedBytes >= this.#limitBytes && !this.#bytes.has(owner)) {
+    while (!this.hasRoom && !this.#bytes.has(owner)) {
       await (makeRoom() ?? once(this.#changes, 'changed', { signal }));
     }
+  }
+
+  /** Whether a file may be begun. */
+  get hasRoom(): boolean {
+    return this.#usedBytes < this.#limitBytes;
   }
 
   /** There may be room to make, for those who wait. */

@@ -28,6 +28,21 @@ export class SourceLog {
     this.#logger.warn({ run, err: error }, 'source.copy-lost');
   }
 
+  /** Of a task that waits. */
+  fetchedAhead(run: string): void {
+    this.#logger.debug({ run }, 'source.fetched-ahead');
+  }
+
+  /** The link is read again after a while, or when the task is begun. */
+  fetchAheadFailed(run: string, error: unknown): void {
+    this.#logger.debug({ run, err: error }, 'source.not-fetched-ahead');
+  }
+
+  /** A later look tries again. */
+  lookAheadFailed(error: unknown): void {
+    this.#logger.warn({ err: error }, 'sources.look-failed');
+  }
+
   /** A later sweep, or the next start, tries again. */
   removalFailed(run: string, error: unknown): void {
     this.#logger.warn({ run, err: error }, 'source.left-behind');

@@ -19,20 +19,36 @@ export class OneTimeLinks implements AsyncDisposable {
     return new OneTimeLinks(await SourceServer.start(), bytes);
   }
 
-  /** A new link; its picture is sent when `until` resolves. */
+  /** A new link, whose picture is sent when `until` resolves. */
   link(until: Promise<unknown> = Promise.resolve()): string {
     const name = `${this.#readings.size}.png`;
     const url = this.#server.answer(name, async (_request, response) => {
       const reading = this.readings(url) + 1;
       this.#readings.set(url, reading);
-      if (reading > 1) return response.writeHead(410).end();
-      response.writeHead(200, { 'content-length': this.#bytes.length });
-      response.write(this.#bytes.subarray(0, 100));
       await until;
-      return response.end(this.#bytes.subarray(100));
+      if (reading > 1) response.writeHead(410).end();
+      else response.writeHead(200).end(this.#bytes);
     });
     this.#readings.set(url, 0);
     return url;
+  }
+
+  /** A new link whose server fails at the first reading, and never again. */
+  failingOnce(): string {
+    const name = `${this.#readings.size}.png`;
+    const url = this.#server.answer(name, (_request, response) => {
+      const reading = this.readings(url) + 1;
+      this.#readings.set(url, reading);
+      if (reading === 1) response.writeHead(503).end();
+      else response.writeHead(200).end(this.#bytes);
+    });
+    this.#readings.set(url, 0);
+    return url;
+  }
+
+  /** Of its picture. */
+  get bytes(): number {
+    return this.#bytes.length;
   }
 
   /** How often it was asked for. */

@@ -112,6 +112,13 @@ export class KeptSources implements AsyncDisposable {
     return { ...source, sha256: await sha256Of(source.path, wish.signal) };
   }
 
+  /** A link of a run that waits, as it is here or as it comes: whoever claims the run here joins that. */
+  async getAhead(key: SourceKey, wish: Wish, fetch: Fetch): Promise<AcquiredSource> {
+    this.#shared.add(key.runId);
+    const transfer = this.#transfersOf(key.runId).get(key.input) ?? this.#begin(key, null, fetch);
+    return await transfer.join(wish.report, wish.signal);
+  }
+
   /** The attempt needs its files no more, unless it fails: what was fetched for it alone goes. */
   async release({ attempt }: Claim): Promise<void> {
     const { spool } = this.#parts;
@@ -175,7 +182,7 @@ export class KeptSources implements AsyncDisposable {
     return transfers;
   }
 
-  #begin(key: SourceKey, claim: Claim, fetch: Fetch): SharedTransfer {
+  #begin(key: SourceKey, claim: Claim | null, fetch: Fetch): SharedTransfer {
     const { copies } = this.#parts;
     const transfer = new SharedTransfer(async (report, signal) => {
       await this.#removals.get(key.runId);
@@ -193,16 +200,16 @@ export class KeptSources implements AsyncDisposable {
   /** From where it is: the store, the disk of a dead gateway, or its address. */
   async #fetch(
     key: SourceKey,
-    claim: Claim,
+    claim: Claim | null,
     fetch: Fetch,
     report: ReportProgress,
     signal: AbortSignal,
   ): Promise<AcquiredSource> {
     const { copies, spool, log } = this.#parts;
     const owner = key.runId;
-    const wasBegun = wasBegunBefore(claim);
+    const wasBegun = claim !== null && wasBegunBefore(claim);
     // Most runs are begun once, and nobody has their sources: then there is nothing to look for.
-    const isAnywhere = wasBegun || !claim.run.isUnread;
+    const isAnywhere = wasBegun || claim?.run.isUnread === false;
     const { stored, isLeft } = isAnywhere ? await copies.locate(key, wasBegun, signal) : nowhere;
     if (stored || isLeft) this.#shared.add(key.runId);
     if (isLeft) {

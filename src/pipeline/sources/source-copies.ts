@@ -114,6 +114,7 @@ export class SourceCopies {
   /** Removes the copies of runs that have ended, whoever made them. */
   async sweep(): Promise<void> {
     await this.#removeEnded(null);
+    await this.#parts.held.giveUpAbandoned();
   }
 
   /** Whether it was read before, so that its owner is not to blame for a link that is good for once. */
