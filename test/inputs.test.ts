@@ -60,7 +60,7 @@ describe('an input that is larger than a backend takes', () => {
     assert.match(task.error ?? '', /--max-upload-size/);
     assert.equal(task.retries, 0);
     assert.equal(uploads(proxy), 0);
-    assert.deepEqual(await gateway.spooled(), []);
+    await eventually(async () => assert.deepEqual(await gateway.spooled(), []));
     await completes(gateway, await gateway.submit({ url: small, workflow: 'sleep' }));
   });
 
@@ -148,7 +148,7 @@ describe('a folder that a gateway shares with a backend', () => {
     await completes(gateway, id);
     await eventually(async () => assert.deepEqual(await folders(emulator), []));
     assert.equal(uploads(proxy), 0);
-    assert.deepEqual(await gateway.spooled(), []);
+    await eventually(async () => assert.deepEqual(await gateway.spooled(), []));
   });
 
   it('is cleared after a cancel and after a failure', async () => {

@@ -1,7 +1,8 @@
+import type { ServerResponse } from 'node:http';
 import { samplePng } from './media-samples.ts';
 import { SourceServer } from './source-server.ts';
 
-/** Links to a picture that are good for one reading each: whoever comes later is answered 410. */
+/** Links to a picture, most of them good for one reading, which count how often they were asked for. */
 export class OneTimeLinks implements AsyncDisposable {
   readonly host: string;
   readonly #server: SourceServer;
@@ -19,31 +20,29 @@ export class OneTimeLinks implements AsyncDisposable {
     return new OneTimeLinks(await SourceServer.start(), bytes);
   }
 
-  /** A new link, whose picture is sent when `until` resolves. */
+  /** A new link that gives its picture once, when `until` resolves; later it answers 410. */
   link(until: Promise<unknown> = Promise.resolve()): string {
-    const name = `${this.#readings.size}.png`;
-    const url = this.#server.answer(name, async (_request, response) => {
-      const reading = this.readings(url) + 1;
-      this.#readings.set(url, reading);
+    return this.#answering(async (reading, response) => {
       await until;
       if (reading > 1) response.writeHead(410).end();
-      else response.writeHead(200).end(this.#bytes);
+      else response.end(this.#bytes);
     });
-    this.#readings.set(url, 0);
-    return url;
   }
 
   /** A new link whose server fails at the first reading, and never again. */
   failingOnce(): string {
-    const name = `${this.#readings.size}.png`;
-    const url = this.#server.answer(name, (_request, response) => {
-      const reading = this.readings(url) + 1;
-      this.#readings.set(url, reading);
+    return this.#answering((reading, response) => {
       if (reading === 1) response.writeHead(503).end();
-      else response.writeHead(200).end(this.#bytes);
+      else response.end(this.#bytes);
     });
-    this.#readings.set(url, 0);
-    return url;
+  }
+
+  /** A new link that gives nothing at the first reading before `until` resolves. */
+  stallingOnce(until: Promise<unknown>): string {
+    return this.#answering(async (reading, response) => {
+      if (reading === 1) await until;
+      response.end(this.#bytes);
+    });
   }
 
   /** Of its picture. */
@@ -54,6 +53,16 @@ export class OneTimeLinks implements AsyncDisposable {
   /** How often it was asked for. */
   readings(url: string): number {
     return this.#readings.get(url) ?? 0;
+  }
+
+  #answering(answer: (reading: number, response: ServerResponse) => void): string {
+    const url = this.#server.answer(`${this.#readings.size}.png`, (_request, response) => {
+      const reading = this.readings(url) + 1;
+      this.#readings.set(url, reading);
+      answer(reading, response);
+    });
+    this.#readings.set(url, 0);
+    return url;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
