@@ -2,6 +2,7 @@ import { GatewayError } from '../../core/errors.ts';
 import { type MediaKind, withArticle } from '../../core/media.ts';
 import type { WorkflowLimits } from '../../core/media-limits.ts';
 import type { SourceNote, StoredSource } from '../../core/source-note.ts';
+import type { Workflow } from '../../core/workflow.ts';
 import type { MediaProbe } from '../../media/probe.ts';
 import { interrupted } from '../../media/source-errors.ts';
 import type { ReportProgress } from '../attempt-journal.ts';
@@ -27,6 +28,16 @@ export interface WantedSource {
   /** Where it goes, and who hears how large it is by now. */
   readonly path: string;
   readonly onBytes: (bytes: number) => void;
+}
+
+/** What the workflow takes at that input. */
+export function takenAt(
+  workflow: Workflow,
+  input: string,
+  usual: MediaKind,
+): Pick<WantedSource, 'kind' | 'limits'> {
+  const { kind = usual } = workflow.inputs.find(({ name }) => name === input) ?? {};
+  return { kind, limits: workflow.limits ?? {} };
 }
 
 /**

@@ -11,7 +11,7 @@ import type { Joined } from '../outcome.ts';
 import type { Prepared, Sources } from '../ready.ts';
 import { SharedProgress } from '../shared-progress.ts';
 import type { Transfer } from '../sources/kept-sources.ts';
-import { type AcquiredSource, acquireSource } from './acquire-source.ts';
+import { type AcquiredSource, acquireSource, takenAt } from './acquire-source.ts';
 import { stageInputs } from './stage-inputs.ts';
 import { mayShare, roleAmongTwins } from './twin-role.ts';
 import { waitingForRoom } from './wait-for-room.ts';
@@ -87,16 +87,14 @@ async function fetch(
   { owner, stored, report, signal }: Transfer,
 ): Promise<AcquiredSource> {
   const { journal, sources, spool, downloads, tempo } = attempt;
-  const input = workflow.inputs.find((each) => each.name === name);
-  const kind = input?.kind ?? journal.claim.run.kind;
   const onWaiting = () => report({ progress: 0, detail: 'Waiting for room on the disk' });
   return await inTurn(downloads, signal, () =>
     waitingForRoom({ spool, owner, name, onWaiting, tempo: tempo.spool }, signal, async () => {
       await sources.room(owner, signal);
       const file = spool.file(owner, name);
-      const { limits = {} } = workflow;
       const wantsSha256 = mayShare(attempt);
-      const wanted = { url, kind, limits, wantsSha256, stored, ...file };
+      const taken = takenAt(workflow, name, journal.claim.run.kind);
+      const wanted = { url, ...taken, wantsSha256, stored, ...file };
       return await acquireSource(attempt, wanted, report, signal);
     }),
   );

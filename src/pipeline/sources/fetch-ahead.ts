@@ -5,6 +5,7 @@ import { GatewayError } from '../../core/errors.ts';
 import { nextUnread } from '../../core/next-unread.ts';
 import type { Source } from '../../core/task.ts';
 import type { Tempo } from '../../core/tempo.ts';
+import type { Workflow } from '../../core/workflow.ts';
 import type { Notices } from '../../db/notices.ts';
 import type { MediaProbe } from '../../media/probe.ts';
 import { isPassing } from '../../media/source-errors.ts';
@@ -17,7 +18,7 @@ import type { SourceLog } from '../../telemetry/source-log.ts';
 import { Alarm } from '../../timing/alarm.ts';
 import { every } from '../../timing/every.ts';
 import type { WorkflowRegistry } from '../../workflows/registry.ts';
-import { acquireSource } from '../download/acquire-source.ts';
+import { acquireSource, takenAt } from '../download/acquire-source.ts';
 import type { SourceReader } from '../download/source-reader.ts';
 import { inTurn } from '../in-turn.ts';
 import type { KeptSources } from './kept-sources.ts';
@@ -48,6 +49,12 @@ const mostRestingOfTenant = 10;
 
 /** Downloads of tasks that were begun go first. */
 const priority = -1;
+
+/** A run whose links are read next, and what it runs. */
+interface Chosen {
+  readonly run: UnreadRun;
+  readonly workflow: Workflow;
+}
 
 /** What has been fetched, or is, for a run that waits. */
 interface Ahead {
@@ -120,11 +127,12 @@ export class FetchAhead {
 
   async #look(): Promise<void> {
     while (!this.#stop.signal.aborted && (await this.#mayBegin())) {
-      const run = await this.#next();
-      if (!run) return;
+      const chosen = await this.#next();
+      if (!chosen) return;
+      const { run } = chosen;
       const inputs = run.sources.map(({ input }) => input);
       this.#ahead.set(run.id, { tenant: run.tenant, inputs, bytes: 0, state: 'fetching' });
-      const work = this.#fetchRun(run).finally(() => {
+      const work = this.#fetchRun(chosen).finally(() => {
         this.#works.delete(work);
         this.#alarm.ring();
       });
@@ -142,40 +150,38 @@ export class FetchAhead {
     return this.#bytes < limitBytes;
   }
 
-  async #next(): Promise<UnreadRun | null> {
+  async #next(): Promise<Chosen | null> {
     const { held, workflows, tempo } = this.#parts;
     const heads = await held.unread(tempo.aheadAfterMs);
     await workflows.load(heads);
-    const tenants = new Set(heads.map(({ tenant }) => tenant));
     const run = nextUnread(
-      heads.filter(
-        (head) => !this.#ahead.has(head.id) && this.#mayRest(head) && this.#canRun(head),
-      ),
+      heads.filter((head) => this.#mayBeRead(head)),
       this.#servedAt,
     );
-    if (!run) return null;
+    const workflow = run && workflows.versionOf(run);
+    if (!workflow) return null;
     this.#turns += 1;
+    const tenants = new Set(heads.map(({ tenant }) => tenant));
     const served = [...this.#servedAt].filter(([tenant]) => tenants.has(tenant));
     this.#servedAt = new Map([...served, [run.tenant, this.#turns]]);
-    return run;
+    return { run, workflow };
   }
 
-  #mayRest({ tenant }: UnreadRun): boolean {
-    return this.#count('resting', tenant) < mostRestingOfTenant;
-  }
-
-  #canRun(run: UnreadRun): boolean {
+  #mayBeRead(run: UnreadRun): boolean {
+    if (this.#ahead.has(run.id)) return false;
+    if (this.#count('resting', run.tenant) >= mostRestingOfTenant) return false;
     const workflow = this.#parts.workflows.versionOf(run);
     return workflow !== null && this.#parts.wholePool.canRunElsewhere(workflow, []);
   }
 
   /** Fetches what the run needs, again and again while a link does not answer. Never throws. */
-  async #fetchRun(run: UnreadRun): Promise<void> {
+  async #fetchRun(chosen: Chosen): Promise<void> {
     const { held, log, tempo } = this.#parts;
+    const { run } = chosen;
     const { signal } = this.#stop;
     try {
       for (let tries = 0; ; tries += 1) {
-        const failures = await this.#inTurn(() => this.#fetchAll(run, tries > 0));
+        const failures = await this.#inTurn(() => this.#fetchAll(chosen, tries > 0));
         const refusal = failures.find(isForGood);
         if (refusal) return await this.#refuse(run, refusal.error);
         const [failure] = failures;
@@ -200,8 +206,9 @@ export class FetchAhead {
   }
 
   /** Fetches what is still to be read of the run, and returns what failed. */
-  async #fetchAll(run: UnreadRun, isAgain: boolean): Promise<Failure[]> {
+  async #fetchAll(chosen: Chosen, isAgain: boolean): Promise<Failure[]> {
     const { held, sourceReader } = this.#parts;
+    const { run } = chosen;
     this.#note(run.id, { state: 'fetching' });
     const links = run.sources.filter(({ url }) => !sourceReader.isOurs(url));
     const inputs = isAgain
@@ -216,7 +223,7 @@ export class FetchAhead {
       .filter(({ input }) => inputs.includes(input))
       .map(async (link): Promise<Failure[]> => {
         try {
-          await this.#fetch(run, link);
+          await this.#fetch(chosen, link);
           return [];
         } catch (error) {
           this.#stop.signal.throwIfAborted();
@@ -227,15 +234,13 @@ export class FetchAhead {
   }
 
   /** Brings one source here, and finds it good. */
-  async #fetch(run: UnreadRun, { input, url }: Source): Promise<void> {
-    const { sources, held, spool, workflows, wantsSha256 } = this.#parts;
+  async #fetch({ run, workflow }: Chosen, { input, url }: Source): Promise<void> {
+    const { sources, held, spool, wantsSha256 } = this.#parts;
     const key = { runId: run.id, input };
     const wish = { wantsSha256, report: () => {}, signal: this.#stop.signal };
     const source = await sources.getAhead(key, wish, async ({ owner, report, signal }) => {
-      const workflow = workflows.versionOf(run);
-      const kind = workflow?.inputs.find(({ name }) => name === input)?.kind ?? run.kind;
-      const limits = workflow?.limits ?? {};
-      const wanted = { url, kind, limits, wantsSha256, stored: null, ...spool.file(owner, input) };
+      const taken = takenAt(workflow, input, run.kind);
+      const wanted = { url, ...taken, wantsSha256, stored: null, ...spool.file(owner, input) };
       return await acquireSource(this.#parts, wanted, report, signal);
     });
     const { bytes, sha256, info, checked } = source;

@@ -69,7 +69,6 @@ export class KeptSources implements AsyncDisposable {
     const { spool, held, log } = this.#parts;
     const files = await spool.adopt();
     if (files.length === 0) return;
-    const open = await held.openRuns(files.map(({ owner }) => owner));
     for (const file of files) {
       const transfers = this.#transfersOf(file.owner);
       // Who has begun with it finds the file.
@@ -77,6 +76,7 @@ export class KeptSources implements AsyncDisposable {
         transfers.set(file.name, new SharedTransfer(async () => sourceOf(file)));
       }
     }
+    const open = await held.openRuns(files.map(({ owner }) => owner));
     const ended = files.filter(({ owner }) => !open.has(owner));
     for (const { owner } of ended) this.ended(owner);
     if (files.length > ended.length) log.adopted(files.length - ended.length);
@@ -281,7 +281,7 @@ export class KeptSources implements AsyncDisposable {
     return spare ? this.#moveOut(...spare) : null;
   }
 
-  /** To the store, where the next attempt finds it, as long as that takes it. */
+  /** Moves what is here of the run into the store, where the next attempt finds it. What that refuses is lost. */
   async #moveOut(runId: string, transfers: ReadonlyMap<string, SharedTransfer>): Promise<void> {
     const published = [...transfers].map(([input, transfer]) =>
       this.#publish({ runId, input }, transfer),
