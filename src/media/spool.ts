@@ -151,18 +151,18 @@ export class Spool implements AsyncDisposable {
     if (this.#bytes.delete(owner)) this.changed();
   }
 
-  /** From when this returns, the file outlives this gateway, and a loss of power, until it is removed. */
+  /** From when this returns, the file outlives this gateway, until it is removed. */
   async keep(owner: string, name: string, note: SourceNote): Promise<void> {
     const path = this.#pathOf(owner, name);
-    const file = await open(path);
-    try {
-      await file.datasync();
-    } finally {
-      await file.close();
-    }
     // A note is there whole or not at all.
     await writeFile(`${path}.new`, JSON.stringify(note));
     await rename(`${path}.new`, path + noteSuffix);
+  }
+
+  /** From when this returns, it outlives a loss of power as well. Until then its length tells whether it is whole. */
+  async settle(owner: string, name: string): Promise<void> {
+    await using file = await open(this.#pathOf(owner, name));
+    await file.datasync();
   }
 
   /** The file, if it is kept. */

@@ -155,7 +155,7 @@ export class KeptSources implements AsyncDisposable {
     const graceOver = AbortSignal.timeout(graceMs);
     const all = [...this.#transfers].flatMap(([runId, transfers]) =>
       [...transfers].flatMap(([input, transfer]) =>
-        transfer.isAtRest ? this.#publish({ runId, input }, transfer, graceOver) : [],
+        transfer.isWhole ? this.#publish({ runId, input }, transfer, graceOver) : [],
       ),
     );
     await Promise.all(all);
@@ -193,6 +193,7 @@ export class KeptSources implements AsyncDisposable {
     });
     transfer.source.catch(() => this.#forget(key, transfer));
     this.#transfersOf(key.runId).set(key.input, transfer);
+    void this.#settle(key, transfer);
     if (copies.areWanted) void this.#publish(key, transfer);
     return transfer;
   }
@@ -247,10 +248,22 @@ export class KeptSources implements AsyncDisposable {
     graceOver: AbortSignal | null = null,
   ): Promise<void> {
     this.#shared.add(key.runId);
-    await transfer.use(async (source, signal) => {
+    await this.#use(transfer, async (source, signal) => {
       const until = graceOver ? AbortSignal.any([signal, graceOver]) : signal;
       await this.#parts.copies.publish(key, source, until);
     });
+  }
+
+  /** A disk may take long: no attempt waits for that. */
+  async #settle({ runId, input }: SourceKey, transfer: SharedTransfer): Promise<void> {
+    const { spool, log } = this.#parts;
+    await this.#use(transfer, async () => {
+      await spool.settle(runId, input).catch((error) => log.keepFailed(runId, error));
+    });
+  }
+
+  async #use(transfer: SharedTransfer, work: Parameters<SharedTransfer['use']>[0]): Promise<void> {
+    await transfer.use(work);
     // Room may be made of it from now on.
     this.#parts.spool.changed();
   }

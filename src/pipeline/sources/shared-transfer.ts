@@ -24,7 +24,12 @@ export class SharedTransfer {
     this.#work(whole);
   }
 
-  /** Whether the file is good, and nothing is done with it at this moment. */
+  /** Whether the file is good. */
+  get isWhole(): boolean {
+    return this.#isWhole;
+  }
+
+  /** Whether nothing is done with it at this moment, either. */
   get isAtRest(): boolean {
     return this.#isWhole && this.#works.size === 0;
   }
