@@ -1,8 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import { networkInterfaces } from 'node:os';
 import { Audit } from './audit/audit.ts';
+import { OwnHosts } from './core/own-hosts.ts';
 import { checkTempo, realTempo, type Tempo } from './core/tempo.ts';
 import type { Frame, GatewayConfig } from './gateway/frame.ts';
+import { openKeyring } from './gateway/keys.ts';
 import { openMedia } from './gateway/media.ts';
+import { checkOpenness } from './gateway/openness.ts';
 import { createPipeline, startPipeline } from './gateway/pipeline.ts';
 import { openPool } from './gateway/pool.ts';
 import { createFront, serve } from './gateway/server.ts';
@@ -57,9 +61,11 @@ export class Gateway implements AsyncDisposable {
     const media = openMedia(frame, stores);
     const audit = new Audit({ store: stores.audit, log: new AuditLog(logger) });
     const pool = await openPool(frame, stores, audit);
-    const services = createServices(frame, stores, media, pool, audit);
+    const keyring = await openKeyring(frame, stores);
+    checkOpenness(config, keyring.isGuarded, logger);
+    const services = createServices(frame, stores, media, pool, audit, keyring);
     const pipeline = createPipeline(frame, stores, media, pool);
-    const front = createFront(frame, stores, media, pool, services);
+    const front = createFront(frame, stores, media, pool, services, keyring);
 
     await startPipeline(frame, stores, pool, pipeline);
     startSweeps(frame, stores, services);
@@ -91,7 +97,8 @@ function frameOf(
   parts: AsyncDisposableStack,
 ): Frame {
   const observers = new TaskObservers();
-  const listening = { url: '' };
+  const listening = { url: '', port: 0 };
+  const hosts = new OwnHosts({ ...config, addresses });
   return {
     config,
     tempo,
@@ -99,8 +106,18 @@ function frameOf(
     log: new TaskLog(logger, observers),
     observers,
     owner: randomUUID(),
+    hosts,
     listening,
-    baseUrl: () => config.publicUrl ?? listening.url,
+    // A proxy on this machine has the scheme's own port.
+    isOurs: ({ hostname, port }) =>
+      hosts.has(hostname) && (port === '' || Number(port) === listening.port),
     parts,
   };
+}
+
+/** Of this machine. They may change while it runs. */
+function addresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((list) =>
+    (list ?? []).map(({ address }) => address),
+  );
 }

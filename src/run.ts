@@ -3,7 +3,9 @@ import { UsageError } from './cli/arguments.ts';
 import { ConfigError } from './config/config.ts';
 import { cutText } from './core/cut-text.ts';
 import { GatewayError } from './core/errors.ts';
+import { withoutSecrets } from './core/without-secrets.ts';
 import type { Logger } from './telemetry/logger.ts';
+import { plainError } from './telemetry/plain.ts';
 
 /**
  * Runs a program's main function; what a person can mend is told in a sentence, not with a stack. The
@@ -24,23 +26,31 @@ export async function run(main: (logTo: (logger: Logger) => void) => Promise<voi
       logger = given;
     });
   } catch (error) {
-    console.error(isPlain(error) ? error.message : error);
+    console.error(isPlain(error) ? error.message : describeError(error));
     process.exitCode = error instanceof UsageError ? 2 : 1;
   }
 }
 
 /** The error with its cause in one line, and the place in the code that it comes from. */
 function describeCrash(thrown: unknown): { reason: string; at: string } {
-  if (!(thrown instanceof Error)) return { reason: firstLine(String(thrown)), at: 'unknown' };
-  const { name, message, cause, stack = '' } = thrown;
-  const because = cause instanceof Error ? ` (${firstLine(cause.message)})` : '';
+  if (!(thrown instanceof Error)) return { reason: oneLine(String(thrown)), at: 'unknown' };
+  const { type, message, stack } = plainError(thrown);
+  const { cause } = thrown;
+  const because = cause instanceof Error ? ` (${oneLine(plainError(cause).message)})` : '';
   const [, at = 'unknown'] = /^\s+at (.+)$/m.exec(stack) ?? [];
-  return { reason: `${name}: ${firstLine(message)}${because}`, at };
+  return { reason: `${type}: ${oneLine(message)}${because}`, at };
 }
 
 /** Further lines may hold values of clients. */
-function firstLine(text: string): string {
-  return cutText(text.split('\n', 1).join(), 300);
+function oneLine(text: string): string {
+  return cutText(withoutSecrets(text.split('\n', 1).join()), 300);
+}
+
+/** The error and its causes, for the terminal. */
+function describeError(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return oneLine(String(thrown));
+  const { stack } = plainError(thrown);
+  return thrown.cause === undefined ? stack : `${stack}\n[cause]: ${describeError(thrown.cause)}`;
 }
 
 function isPlain(error: unknown): error is Error {

@@ -25,10 +25,6 @@ export async function serve({ logTo, ...options }: ServeOptions = {}): Promise<v
   logTo?.(logger);
   for (const name of unknownSettings(env, dialectSettings))
     logger.warn({ name }, 'setting.unknown');
-  if (config.apiKeys.length === 0 && !isLoopback(config.host)) {
-    const reason = 'it listens beyond this machine and asks no one for a key';
-    logger.warn({ host: config.host, reason }, 'gateway.open');
-  }
 
   await using parts = new AsyncDisposableStack();
   const stopped = stopSignal();
@@ -39,8 +35,4 @@ export async function serve({ logTo, ...options }: ServeOptions = {}): Promise<v
     gateway.outdated.then(() => ({ reason: outdated })),
   ]);
   logger.info(reason, 'gateway.stopping');
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.');
 }

@@ -202,6 +202,26 @@ describe("the audit of operators' acts", () => {
     });
   });
 
+  it('has what was done with keys, and never a key', async () => {
+    const scopes = ['tasks:read'];
+    const grant = { name: 'ci', tenant: 'studio', scopes };
+    let made: { readonly id: string; readonly key: string } | undefined;
+    const left = await leftBy(async () => {
+      made = (await ask('ops', 'POST', '/keys', grant)).body;
+      await ask('olga', 'POST', `/keys/${made?.id}/rotate`, {});
+      await ask('ops', 'DELETE', `/keys/${made?.id}`);
+    });
+    assert.deepEqual(
+      left.map(({ kind, actor, subject, body }) => ({ kind, actor, subject, body })),
+      [
+        { kind: 'key_created', actor: 'ops', subject: made?.id, body: grant },
+        { kind: 'key_rotated', actor: 'olga', subject: made?.id, body: grant },
+        { kind: 'key_revoked', actor: 'ops', subject: made?.id, body: grant },
+      ],
+    );
+    assert.ok(!JSON.stringify([left, logged]).includes(made?.key.slice(24) ?? ''));
+  });
+
   it('has nothing of what is refused, fails or changes nothing', async () => {
     const [backend] = (await ask('ops', 'GET', '/backends')).body.backends;
     const path = `/backends/${backend.id}`;
@@ -215,6 +235,9 @@ describe("the audit of operators' acts", () => {
         [403, 'alice', 'PUT', '/workflows/sleep', sleepGraph(3)],
         [403, 'alice', 'DELETE', '/workflows/sleep'],
         [403, 'alice', 'POST', '/uformer/api/unload_models', models],
+        [403, 'alice', 'POST', '/keys', { name: 'mine', scopes: ['admin'] }],
+        [404, 'ops', 'DELETE', '/keys/0123456789abcdef'],
+        [400, 'ops', 'POST', '/keys', { name: 'no one', scopes: ['admin'] }],
         [409, 'ops', 'POST', '/backends', { url: emulator.url }],
         [400, 'ops', 'POST', '/backends', { url: 'ftp://x' }],
         [404, 'ops', 'PATCH', '/backends/0123456789ab', { wanted: 'draining' }],

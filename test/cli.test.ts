@@ -261,7 +261,7 @@ describe('tmlsr', () => {
       assert.match(beside.stdout, /runs on +1 of 2$/m);
       const odd = await check('good.json', '--backend', `${emulator.url}/queue`);
       assert.equal(odd.code, 1);
-      assert.match(odd.stdout, /could not list its nodes \(status 404\)/);
+      assert.match(odd.stdout, /could not list its nodes: status 404/);
     });
 
     it('takes the settings where nothing is named', async () => {
@@ -400,7 +400,14 @@ describe('tmlsr', () => {
   });
 
   it('says how it is called, and which version it is', async () => {
-    const calls = [[], ['workflows'], ['workflows', 'check'], ['workflows', 'convert'], ['serve']];
+    const calls = [
+      [],
+      ['workflows'],
+      ['workflows', 'check'],
+      ['workflows', 'convert'],
+      ['serve'],
+      ['keys'],
+    ];
     for (const args of calls) {
       const { code, stdout } = await run([...args, '--help']);
       assert.equal(code, 0, args.join(' '));

@@ -127,7 +127,10 @@ for (const engine of enginesAboveStores) {
           ['success', 100, first.stages[2]?.detail?.replace('Upload complete', 'Copied')],
         ],
       );
-      assert.match(second.output?.url ?? '', new RegExp(`/${second.task_id}/b_c\\.png$`));
+      assert.match(
+        second.output?.url ?? '',
+        new RegExp(`/${second.task_id}/[0-9a-f]{32}/b_c\\.png$`),
+      );
       assert.equal(first.outputs.length, 2);
       assert.deepEqual(
         second.outputs.map(({ metadata }) => metadata),

@@ -39,8 +39,9 @@ describe('the loss of the database', () => {
     const running = await gateway.submit({ url, workflow: 'sleep' });
     const waiting = await gateway.submit({ url, workflow: 'sleep' });
     await gateway.until(running, ({ stages }) => stages[1]?.status === 'running');
+    assert.equal((await gateway.call('GET', '/ready')).status, 200);
     await server.crash();
-    for (const path of [`/tasks/${running}`, '/monitor/stats']) {
+    for (const path of [`/tasks/${running}`, '/monitor/stats', '/ready']) {
       const { status, body } = await gateway.call('GET', path);
       assert.equal(status, 503);
       assert.equal(body.code, 'unavailable');
@@ -51,6 +52,7 @@ describe('the loss of the database', () => {
     // The prompt ends while nobody can write it down.
     await delay(3_000);
     await server.resume();
+    assert.equal((await gateway.call('GET', '/ready')).status, 200);
     const [first, second] = [await gateway.until(running), await gateway.until(waiting)];
     assert.equal(first.status, 'completed', first.error ?? '');
     assert.equal(first.retries, 0);

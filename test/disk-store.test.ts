@@ -22,7 +22,7 @@ describeObjectStore('DiskStore', makeStore);
 
 test('links to the gateway, which serves the objects', async () => {
   await using folder = await makeFolder();
-  const store = await DiskStore.open({ root: folder.path, baseUrl: () => 'https://x.test/g/' });
+  const store = await DiskStore.open({ root: folder.path, publicUrl: 'https://x.test/g' });
   assert.equal(await store.urlOf('a b/c.png'), 'https://x.test/g/objects/a%20b/c.png');
   assert.equal(store.keyOf('https://x.test/g/objects/a%20b/c.png?x'), 'a b/c.png');
   assert.equal(store.keyOf('https://x.test/objects/a%20b/c.png'), null);
@@ -50,7 +50,7 @@ test('sweeps what a crash left, and spares what another gateway is writing', asy
   await writeFile(join(temporary, 'young'), 'x');
   const longAgo = new Date(Date.now() - 2 * 60 * 60_000);
   await utimes(join(temporary, 'left'), longAgo, longAgo);
-  await DiskStore.open({ root: folder.path, baseUrl: () => '' });
+  await DiskStore.open({ root: folder.path, publicUrl: null });
   assert.deepEqual(await readdir(temporary), ['young']);
 });
 
@@ -139,7 +139,7 @@ test('fails clearly where a name stands in the way of a folder', async () => {
 
 async function makeStore(): Promise<StoreUnderTest> {
   const folder = await makeFolder();
-  const store = await DiskStore.open({ root: folder.path, baseUrl: () => 'http://gateway.test' });
+  const store = await DiskStore.open({ root: folder.path, publicUrl: 'http://gateway.test' });
   return {
     store,
     async contents() {

@@ -9,6 +9,7 @@ import type { TaskBody } from './support/gateway-client.ts';
 import type { LogEvent } from './support/gateway-process.ts';
 import { OssServer } from './support/oss-server.ts';
 import {
+  type BackendBody,
   completes,
   isIdle,
   Scene,
@@ -32,6 +33,8 @@ before(async () => {
   await write('endless', endlessGraph());
   await write('hasty', endlessGraph());
   await write('hasty.meta', { run_timeout: 1 });
+  // It looks whether it is interrupted at its end alone.
+  await write('unheeding', sleepGraph(2, 0));
   await write('impatient', sleepGraph(0.1));
   await write('impatient.meta', { queue_timeout: 0.5 });
 });
@@ -46,10 +49,14 @@ function endlessGraph(): Record<string, unknown> {
 const outcomes = ({ runs }: Emulator) => runs.map(({ status }) => status);
 const isRunning = ({ stages }: TaskBody) => stages[1]?.status === 'running';
 
-async function queueIsEmpty(emulator: Emulator): Promise<boolean> {
+async function queueLength(emulator: Emulator): Promise<number> {
   const { body } = await request(`${emulator.url}/queue`);
   const queue = (await body.json()) as { queue_running: unknown[]; queue_pending: unknown[] };
-  return queue.queue_running.length + queue.queue_pending.length === 0;
+  return queue.queue_running.length + queue.queue_pending.length;
+}
+
+async function queueIsEmpty(emulator: Emulator): Promise<boolean> {
+  return (await queueLength(emulator)) === 0;
 }
 
 /** The emulator that has run something, and the other. */
@@ -203,12 +210,14 @@ describe('a backend that fails', { concurrency: true }, () => {
   it('is heard again after its socket went deaf in the middle of a prompt', async () => {
     await using scene = new Scene(supplies);
     const emulator = await scene.emulator();
-    const gateway = await scene.gateway([emulator]);
+    const proxy = await scene.proxy(emulator.url);
+    const gateway = await scene.gateway([proxy]);
     const first = await gateway.submit({ url, workflow: 'long' });
     await gateway.until(first, isRunning);
     await untilTrue(() => emulator.runs.length === 1);
     emulator.faults.muteSockets(true, { onlyPresent: true });
     await completes(gateway, first);
+    await untilTrue(() => proxy.requests.filter(({ path }) => path.startsWith('/ws')).length === 2);
     const second = await gateway.submit({ url, workflow: 'long' });
     const heard = await gateway.until(
       second,
@@ -216,6 +225,67 @@ describe('a backend that fails', { concurrency: true }, () => {
     );
     assert.equal(heard.stages[1]?.detail, 'EmulatorSleep');
     assert.equal((await completes(gateway, second)).retries, 0);
+    assert.equal(emulator.runs.length, 2);
+  });
+
+  /** A server as slow as under load: its messages are late, and its answers too. */
+  async function atSlowServer(scene: Scene, messagesMs: number) {
+    const emulator = await scene.emulator();
+    const events: LogEvent[] = [];
+    const gateway = await scene.gateway([emulator], {
+      // Whoever waits for a backend that is away is sent away almost at once.
+      tempo: { ...testTempo, waitingRoom: { ...testTempo.waitingRoom, awayMs: 130 } },
+      logger: pino({ base: null }, { write: (line) => void events.push(JSON.parse(line)) }),
+    });
+    const running = await gateway.submit({ url, workflow: 'sleep' });
+    await gateway.until(running, isRunning);
+    const waiting = await gateway.submit({ url, workflow: 'sleep' });
+    emulator.faults.slow({ ms: 300 });
+    emulator.faults.delayMessages({ ms: messagesMs });
+    const told = () => events.map(({ msg }) => msg);
+    return { emulator, gateway, running, waiting, told };
+  }
+
+  it('is not taken for deaf when it is late with everything', async () => {
+    await using scene = new Scene(supplies);
+    const { gateway, running, waiting, told } = await atSlowServer(scene, 700);
+    for (const id of [running, waiting]) await completes(gateway, id);
+    assert.ok(!told().includes('backend.deaf'), told().join());
+    assert.ok(!told().includes('attempt.undone'), told().join());
+  });
+
+  it('keeps what waits for it when only its socket is made anew', async () => {
+    await using scene = new Scene(supplies);
+    const { emulator, gateway, running, waiting, told } = await atSlowServer(scene, 0);
+    emulator.faults.muteSockets(true, { onlyPresent: true });
+    for (const id of [running, waiting]) await completes(gateway, id);
+    await untilTrue(() => told().includes('backend.deaf'));
+    assert.ok(!told().includes('attempt.undone'), told().join());
+  });
+
+  it('gets nothing more while it runs a prompt that it does not let go of', async () => {
+    await using scene = new Scene(supplies);
+    const emulator = await scene.emulator();
+    const gateway = await scene.gateway([emulator], {
+      tempo: {
+        ...testTempo,
+        attempt: { ...testTempo.attempt, withdrawPatienceMs: 200 },
+        backend: { ...testTempo.backend, heldAfterMs: 500, lookForLeftMs: 50 },
+        breaker: { ...testTempo.breaker, firstRestMs: 50 },
+      },
+    });
+    const held = await gateway.submit({ url, workflow: 'unheeding' });
+    await untilTrue(() => emulator.runs.length === 1);
+    const next = await gateway.submit({ url, workflow: 'sleep' });
+    await gateway.call('DELETE', `/tasks/${held}`);
+    const holds = ({ reason }: BackendBody) =>
+      reason === 'it still runs a prompt that was withdrawn';
+    assert.equal((await untilBackend(gateway, emulator.url, holds)).state, 'busy');
+    const isQuarantined = ({ state }: BackendBody) => state === 'quarantined';
+    const distrusted = await untilBackend(gateway, emulator.url, isQuarantined);
+    assert.ok(holds(distrusted));
+    assert.deepEqual([outcomes(emulator), await queueLength(emulator)], [['running'], 1]);
+    await completes(gateway, next);
     assert.equal(emulator.runs.length, 2);
   });
 

@@ -46,12 +46,14 @@ describe('a gateway that stores in OSS', () => {
   });
   after(() => cleanup.disposeAsync());
 
-  it('puts the result under outputs/, the id and the name, and links to it', async () => {
+  it('puts the result under outputs/, the id, a secret and the name, and links to it', async () => {
     const id = await gateway.submit({ url, type: 'image' });
     const task = await gateway.until(id);
     assert.equal(task.status, 'completed', task.error ?? '');
-    assert.equal(task.output?.url, `https://cdn.example.com/outputs/${id}/a_b.png`);
-    const object = oss.bucket.objects.get(`outputs/${id}/a_b.png`);
+    const { url: link } = task.output ?? assert.fail();
+    const [, key = ''] = link.split('https://cdn.example.com/');
+    assert.match(key, new RegExp(`^outputs/${id}/[0-9a-f]{32}/a_b\\.png$`));
+    const object = oss.bucket.objects.get(key);
     assert.equal(object?.size, task.output?.metadata.size_bytes);
     assert.deepEqual(await readdir(gateway.dataDir), ['spool']);
   });

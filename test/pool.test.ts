@@ -66,6 +66,32 @@ describe('what a backend can run', { concurrency: true }, () => {
     assert.equal((await gateway.call('GET', '/monitor/stats')).body.tasks.length, 0);
   });
 
+  it('lets a task wait for servers that may come, and tells how many are wanted', async () => {
+    await using scene = new Scene(supplies);
+    const emulator = await scene.emulator({ withoutNodes: ['EmulatorSleep'] });
+    const gateway = await scene.gateway([emulator, 'dns+http://comfyui.invalid:8188']);
+    const demand = async (within: string) => {
+      const { status, body } = await gateway.call('GET', `/monitor/demand${within}`);
+      assert.equal(status, 200);
+      return body;
+    };
+    const workflow = 'sleep';
+    const id = await gateway.submit({ url, workflow });
+    assert.equal((await gateway.task(id)).status, 'pending');
+    // Counts are read twice a second.
+    await untilTrue(async () => (await demand('')).workflows.sleep.waiting === 1);
+    const wanted = (await demand('')).workflows.sleep;
+    assert.equal(wanted.servers_wanted, 1);
+    assert.ok(wanted.oldest_wait >= 0 && wanted.oldest_wait < 60);
+    const { within, servers_wanted, workflows } = await demand('?within=3600');
+    assert.deepEqual([within, servers_wanted], [3_600, 1]);
+    assert.deepEqual(workflows.esrgan_image_4x, {
+      ...{ waiting: 0, running: 0, oldest_wait: null, servers_wanted: 0 },
+    });
+    const { status, body } = await gateway.call('GET', '/monitor/demand?within=0');
+    assert.deepEqual([status, body.field], [400, 'within']);
+  });
+
   it('is corrected by a prompt that is refused, until it reconnects', async () => {
     await using scene = new Scene(supplies);
     const able = await scene.emulator();

@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { inspect } from 'node:util';
 import { GatewayError } from '../src/core/errors.ts';
+import { realTempo, type Tempo } from '../src/core/tempo.ts';
 import { Emulator } from '../src/emulator/emulator.ts';
 import { createGuardedAgent } from '../src/media/guarded-agent.ts';
 import { parseSourceAllow } from '../src/media/source-policy.ts';
@@ -85,6 +86,23 @@ class TargetServer implements AsyncDisposable {
   }
 }
 
+/** Takes connections, and reads nothing. */
+async function deafServer(): Promise<AsyncDisposable & { readonly host: string }> {
+  const sockets = new Set<Socket>();
+  const server = createTcpServer((socket) => {
+    socket.pause();
+    sockets.add(socket.on('error', () => {}));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
 describe('PutTarget', () => {
   const mebibyte = 1024 * 1024;
   let server: TargetServer;
@@ -94,7 +112,11 @@ describe('PutTarget', () => {
   });
   after(() => cleanup.disposeAsync());
 
-  function target(url = server.url, allow = server.host): PutTarget {
+  function target(
+    url = server.url,
+    allow = server.host,
+    tempo: Partial<Tempo['target']> = {},
+  ): PutTarget {
     server.received.length = 0;
     const agent = createGuardedAgent({
       allow: parseSourceAllow(allow),
@@ -103,7 +125,7 @@ describe('PutTarget', () => {
       idleDeadlineMs: 1_000,
     });
     cleanup.adopt(agent, (each) => each.destroy());
-    return new PutTarget(url, agent);
+    return new PutTarget(url, agent, { ...realTempo.target, ...tempo });
   }
 
   it('sends one PUT of known length and type, in constant memory', async () => {
@@ -177,6 +199,45 @@ describe('PutTarget', () => {
     await assert.rejects(closed.put('x.png', bufferSource('x'), putOptions()), {
       code: 'target_failed',
     });
+  });
+
+  it('does not wait for the end of an answer that drips', { timeout: 10_000 }, async () => {
+    server.answer = (_, response) => {
+      response.writeHead(200);
+      const drops = setInterval(() => response.write('.'), 50);
+      response.on('close', () => clearInterval(drops));
+    };
+    const stored = await target().put('x.png', bufferSource('hello'), putOptions());
+    assert.equal(stored.size, 5);
+  });
+
+  it('blames the address for what it takes too slowly', { timeout: 10_000 }, async () => {
+    const floorDeadlineMs = 200;
+    await using deaf = await deafServer();
+    const slow = target(`http://${deaf.host}/x`, deaf.host, { floorDeadlineMs });
+    const source = new GeneratedSource(64 * mebibyte);
+    await assert.rejects(slow.put('x.mp4', source, putOptions()), {
+      code: 'target_failed',
+      message: 'The address for the result takes it too slowly',
+    });
+    assert.equal(source.openStreams, 0);
+  });
+
+  it('blames it for an answer that does not come', { timeout: 10_000 }, async () => {
+    server.answer = () => {};
+    const silent = target(server.url, server.host, { requestDeadlineMs: 200 });
+    await assert.rejects(silent.put('x.png', bufferSource('x'), putOptions()), {
+      code: 'target_failed',
+      message: 'The address for the result does not answer in time',
+    });
+  });
+
+  it('does not blame it for a source that comes too slowly', { timeout: 10_000 }, async () => {
+    server.status(200);
+    const slow = target(server.url, server.host, { requestDeadlineMs: 200, floorDeadlineMs: 50 });
+    const source = new GeneratedSource(300_000, { stallAt: 100_000 });
+    await assert.rejects(slow.put('x.png', source, putOptions()), { code: 'output_truncated' });
+    assert.equal(source.openStreams, 0);
   });
 
   it('connects to nothing inside that the operator does not allow', async () => {

@@ -46,7 +46,7 @@ for (const engine of engines) {
       scratch = await createTestDatabase(engine);
       database = await connectTestDatabase(scratch.options);
       folder = await mkdtemp(join(tmpdir(), 'tmlsr-results-'));
-      store = await DiskStore.open({ root: folder, baseUrl: () => 'http://gateway' });
+      store = await DiskStore.open({ root: folder, publicUrl: 'http://gateway' });
       stores = new GatewayStores(database);
       ({ tasks } = stores);
       records = new AuditStore(database.orm, stores.door.gateway);
@@ -421,11 +421,19 @@ for (const engine of engines) {
       const { id: canceled } = await tasks.insert(newTask());
       await tasks.cancel(canceled, owner);
       const ofTask = (id: string, name: string) => `${id.replaceAll('-', '')}/${name}`;
-      const orphans = [ofTask(canceled, 'result.png'), ofTask(completed, 'result-2.png')];
+      const secret = '0123456789abcdef0123456789abcdef';
+      const orphans = [
+        ofTask(canceled, 'result.png'),
+        ofTask(canceled, `${secret}/result.png`),
+        ofTask(completed, 'result-2.png'),
+        ofTask(completed, `${secret}/result-2.png`),
+      ];
       const others = [
         ofTask(waiting, 'result.png'),
         ofTask(completed, 'result.png'),
         ofTask(completed, 'small.webp'),
+        ofTask(completed, `${secret}/other.png`),
+        ofTask(waiting, `${secret}/result.png`),
         ofTask(randomUUID(), 'of-another-database.png'),
         `uploads/${randomUUID()}`,
         'notes.txt',
@@ -433,9 +441,12 @@ for (const engine of engines) {
       ];
       const young = ofTask(canceled, 'young.png');
       await database.orm.execute(sql`
-        update tasks set outputs = jsonb_build_array(jsonb_build_object(
-          'key', ${ofTask(completed, 'result.png')}::text,
-          'thumbnailKey', ${ofTask(completed, 'small.webp')}::text)) where id = ${completed}`);
+        update tasks set outputs = jsonb_build_array(
+          jsonb_build_object(
+            'key', ${ofTask(completed, 'result.png')}::text,
+            'thumbnailKey', ${ofTask(completed, 'small.webp')}::text),
+          jsonb_build_object('key', ${ofTask(completed, `${secret}/other.png`)}::text))
+         where id = ${completed}`);
       const longAgo = new Date(Date.now() - 2 * 3_600_000);
       for (const key of [...orphans, ...others, young]) {
         await store.put(key, bufferSource('x'), { contentType: 'image/png', signal: never });

@@ -6,6 +6,7 @@ import type { BackendReport } from '../src/core/backend.ts';
 import type { TaskOutput } from '../src/core/task.ts';
 import type { Database } from '../src/db/connect.ts';
 import { sql } from '../src/db/drizzle.ts';
+import { rowsOf } from '../src/db/rows.ts';
 import { BackendStore } from '../src/pool/backend-store.ts';
 import { AttemptNews, type PromptRecord } from '../src/tasks/attempt-news.ts';
 import { ClaimLostError } from '../src/tasks/attempt-store.ts';
@@ -400,6 +401,43 @@ for (const engine of engines) {
       assert.deepEqual(await counted(), [0, 0, 1, 1]);
       await database.orm.execute(sql`delete from tasks where id = ${first.id}`);
       assert.deepEqual(await counted(), [0, 0, 0, 1]);
+    });
+
+    it("counts a tenant's own tasks, whatever becomes of them", async () => {
+      const counted = async (tenant: string) => {
+        const counts = await new QueueStats(database.orm).countsOf(tenant);
+        return [...counts].map(([workflow, by]) => [workflow, ...Object.values(by)]);
+      };
+      const before = await counted('b');
+      assert.deepEqual(before, []);
+      const mine = await Promise.all([1, 2, 3].map(() => tasks.insert(newTask({ tenant: 'b' }))));
+      const [first, second, third] = mine.map(({ id }) => id) as [string, string, string];
+      await tasks.insert(newTask({ tenant: 'c' }));
+      await tasks.insert(newTask());
+      const claim = await stores.claim(first, backend);
+      assert.deepEqual(await counted('b'), [['esrgan_image_4x', 2, 1, 0, 0, 0]]);
+      await stores.complete(claim, [output]);
+      await attempts.fail(await stores.claim(second, backend), failure);
+      await tasks.cancel(third, owner);
+      assert.deepEqual(await counted('b'), [['esrgan_image_4x', 0, 0, 1, 1, 1]]);
+      assert.deepEqual(await counted('c'), [['esrgan_image_4x', 1, 0, 0, 0, 0]]);
+      const [row] = rowsOf<{ count: number }>(
+        await database.orm.execute(sql`select count(*)::int from ended_counts where tenant = ''`),
+      );
+      assert.equal(row?.count, 0);
+      await database.orm.execute(sql`delete from tasks where id = ${second}`);
+      assert.deepEqual(await counted('b'), [['esrgan_image_4x', 0, 0, 1, 0, 1]]);
+    });
+
+    it('gives the results of a run the same secret at every attempt, and every run its own', async () => {
+      const { id } = await tasks.insert(newTask());
+      const claim = await stores.claim(id, backend);
+      assert.match(claim.run.secret ?? '', /^[0-9a-f]{32}$/);
+      await attempts.retry(claim, failure, { ...again, afterMs: 0, avoid: [] });
+      const next = await stores.claim(id, backend);
+      assert.deepEqual([next.attempt.number, next.run.secret], [2, claim.run.secret]);
+      const other = await stores.claim((await tasks.insert(newTask())).id, backend);
+      assert.notEqual(other.run.secret, claim.run.secret);
     });
 
     it('lists the newest tasks first', async () => {

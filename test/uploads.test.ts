@@ -499,7 +499,7 @@ describe('files that clients send', () => {
   it('are swept when nobody came for them, and not before', async () => {
     const store = await DiskStore.open({
       root: join(gateway.dataDir, 'objects'),
-      baseUrl: () => gateway.url,
+      publicUrl: null,
     });
     const service = new UploadService({
       uploads: new UploadStore(database.orm),

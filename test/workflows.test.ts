@@ -202,6 +202,19 @@ for (const engine of enginesAboveStores) {
       assert.equal((await gateway.call('DELETE', `/tasks/${id}`)).status, 200);
     });
 
+    it('lets a task wait where its workflow says so, unless the task says otherwise', async () => {
+      const graph = { ...sleepGraph(0.01), '9': { class_type: 'NodeOfTomorrow', inputs: {} } };
+      await put('of tomorrow', { graph, meta: { queue_when_unavailable: true } });
+      const task = { url, workflow: 'of tomorrow' };
+      const refused = await gateway.call('POST', '/tasks', {
+        ...task,
+        queue_when_unavailable: false,
+      });
+      assert.equal(refused.body.code, 'workflow_unavailable');
+      const id = await gateway.submit(task);
+      assert.equal((await gateway.call('DELETE', `/tasks/${id}`)).status, 200);
+    });
+
     it('runs a file as the editor saved it, with the value that was exposed there', async () => {
       await workflows.write('睡觉 (慢)', editorSleep);
       const { bindings, parameters, inputs, problem } = await eventually(async () => {

@@ -10,6 +10,7 @@ export interface Act {
   readonly by: readonly string[];
 }
 
+const ofKey = '`name`, `tenant` and `scopes`';
 const wantedBefore = '`before`: what was wanted of it';
 
 /**
@@ -53,11 +54,21 @@ export const acts = {
     by: ['uformer POST /api/unload_models'],
   },
   results_discarded: {
-    of: "the key whose tasks' results they were; empty for everybody's",
+    of: "the tenant whose tasks' results they were; empty for everybody's",
     tells: '`tasks`: of how many; `dialect` and `types`: of which',
     by: ['uformer POST /api/clear_cache'],
   },
+  key_created: { of: "the key's id", tells: ofKey, by: ['tmlsr POST /keys'] },
+  key_rotated: { of: "the key's id", tells: ofKey, by: ['tmlsr POST /keys/{id}/rotate'] },
+  key_revoked: { of: "the key's id", tells: ofKey, by: ['tmlsr DELETE /keys/{id}'] },
 } as const satisfies Record<OperatorEventKind, Act>;
 
 /** Requests that only operators may make, and that change nothing. */
-export const looks: readonly string[] = ['tmlsr GET /backends', 'tmlsr GET /monitor/operators'];
+export const looks: readonly string[] = [
+  'tmlsr GET /backends',
+  'tmlsr GET /keys',
+  'tmlsr GET /monitor/demand',
+  'tmlsr GET /monitor/operators',
+  'tmlsr GET /workflows/{name}/graph',
+  'task-manager GET /dashboard/metrics',
+];

@@ -13,6 +13,7 @@ const usage = `A gateway in front of a pool of ComfyUI servers.
   tmlsr demo               upscales a picture and a clip through the whole gateway
   tmlsr workflows check    says what workflow files take, give, and where they run
   tmlsr workflows convert  makes a prompt in API format of a file that ComfyUI's editor saved
+  tmlsr keys               makes, lists, rotates and revokes API keys
 
   --help     how to call it; also after a command
   --version  which version it is`;
@@ -24,6 +25,15 @@ const workflowsUsage = `Looks into workflow files before clients call them.
 
   --help  how to call it; also after a command`;
 
+const keysUsage = `Makes, lists, rotates and revokes API keys (docs/keys.md).
+
+  tmlsr keys create --name NAME   makes a key and prints it, this one time
+  tmlsr keys list                 says whose keys there are, what they may do, and when they were used
+  tmlsr keys rotate ID            makes another key in the place of one, and prints it
+  tmlsr keys revoke ID            ends a key
+
+  --help  how to call it; also after a command`;
+
 const serveUsage = `Starts the service; its settings are environment variables (docs/configuration.md).
 
   tmlsr serve`;
@@ -31,7 +41,7 @@ const serveUsage = `Starts the service; its settings are environment variables (
 await run(async () => {
   const [first, ...others] = process.argv.slice(2);
   if (first === '--version' && others.length === 0) console.log(packageJson.version);
-  else await choose('tmlsr', usage, { serve, demo, workflows }, process.argv.slice(2));
+  else await choose('tmlsr', usage, { serve, demo, workflows, keys }, process.argv.slice(2));
 });
 
 async function choose(
@@ -82,4 +92,15 @@ async function workflows(args: readonly string[]): Promise<void> {
       (await import('./workflows/convert.ts')).convertCommand(rest),
   };
   await choose('tmlsr workflows', workflowsUsage, commands, args);
+}
+
+async function keys(args: readonly string[]): Promise<void> {
+  const load = () => import('./keys/commands.ts');
+  const commands = {
+    create: async (rest: readonly string[]) => (await load()).createCommand(rest),
+    list: async (rest: readonly string[]) => (await load()).listCommand(rest),
+    rotate: async (rest: readonly string[]) => (await load()).rotateCommand(rest),
+    revoke: async (rest: readonly string[]) => (await load()).revokeCommand(rest),
+  };
+  await choose('tmlsr keys', keysUsage, commands, args);
 }

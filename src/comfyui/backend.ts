@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { type BackendReport, type BackendState, isInService } from '../core/backend.ts';
+import { backoffMs } from '../core/backoff.ts';
 import type { NodeCatalogue } from '../core/node-catalogue.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import type { Workflow } from '../core/workflow.ts';
@@ -8,13 +9,16 @@ import { pause } from '../timing/pause.ts';
 import type { BackendAddress } from './address.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import { ComfyClient } from './client.ts';
+import { Hearing } from './hearing.ts';
 import { Identity } from './identity.ts';
 import { Inputs } from './inputs.ts';
+import type { LongAnswers } from './long-answers.ts';
 import type { ComfyMessage } from './messages.ts';
-import { type GpuSeat, Occupancy, type Occupant } from './occupancy.ts';
+import { type GpuSeat, mostUnfetched, Occupancy, type Occupant } from './occupancy.ts';
 import { RunTimes } from './run-times.ts';
 import { ComfySocket } from './socket.ts';
 
+const holdsPrompt = 'it still runs a prompt that was withdrawn';
 const onTrial = 'on trial: the next task decides';
 
 interface BackendEventMap {
@@ -47,6 +51,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   readonly #identity = new Identity();
   readonly #occupancy = new Occupancy();
   readonly #socket: ComfySocket;
+  readonly #hearing: Hearing;
   readonly #logger: Logger;
   readonly #tempo: Tempo['backend'];
   readonly #stop = new AbortController();
@@ -64,25 +69,47 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   readonly #breaker: CircuitBreaker;
   #lastActiveAt: Date | null = null;
   #promptCount = -1;
+  /** Ends with the present connection. */
+  #connection = new AbortController();
+  /** How often in a row it did not tell what it is. */
+  #unidentified = 0;
+  /** Prompts of ours that could not be withdrawn. */
+  readonly #left = new Set<string>();
 
-  constructor(address: BackendAddress, logger: Logger, tempo: BackendTempo = realTempo) {
+  /** Backends of one pool take turns with their long answers. */
+  constructor(
+    address: BackendAddress,
+    logger: Logger,
+    tempo: BackendTempo = realTempo,
+    longAnswers?: LongAnswers,
+  ) {
     super();
     // One listener for each prompt that is followed here, and the pool's.
     this.setMaxListeners(50);
     this.address = address;
-    this.client = new ComfyClient(address, tempo.comfyui);
+    this.client = new ComfyClient(address, tempo.comfyui, longAnswers);
     this.#logger = logger.child({ backend: address.label });
     this.#tempo = tempo.backend;
     this.#breaker = new CircuitBreaker(tempo.breaker);
     this.inputs = new Inputs(this.client, this.#logger, tempo.inputs);
     this.#socket = new ComfySocket(address, tempo.socket);
+    this.#hearing = new Hearing({
+      client: this.client,
+      socket: this.#socket,
+      logger: this.#logger,
+      tempo: tempo.backend,
+    });
     // Of one that was taken, the state has a reason of its own.
     this.#occupancy.on('gpu', () => this.#settle('its GPU is free'));
     this.#occupancy.on('next', () => this.emit('changed'));
-    this.#occupancy.on('room', () => this.emit('room'));
+    this.#occupancy.on('room', () => {
+      if (this.#state === 'busy') this.#settle('its results are fetched');
+      this.emit('room');
+    });
     this.#socket.on('open', () => void this.#opened());
-    this.#socket.on('close', (reason) => this.#closed(reason));
-    this.#socket.on('unreachable', (reason) => this.#away(`not reached: ${reason}`));
+    this.#socket.on('close', (reason) => this.#lost(`connection lost: ${reason}`));
+    this.#socket.on('renewing', () => this.emit('reconnected'));
+    this.#socket.on('unreachable', (reason) => this.#unreached(`not reached: ${reason}`));
     this.#socket.on('message', (message) => {
       this.#heard();
       this.emit('message', message);
@@ -108,7 +135,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     return this.#occupancy.warm;
   }
 
-  /** The workflow whose models it will hold when all have run that have a seat here. */
+  /** The workflow whose models it will hold when all have run that have a seat here or may soon. */
   get holds(): string | null {
     return this.#occupancy.holds;
   }
@@ -150,12 +177,32 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     return this.#occupancy.isVacant;
   }
 
-  /** Whether another task may be made ready for it: one at a time, and only while it takes any. */
+  /** Whether another task may be claimed for it: nobody has the seat in front of its GPU, or may soon. */
   get hasRoom(): boolean {
+    return this.hasSeat && !this.#occupancy.isExpecting;
+  }
+
+  /** Whether the seat in front of its GPU can be taken: by one at a time, and only while it takes any. */
+  get hasSeat(): boolean {
     // What decides whether it is well again is one task, alone.
     const isOnTrial = this.#breaker.isHalfOpen && !this.isVacant;
-    const isReady = this.isInService && this.#identity.isCurrent;
-    return isReady && this.#occupancy.next === null && !isOnTrial;
+    const isReady = this.isInService && this.#identity.isCurrent && this.#left.size === 0;
+    return isReady && this.#occupancy.next === null && !isOnTrial && !this.#isBehind;
+  }
+
+  /** Whether so many results are still to be fetched that it should make no more. */
+  get #isBehind(): boolean {
+    return this.#occupancy.unfetched >= mostUnfetched;
+  }
+
+  /** How many of the tenant's tasks have its GPU or the seat in front of it. */
+  seatsOf(tenant: string): number {
+    return this.#occupancy.seatsOf(tenant);
+  }
+
+  /** Keeps the seat in front of the GPU for a task that was claimed, until this is disposed of. */
+  expect(occupant: Occupant): Disposable {
+    return this.#occupancy.expect(occupant);
   }
 
   /** How long its GPU has been idle, milliseconds. */
@@ -165,7 +212,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
 
   /** Takes the seat in front of the GPU, or `null` when there is none to have. */
   takeNext(occupant: Occupant): Disposable | null {
-    return this.hasRoom ? this.#occupancy.takeNext(occupant) : null;
+    return this.hasSeat ? this.#occupancy.takeNext(occupant) : null;
   }
 
   /** Takes the GPU, or `null` when the backend is not idle. */
@@ -261,14 +308,25 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     return this.#socket.clientId !== null;
   }
 
-  /** The socket is open, and was not told the end of a prompt that was posted for it: a new one is opened. */
-  renewDeafSocket(): void {
-    this.#logger.warn({}, 'backend.deaf');
-    this.#socket.renew('it said nothing of a prompt that ended');
+  /** HTTP has told the end of a prompt that the socket is to tell too: one that does not is made anew. */
+  expectEnd(promptId: string): void {
+    void this.#hearing.expectEnd(promptId, this.#stop.signal);
+  }
+
+  /**
+   * A prompt of ours could not be taken off it, because it does not answer or heeds no interrupt. It gets
+   * no other until that one is gone, and is not trusted any more when that takes too long.
+   */
+  leaveBehind(promptId: string): void {
+    if (this.#left.has(promptId)) return;
+    this.#left.add(promptId);
+    this.#logger.warn({ prompt: promptId }, 'backend.holds-prompt');
+    this.#settle(holdsPrompt);
+    this.#background.push(this.#untilGone(promptId));
   }
 
   report(workflows: Iterable<Workflow>): BackendReport {
-    const { running, next, warm, busyShare } = this.#occupancy;
+    const { running, next, unfetched, warm, busyShare } = this.#occupancy;
     return {
       state: this.#state,
       reason: this.#reason,
@@ -278,6 +336,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
       devices: this.#identity.devices,
       task: running?.taskId ?? null,
       nextTask: next?.taskId ?? null,
+      unfetched,
       warm,
       busyShare: Math.round(busyShare * 1_000) / 1_000,
       cannotRun: this.#identity.cannotRun(workflows),
@@ -289,30 +348,52 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
 
   /** It is well known what it is before it gets any work; a server that starts may need a while. */
   async #opened(): Promise<void> {
-    const { clientId } = this.#socket;
-    const isOver = () => this.#socket.clientId !== clientId || this.#stop.signal.aborted;
     this.#heard();
     this.emit('reconnected');
-    while (!isOver()) {
+    // Only its socket was made anew.
+    if (this.#identity.isCurrent) return;
+    this.#connection = new AbortController();
+    const signal = AbortSignal.any([this.#stop.signal, this.#connection.signal]);
+    while (!signal.aborted) {
+      // Also of connections before: what it says may be megabytes, and is of no use.
+      if (this.#unidentified > 0) await pause(this.#identifyPauseMs, signal);
       try {
-        await this.#identify();
-        if (isOver()) return;
+        await this.#identify(signal);
+        this.#unidentified = 0;
         this.#identity.confirm();
         return this.#settle('connected');
       } catch (error) {
-        if (isOver()) return;
-        this.#logger.debug({ err: error }, 'backend.unidentified');
-        this.#away(`not known yet: ${(error as Error).message}`);
+        if (signal.aborted) return;
+        this.#unidentified += 1;
+        this.#unknown((error as Error).message);
       }
-      await pause(this.#tempo.identifyAgainMs, this.#stop.signal);
     }
   }
 
-  #closed(reason: string): void {
+  get #identifyPauseMs(): number {
+    const { firstIdentifyPauseMs, longestIdentifyPauseMs } = this.#tempo;
+    const pauses = { firstPauseMs: firstIdentifyPauseMs, longestPauseMs: longestIdentifyPauseMs };
+    return backoffMs(this.#unidentified - 1, pauses, Math.random());
+  }
+
+  #unknown(why: string): void {
+    const reason = `not known yet: ${why}`;
+    if (reason !== this.#absence) this.#logger.warn({ reason }, 'backend.unidentified');
+    this.#away(reason);
+  }
+
+  #unreached(reason: string): void {
+    // The socket was made anew, and the server is gone by now.
+    if (this.#identity.isCurrent) this.#lost(reason);
+    else this.#away(reason);
+  }
+
+  #lost(reason: string): void {
+    this.#connection.abort();
     this.#identity.doubt();
     // Whether it restarted shows later; that it may have is enough not to count on its memory.
     this.#occupancy.cool();
-    this.#away(`connection lost: ${reason}`);
+    this.#away(reason);
     this.emit('reconnected');
   }
 
@@ -325,14 +406,15 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     this.#lastActiveAt = new Date();
   }
 
-  async #identify(): Promise<void> {
-    const { signal } = this.#stop;
-    const [description, catalogue, hasJobs] = await Promise.all([
+  async #identify(signal: AbortSignal): Promise<void> {
+    const [description, hasJobs] = await Promise.all([
       this.client.describe(signal),
-      this.client.nodeCatalogue(signal),
       this.client.hasJobs(signal),
       this.inputs.learn(signal),
     ]);
+    // The longest answer by far is asked of a server that has given all others.
+    const catalogue = await this.client.nodeCatalogue(signal);
+    signal.throwIfAborted();
     if (this.#identity.learn({ ...description, hasJobs, catalogue })) this.emit('catalogue');
     const { version } = description;
     this.#logger.info({ version, hasJobs, nodes: catalogue.size }, 'backend.identified');
@@ -346,11 +428,11 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
       try {
         this.#identity.learnDevices((await this.client.describe(this.#stop.signal)).devices);
         if (performance.now() - learntAt < this.#tempo.catalogueEveryMs) continue;
+        learntAt = performance.now();
         // A model that was added since.
         const catalogue = await this.client.nodeCatalogue(this.#stop.signal);
         if (this.#identity.learnNodes(catalogue)) this.emit('catalogue');
         await this.inputs.learn(this.#stop.signal);
-        learntAt = performance.now();
         this.emit('room');
       } catch (error) {
         // Whether it is gone is the WebSocket's to say.
@@ -372,6 +454,31 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     this.#distrust = reason;
     this.#settle(reason);
     this.#background.push(this.#tryLater());
+  }
+
+  /** Looks until the prompt is off it. Whoever wanted it off goes on asking. */
+  async #untilGone(promptId: string): Promise<void> {
+    const { signal } = this.#stop;
+    const since = performance.now();
+    while (!signal.aborted) {
+      const isThere = await this.#has(promptId);
+      if (!isThere) break;
+      if (performance.now() - since >= this.#tempo.heldAfterMs) this.quarantine(holdsPrompt);
+      await pause(this.#tempo.lookForLeftMs, signal);
+    }
+    this.#left.delete(promptId);
+    this.#settle('a prompt that was withdrawn is gone');
+  }
+
+  /** Whether the prompt runs there or waits. What does not answer may have it. */
+  async #has(promptId: string): Promise<boolean> {
+    try {
+      const { running, pending } = await this.client.queue(this.#stop.signal);
+      return running.has(promptId) || pending.has(promptId);
+    } catch (error) {
+      this.#logger.debug({ err: error }, 'backend.unlooked');
+      return true;
+    }
   }
 
   /** Waits until it has rested and answers with an empty queue, then lets one task try it. */
@@ -423,6 +530,8 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
    * |               | has                                                                         |
    * | `busy`        | a task of ours has its GPU, even where the connection is lost               |
    * | `offline`     | no WebSocket, or it has not told over it yet what it is and can run         |
+   * | `busy`        | a prompt of ours is on it that could not be withdrawn, or too many results  |
+   * |               | are still to be fetched from it                                             |
    * | `idle`        | none of these                                                               |
    */
   #derived(event: string): { state: BackendState; reason: string } {
@@ -430,6 +539,8 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     if (this.#draining !== null) return { state: 'draining', reason: this.#draining };
     if (this.#occupancy.running) return { state: 'busy', reason: 'it has a task' };
     if (!this.#identity.isCurrent) return { state: 'offline', reason: this.#absence };
+    if (this.#left.size > 0) return { state: 'busy', reason: holdsPrompt };
+    if (this.#isBehind) return { state: 'busy', reason: 'its results are still to be fetched' };
     return { state: 'idle', reason: this.#breaker.isHalfOpen ? onTrial : event };
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
@@ -15,6 +15,7 @@ import { sleepGraph } from '../../test/support/test-workflows.ts';
 import type { Prompt } from '../core/bind.ts';
 import { shortcomings } from '../core/capabilities.ts';
 import { GatewayError } from '../core/errors.ts';
+import { realTempo, type Tempo } from '../core/tempo.ts';
 import { Emulator } from '../emulator/emulator.ts';
 import { parseWorkflow } from '../workflows/parse.ts';
 import { parseBackendAddress, parseBackendEntry } from './address.ts';
@@ -23,8 +24,11 @@ import { ComfyClient, type NewPrompt } from './client.ts';
 const { signal } = new AbortController();
 const workflowsFolder = new URL('../../workflows/', import.meta.url);
 
-function clientOf({ url }: { url: string }): ComfyClient {
-  return new ComfyClient(parseBackendAddress(url));
+function clientOf(
+  { url }: { url: string },
+  tempo: Tempo['comfyui'] = realTempo.comfyui,
+): ComfyClient {
+  return new ComfyClient(parseBackendAddress(url), tempo);
 }
 
 /** A server that answers what no ComfyUI does. */
@@ -132,6 +136,17 @@ describe('ComfyClient', () => {
     await assert.rejects(
       odd.client.submit(posted({}), signal),
       isGatewayError('backend_failed', /take the prompt/),
+    );
+  });
+
+  it('takes no catalogue that is nested without end', async () => {
+    const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+    await using odd = await clientOfAnswer((_request, response) => {
+      response.end(`{"LoadImage":{"input":{"required":{"image":${deep}}}}}`);
+    });
+    await assert.rejects(
+      odd.client.nodeCatalogue(signal),
+      isGatewayError('backend_failed', /list its nodes/),
     );
   });
 
@@ -266,6 +281,63 @@ describe('ComfyClient', () => {
     assert.deepEqual(seen, ['comfy.example', `comfy.example:${server.port}`]);
     await using nameless = clientOf({ url: `https://127.0.0.1:${server.port}` });
     await assert.rejects(nameless.describe(signal), isGatewayError('backend_unreachable', /./));
+  });
+
+  describe('with a server that drips', () => {
+    const drip: RequestListener = (request, response) => {
+      request.resume();
+      const headers = { 'content-length': 1_000_000 };
+      response.writeHead(200, request.method === 'GET' ? headers : {});
+      const drops = setInterval(() => response.write(' '), 20);
+      response.on('close', () => clearInterval(drops));
+    };
+    const quick = {
+      ...realTempo.comfyui,
+      answerDeadlineMs: 150,
+      idleDeadlineMs: 150,
+      floorDeadlineMs: 200,
+    };
+    const failed = { code: 'backend_failed' };
+    let server: AsyncDisposable & { port: number };
+    let dripped: ComfyClient;
+    before(async () => {
+      server = await listening(createHttpServer(drip));
+      dripped = clientOf({ url: `http://127.0.0.1:${server.port}` }, quick);
+    });
+    after(async () => {
+      await dripped[Symbol.asyncDispose]();
+      await server[Symbol.asyncDispose]();
+    });
+
+    it('gives up a result', { timeout: 10_000 }, async () => {
+      const file = { node: '1', filename: 'a.png', subfolder: '', type: 'output' } as const;
+      const output = await dripped.openOutput(file, null, signal);
+      await assert.rejects(output.toArray(), failed);
+    });
+
+    it('gives up the answer to an upload', { timeout: 10_000 }, async () => {
+      const file = { path: import.meta.filename, size: 1_000, contentType: 'image/png' };
+      const input = { ...file, size: (await stat(file.path)).size, name: 'a.png', subfolder: 'c' };
+      await assert.rejects(dripped.upload(input, signal), failed);
+    });
+
+    it('gives up an input that the server hardly takes', { timeout: 10_000 }, async () => {
+      await using parts = new AsyncDisposableStack();
+      const deaf = parts.use(await listening(createHttpServer((request) => void request.pause())));
+      const client = parts.use(clientOf({ url: `http://127.0.0.1:${deaf.port}` }, quick));
+      const folder = await mkdtemp(join(tmpdir(), 'tmlsr-client-'));
+      parts.defer(() => rm(folder, { recursive: true }));
+      const path = join(folder, 'large');
+      const size = 64 * 1024 * 1024;
+      await writeFile(path, '');
+      await truncate(path, size);
+      const input = { path, size, contentType: 'video/mp4', name: 'a.mp4', subfolder: 'c' };
+      await assert.rejects(client.upload(input, signal), failed);
+    });
+
+    it('gives up any other answer', { timeout: 10_000 }, async () => {
+      await assert.rejects(dripped.queue(signal), { code: 'backend_unreachable' });
+    });
   });
 });
 

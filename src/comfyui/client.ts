@@ -8,9 +8,19 @@ import { cutText } from '../core/cut-text.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { NodeCatalogue } from '../core/node-catalogue.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
+import {
+  aboveFloor,
+  type Floor,
+  SpeedWatch,
+  slowestBytesPerSecond,
+  type WatchedStream,
+} from '../timing/floor.ts';
 import type { BackendAddress } from './address.ts';
+import { type Answer, longAnswerBytes, readAnswer, shortAnswerBytes } from './answer.ts';
+import { AnswerTimes } from './answer-times.ts';
 import { backendFailed, backendUnreachable, inputRefused, promptRejected } from './errors.ts';
 import { parsePythonJson } from './json.ts';
+import { LongAnswers } from './long-answers.ts';
 import {
   features,
   history,
@@ -29,11 +39,6 @@ import {
   uploadedFile,
 } from './messages.ts';
 import { multipartFile } from './multipart.ts';
-
-/** A queue lists whole graphs. */
-const maxJsonBytes = 64 * 1024 * 1024;
-/** The node classes of a server with many custom nodes are tens of megabytes. */
-const maxCatalogueBytes = 256 * 1024 * 1024;
 
 /** Which of the ids asked about the server still has. */
 export interface QueueState {
@@ -77,11 +82,22 @@ export class ComfyClient implements AsyncDisposable {
   readonly #address: BackendAddress;
   readonly #agent: Agent;
   readonly #tempo: Tempo['comfyui'];
+  readonly #floor: Floor;
+  readonly #longAnswers: LongAnswers;
+  /** For its answers that are no files. */
+  readonly answerTimes = new AnswerTimes();
 
-  constructor(address: BackendAddress, tempo: Tempo['comfyui'] = realTempo.comfyui) {
+  /** Servers of one pool take turns with their long answers. */
+  constructor(
+    address: BackendAddress,
+    tempo: Tempo['comfyui'] = realTempo.comfyui,
+    longAnswers = new LongAnswers(tempo.longAnswerDeadlineMs),
+  ) {
     const { serverName } = address;
     this.#address = address;
     this.#tempo = tempo;
+    this.#longAnswers = longAnswers;
+    this.#floor = { ...tempo, minBytesPerSecond: slowestBytesPerSecond };
     this.#agent = new Agent({
       connect: {
         timeout: tempo.connectDeadlineMs,
@@ -103,12 +119,12 @@ export class ComfyClient implements AsyncDisposable {
    */
   async submit({ id, prompt, outputs, clientId }: NewPrompt, signal: AbortSignal): Promise<number> {
     const json = { prompt, prompt_id: id, client_id: clientId };
-    const { statusCode, text } = await this.#call('POST', '/prompt', signal, { json });
-    if (statusCode === 400) {
-      const refused = promptRefused.safeParse(parsed(text)).data;
+    using answer = await this.#call('POST', '/prompt', signal, { json, maxBytes: longAnswerBytes });
+    if (answer.statusCode === 400) {
+      const refused = promptRefused.safeParse(parsed(answer.text)).data;
       if (refused) throw promptRejected(prompt, refused);
     }
-    const accepted = read(statusCode, text, promptAccepted, 'take the prompt');
+    const accepted = read(answer, promptAccepted, 'take the prompt');
     const faults = Object.values(accepted.node_errors);
     if (faults.some((fault) => fault.dependent_outputs.some((id) => outputs.includes(id)))) {
       // The nodes without errors run all the same: whoever gets this error withdraws the prompt.
@@ -119,8 +135,8 @@ export class ComfyClient implements AsyncDisposable {
   }
 
   async queue(signal: AbortSignal): Promise<QueueState> {
-    const { statusCode, text } = await this.#call('GET', '/queue', signal);
-    const state = read(statusCode, text, queueState, 'list its queue');
+    using answer = await this.#call('GET', '/queue', signal, { maxBytes: longAnswerBytes });
+    const state = read(answer, queueState, 'list its queue');
     return {
       running: new Set(state.queue_running.map(([, id]) => id)),
       pending: new Set(state.queue_pending.map(([, id]) => id)),
@@ -129,8 +145,9 @@ export class ComfyClient implements AsyncDisposable {
 
   /** How the prompt ended, or `null`: pending, running, forgotten or never known. */
   async promptEnd(promptId: string, signal: AbortSignal): Promise<PromptEnd | null> {
-    const { statusCode, text } = await this.#call('GET', `/history/${promptId}`, signal);
-    const entry = read(statusCode, text, history, 'tell its history')[promptId];
+    const limits = { maxBytes: longAnswerBytes };
+    using answer = await this.#call('GET', `/history/${promptId}`, signal, limits);
+    const entry = read(answer, history, 'tell its history')[promptId];
     return entry ? promptEnd(entry) : null;
   }
 
@@ -154,14 +171,15 @@ export class ComfyClient implements AsyncDisposable {
    */
   async cancelJob(promptId: string, signal: AbortSignal): Promise<boolean> {
     const path = `/api/jobs/${promptId}/cancel`;
-    const { statusCode, text } = await this.#call('POST', path, signal, { json: {} });
-    if (isUnknownRoute(statusCode)) return false;
-    return read(statusCode, text, jobCanceled, 'cancel the prompt').cancelled;
+    using answer = await this.#call('POST', path, signal, { json: {} });
+    if (isUnknownRoute(answer.statusCode)) return false;
+    return read(answer, jobCanceled, 'cancel the prompt').cancelled;
   }
 
   /** Whether the server is new enough to know prompts as jobs. */
   async hasJobs(signal: AbortSignal): Promise<boolean> {
-    const { statusCode, text } = await this.#call('GET', '/api/jobs?limit=1', signal);
+    using answer = await this.#call('GET', '/api/jobs?limit=1', signal);
+    const { statusCode, text } = answer;
     if (statusCode >= 500) throw backendFailed('list its jobs', { statusCode, text });
     // Some put their web page in place of what they do not know.
     return statusCode === 200 && jobList.safeParse(parsed(text)).success;
@@ -173,8 +191,8 @@ export class ComfyClient implements AsyncDisposable {
   }
 
   async describe(signal: AbortSignal): Promise<ServerDescription> {
-    const { statusCode, text } = await this.#call('GET', '/system_stats', signal);
-    const { system, devices } = read(statusCode, text, systemStats, 'describe itself');
+    using answer = await this.#call('GET', '/system_stats', signal);
+    const { system, devices } = read(answer, systemStats, 'describe itself');
     return {
       version: system.comfyui_version ?? null,
       devices: devices.map(({ name, vram_total, vram_free }) => ({
@@ -189,44 +207,61 @@ export class ComfyClient implements AsyncDisposable {
   async nodeCatalogue(signal: AbortSignal): Promise<NodeCatalogue> {
     const limits = {
       deadlineMs: this.#tempo.catalogueDeadlineMs,
-      maxBytes: maxCatalogueBytes,
+      maxBytes: longAnswerBytes,
     };
-    const { statusCode, text } = await this.#call('GET', '/object_info', signal, limits);
-    const catalogue = nodeCatalogue(read(statusCode, text, objectInfo, 'list its nodes'));
+    using answer = await this.#call('GET', '/object_info', signal, limits);
+    const info = read(answer, objectInfo, 'list its nodes');
     // No server is without nodes; something else has answered.
-    if (catalogue.size === 0) throw backendFailed('list its nodes', { text: cutText(text, 1_000) });
-    return catalogue;
+    if (Object.keys(info).length === 0) throw unreadable('list its nodes', answer, 'it has none');
+    try {
+      return nodeCatalogue(info);
+    } catch (error) {
+      throw unreadable('list its nodes', answer, (error as RangeError).message);
+    }
   }
 
   /** The largest request that it takes, an upload with what is around the file; `null`: unknown. */
   async maxUploadBytes(signal: AbortSignal): Promise<number | null> {
-    const { statusCode, text } = await this.#call('GET', '/features', signal);
-    if (isUnknownRoute(statusCode)) return null;
-    const { max_upload_size } = read(statusCode, text, features, 'tell its limits');
+    using answer = await this.#call('GET', '/features', signal);
+    if (isUnknownRoute(answer.statusCode)) return null;
+    const { max_upload_size } = read(answer, features, 'tell its limits');
     return max_upload_size === undefined ? null : Math.floor(max_upload_size);
   }
 
   /** Puts the file into the server's input folder and returns the name by which nodes find it. */
   async upload(file: InputFile, signal: AbortSignal): Promise<string> {
+    const halt = new AbortController();
+    const watch = new SpeedWatch(this.#floor, () => halt.abort());
     const form = multipartFile({
       field: 'image',
       fileName: file.name,
       contentType: file.contentType,
       size: file.size,
-      content: createReadStream(file.path),
+      content: givenTo(watch, createReadStream(file.path)),
       fields: { type: 'input', subfolder: file.subfolder, overwrite: 'true' },
     });
-    const { statusCode, text } = await this.#send('/upload/image', signal, {
-      method: 'POST',
-      headers: form.headers,
-      body: Readable.from(form.body),
-      // The server answers when it has read everything.
-      headersTimeout: this.#tempo.idleDeadlineMs + this.#tempo.answerDeadlineMs,
+    // The server answers when it has read everything.
+    const headersTimeout = this.#tempo.idleDeadlineMs + this.#tempo.answerDeadlineMs;
+    const sendingMs = Math.ceil((file.size / slowestBytesPerSecond) * 1_000);
+    const late = AbortSignal.any([halt.signal, AbortSignal.timeout(headersTimeout + sendingMs)]);
+    const send = async (): Promise<Answer> => {
+      const until = AbortSignal.any([signal, late]);
+      const body = Readable.from(form.body);
+      const { headers } = form;
+      const options = { headers, body, headersTimeout };
+      const response = await this.#open('POST', '/upload/image', until, options);
+      const answering = AbortSignal.timeout(this.#tempo.answerDeadlineMs);
+      answering.addEventListener('abort', () => halt.abort());
+      return await this.#read(response, shortAnswerBytes, signal, late);
+    };
+    using answer = await send().catch((error) => {
+      signal.throwIfAborted();
+      throw late.aborted ? backendFailed('take the input in time', { bytes: file.size }) : error;
     });
-    if (statusCode === 413) {
-      throw inputRefused(file.size, null, cutText(text, 300));
+    if (answer.statusCode === 413) {
+      throw inputRefused(file.size, null, cutText(answer.text, 300));
     }
-    const { name, subfolder } = read(statusCode, text, uploadedFile, 'take the input');
+    const { name, subfolder } = read(answer, uploadedFile, 'take the input');
     return subfolder ? `${subfolder}/${name}` : name;
   }
 
@@ -247,16 +282,18 @@ export class ComfyClient implements AsyncDisposable {
     file: OutputFile,
     range: { start: number; end: number } | null,
     signal: AbortSignal,
-  ): Promise<Readable> {
+  ): Promise<WatchedStream> {
     const headers = range ? { range: `bytes=${range.start}-${range.end}` } : {};
     const response = await this.#open('GET', this.#viewPath(file), signal, { headers });
     if (response.statusCode !== (range ? 206 : 200)) {
-      response.body.resume();
+      response.body.on('error', () => {}).destroy();
       throw response.statusCode === 404
         ? new GatewayError('output_missing', 'The ComfyUI server no longer has the output')
         : backendFailed('send the output', { status: response.statusCode });
     }
-    return response.body;
+    return aboveFloor(response.body, this.#floor, () =>
+      backendFailed('send the output fast enough', this.#floor),
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -268,7 +305,8 @@ export class ComfyClient implements AsyncDisposable {
   }
 
   async #command(path: string, json: unknown, signal: AbortSignal): Promise<void> {
-    const { statusCode, text } = await this.#call('POST', path, signal, { json });
+    using answer = await this.#call('POST', path, signal, { json });
+    const { statusCode, text } = answer;
     if (statusCode !== 200) throw backendFailed(`do ${path}`, { statusCode, text });
   }
 
@@ -276,31 +314,40 @@ export class ComfyClient implements AsyncDisposable {
     method: 'GET' | 'POST',
     path: string,
     signal: AbortSignal,
-    { json, deadlineMs = this.#tempo.answerDeadlineMs, maxBytes = maxJsonBytes }: CallOptions = {},
+    {
+      json,
+      deadlineMs = this.#tempo.answerDeadlineMs,
+      maxBytes = shortAnswerBytes,
+    }: CallOptions = {},
   ): Promise<Answer> {
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]);
+    const deadline = AbortSignal.timeout(deadlineMs);
     const options = {
-      method,
       headers: { 'content-type': 'application/json' },
       headersTimeout: deadlineMs,
       ...(json === undefined ? {} : { body: JSON.stringify(json) }),
     };
-    return await this.#send(path, deadline, options, maxBytes).catch((error) => {
+    const askedAt = performance.now();
+    try {
+      const response = await this.#open(method, path, AbortSignal.any([signal, deadline]), options);
+      return await this.#read(response, maxBytes, signal, deadline);
+    } catch (error) {
       // Our own deadline is the server's fault, the caller's abort is not.
       signal.throwIfAborted();
       throw error instanceof GatewayError ? error : backendUnreachable(error);
-    });
+    } finally {
+      this.answerTimes.add(performance.now() - askedAt);
+    }
   }
 
-  async #send(
-    path: string,
+  async #read(
+    response: Dispatcher.ResponseData,
+    maxBytes: number,
     signal: AbortSignal,
-    options: RequestOptions & { method: 'GET' | 'POST' },
-    maxBytes = maxJsonBytes,
+    deadline: AbortSignal,
   ): Promise<Answer> {
-    const response = await this.#open(options.method, path, signal, options);
+    const until = AbortSignal.any([signal, deadline]);
     try {
-      return { statusCode: response.statusCode, text: await readText(response.body, maxBytes) };
+      return await readAnswer(response, maxBytes, this.#longAnswers, until);
     } catch (error) {
       signal.throwIfAborted();
       throw error instanceof GatewayError ? error : backendUnreachable(error);
@@ -328,11 +375,6 @@ export class ComfyClient implements AsyncDisposable {
   }
 }
 
-interface Answer {
-  readonly statusCode: number;
-  readonly text: string;
-}
-
 interface CallOptions {
   readonly json?: unknown;
   readonly deadlineMs?: number;
@@ -345,15 +387,17 @@ interface RequestOptions {
   readonly headersTimeout?: number;
 }
 
-async function readText(body: Readable, maxBytes: number): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > maxBytes) throw backendFailed('keep its answer short', { bytes });
-    chunks.push(chunk);
+/** The file as the server takes it, which is judged by that. */
+async function* givenTo(watch: SpeedWatch, file: Readable): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of file as AsyncIterable<Buffer>) {
+      watch.waiting();
+      yield chunk;
+      watch.moved(chunk.length);
+    }
+  } finally {
+    watch.stop();
   }
-  return Buffer.concat(chunks).toString('utf8');
 }
 
 /** What a server answers that does not have the route, or not for this method. */
@@ -361,15 +405,16 @@ function isUnknownRoute(statusCode: number): boolean {
   return statusCode === 404 || statusCode === 405;
 }
 
-function read<T extends z.ZodType>(
-  statusCode: number,
-  text: string,
-  shape: T,
-  what: string,
-): z.output<T> {
-  const { data } = statusCode === 200 ? shape.safeParse(parsed(text)) : {};
-  if (data === undefined) throw backendFailed(what, { statusCode, text: cutText(text, 1_000) });
+function read<T extends z.ZodType>(answer: Answer, shape: T, what: string): z.output<T> {
+  const { statusCode, text } = answer;
+  if (statusCode !== 200) throw unreadable(what, answer, `status ${statusCode}`);
+  const { data } = shape.safeParse(parsed(text));
+  if (data === undefined) throw unreadable(what, answer, 'it is no answer of ComfyUI');
   return data;
+}
+
+function unreadable(what: string, { statusCode, text }: Answer, why: string): GatewayError {
+  return backendFailed(what, { statusCode, text: cutText(text, 1_000) }, why);
 }
 
 /** `undefined` for what is not JSON. */

@@ -14,6 +14,13 @@ const name = named('dns+http://comfy.internal:8188');
 
 /** Looks the name up as the script says, answer by answer; the last one is given again and again. */
 function discovery(...answers: (string[] | Error | Promise<string[]>)[]) {
+  return patientDiscovery(60_000, ...answers);
+}
+
+function patientDiscovery(
+  emptyAfterMs: number,
+  ...answers: (string[] | Error | Promise<string[]>)[]
+) {
   const asked: string[] = [];
   const resolve = async (hostname: string) => {
     const answer = answers[Math.min(asked.push(hostname), answers.length) - 1] ?? [];
@@ -21,7 +28,7 @@ function discovery(...answers: (string[] | Error | Promise<string[]>)[]) {
     return answer;
   };
   return {
-    found: new DnsDiscovery(name, { resolve, lookEveryMs: 1, answerDeadlineMs: 20 }),
+    found: new DnsDiscovery(name, { resolve, lookEveryMs: 1, answerDeadlineMs: 20, emptyAfterMs }),
     asked,
   };
 }
@@ -79,6 +86,19 @@ describe('DnsDiscovery', () => {
     ]);
   });
 
+  it('has no servers once the name stays empty, and says so once', async () => {
+    const { found } = patientDiscovery(5, ['10.0.0.1'], [], [], [], [], [], [], [], []);
+    await using _found = found;
+    let failures = 0;
+    found.on('failed', () => {
+      failures += 1;
+    });
+    found.start();
+    assert.deepEqual(await nextChange(found), ['http://10.0.0.1:8188']);
+    assert.deepEqual(await nextChange(found), []);
+    assert.equal(failures, 1);
+  });
+
   it('gives up waiting for a look-up that hangs, and takes its answer when it comes', async () => {
     const slow = Promise.withResolvers<string[]>();
     const { found, asked } = discovery(slow.promise);
@@ -109,6 +129,16 @@ describe('DnsDiscovery', () => {
     found.start();
     assert.deepEqual(await nextChange(found), ['http://127.0.0.1:8188']);
     assert.deepEqual(await nextChange(found), ['http://[fd00::1]:8188', 'http://[fd00::2]:8188']);
+  });
+
+  it('takes a name that is not there for one without servers', async () => {
+    await using found = new DnsDiscovery(named('dns+http://comfyui.invalid:8188'));
+    const signal = AbortSignal.timeout(10_000);
+    found.start();
+    const [error] = await once(found, 'failed', { signal });
+    // Without a resolver, as where there is no network, the system tells no more than that.
+    assert.match(error.message, /has no addresses|EAI_AGAIN/);
+    assert.deepEqual(found.addresses, []);
   });
 
   it('asks the system, and with it /etc/hosts', async () => {

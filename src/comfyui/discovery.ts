@@ -14,7 +14,7 @@ export interface DnsDiscoveryOptions extends Partial<Tempo['discovery']> {
 interface DiscoveryEventMap {
   /** Servers came or went; these are all that there are now. */
   changed: [addresses: readonly BackendAddress[]];
-  /** The name could not be looked up. What was known stays known. */
+  /** The name could not be looked up, or has no addresses. What was known stays known for now. */
   failed: [error: Error];
 }
 
@@ -27,6 +27,8 @@ export class DnsDiscovery extends EventEmitter<DiscoveryEventMap> implements Asy
   #addresses: readonly BackendAddress[] = [];
   #lookup: Promise<string[]> | null = null;
   #running: Promise<void> | null = null;
+  /** When it first had no addresses since it had some, by the clock that never goes back. */
+  #emptySince: number | null = null;
 
   constructor(name: DnsName, { resolve = systemLookup, ...tempo }: DnsDiscoveryOptions = {}) {
     super();
@@ -42,7 +44,11 @@ export class DnsDiscovery extends EventEmitter<DiscoveryEventMap> implements Asy
 
   start(): void {
     const { signal } = this.#stop;
-    const look = async () => this.#keep(oneFamily(await this.#ips(signal)));
+    const look = async () => {
+      const ips = await this.#ips(signal);
+      if (ips.length > 0) this.#keep(oneFamily(ips));
+      else this.#keepNone();
+    };
     const onError = (error: unknown) => {
       if (!signal.aborted) this.emit('failed', error as Error);
     };
@@ -57,21 +63,31 @@ export class DnsDiscovery extends EventEmitter<DiscoveryEventMap> implements Asy
     this.#lookup ??= this.#resolve(this.#name.hostname).finally(() => {
       this.#lookup = null;
     });
-    const ips = await untilAborted(
+    return await untilAborted(
       this.#lookup,
       AbortSignal.any([signal, AbortSignal.timeout(this.#tempo.answerDeadlineMs)]),
     );
-    if (ips.length === 0) throw new Error(`${this.#name.hostname} has no addresses`);
-    return ips;
   }
 
   #keep(ips: readonly string[]): void {
+    if (ips.length > 0) this.#emptySince = null;
     // A resolver hands them out in another order each time.
     const addresses = [...new Set(ips)].sort().map((ip) => this.#name.at(ip));
     const labels = (list: readonly BackendAddress[]) => list.map(({ label }) => label).join();
     if (labels(addresses) === labels(this.#addresses)) return;
     this.#addresses = addresses;
     this.emit('changed', addresses);
+  }
+
+  /** A resolver that fails may say the same for a moment: only a name that stays empty has no servers. */
+  #keepNone(): void {
+    const now = performance.now();
+    if (this.#emptySince === null) {
+      this.#emptySince = now;
+      this.emit('failed', new Error(`${this.#name.hostname} has no addresses`));
+    } else if (now - this.#emptySince >= this.#tempo.emptyAfterMs) {
+      this.#keep([]);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -87,6 +103,16 @@ function oneFamily(ips: readonly string[]): readonly string[] {
 }
 
 async function systemLookup(hostname: string): Promise<string[]> {
-  const found = await lookup(hostname, { all: true });
-  return found.map(({ address }) => address);
+  try {
+    const found = await lookup(hostname, { all: true });
+    return found.map(({ address }) => address);
+  } catch (error) {
+    // A name without servers may be one that is not there: Kubernetes has none for a service without pods.
+    if (codeOf(error) === 'ENOTFOUND') return [];
+    throw error;
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : null;
 }

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { Prompt } from '../core/bind.ts';
 import { cutText } from '../core/cut-text.ts';
 import { GatewayError } from '../core/errors.ts';
+import { withoutSecrets } from '../core/without-secrets.ts';
 import type { ExecutionError, promptRefused } from './messages.ts';
 
 export function backendUnreachable(cause: unknown): GatewayError {
@@ -17,8 +18,9 @@ export function isRefused(error: unknown): boolean {
   );
 }
 
-export function backendFailed(what: string, detail: unknown): GatewayError {
-  return new GatewayError('backend_failed', `The ComfyUI server could not ${what}`, { detail });
+export function backendFailed(what: string, detail: unknown, why?: string): GatewayError {
+  const message = `The ComfyUI server could not ${what}`;
+  return new GatewayError('backend_failed', why ? `${message}: ${why}` : message, { detail });
 }
 
 /** An input that is larger than a server takes; another may take more. */
@@ -61,9 +63,11 @@ export function promptRejected(
   const reasons = Object.entries(refused.node_errors).flatMap(([id, { errors }]) =>
     errors.map((error) => `${titleOf(prompt, id)}: ${error.message} (${error.type})`),
   );
-  const reason = reasons.length > 0 ? reasons.join('; ') : refused.error.message;
+  const reason = cutText(reasons.join('; ') || refused.error.message, 1_000);
   const code = isShortcoming(refused) ? 'workflow_unsupported' : 'prompt_rejected';
-  return new GatewayError(code, `ComfyUI refused the workflow: ${reason}`, { detail: refused });
+  return new GatewayError(code, `ComfyUI refused the workflow: ${withoutSecrets(reason)}`, {
+    detail: refused,
+  });
 }
 
 function isShortcoming({ error, node_errors }: z.infer<typeof promptRefused>): boolean {
@@ -90,8 +94,8 @@ export function executionFailed(error: ExecutionError, prompt: Prompt | null = n
     );
   }
   const message =
-    cutText(withoutPaths(lineOf(error.exception_message ?? '')), 300) ||
-    error.exception_type ||
+    cutText(withoutPaths(withoutSecrets(lineOf(error.exception_message ?? ''))), 300) ||
+    cutText(error.exception_type ?? '', 100) ||
     'no message';
   const code = isMissingFile(error, prompt) ? 'workflow_unsupported' : 'execution_failed';
   return new GatewayError(code, `${where} failed: ${message}`, { detail: error });
@@ -119,7 +123,7 @@ function isMissingFile(
 function nodeOf({ node_id, node_type }: ExecutionError, prompt: Prompt | null): string {
   // A node that expands into others reports ids which are not in the prompt.
   if (prompt && node_id !== undefined && prompt[node_id]) return titleOf(prompt, node_id);
-  return node_type ?? 'A node';
+  return cutText(node_type ?? 'A node', 100);
 }
 
 function isOutOfMemory({ exception_type = '', exception_message = '' }: ExecutionError): boolean {
@@ -139,8 +143,9 @@ export function titleOf(prompt: Prompt, id: string): string {
 
 /** The line that says what happened: the first one, or the last one of a traceback. */
 function lineOf(text: string): string {
-  const lines = text.trim().split(/\s*\n/);
-  const line = lines[0]?.startsWith('Traceback') ? lines.at(-1) : lines[0];
+  const lines = text.split('\n').map((line) => line.trim());
+  const said = lines.filter((line) => line !== '');
+  const line = said[0]?.startsWith('Traceback') ? said.at(-1) : said[0];
   return cutText(line ?? '', 3_000);
 }
 

@@ -12,4 +12,11 @@ describe('InternTable', () => {
     assert.equal(other.text, 'other');
     assert.equal(table.size, 2);
   });
+
+  it('has room for so much, and for more of the same', () => {
+    const table = new InternTable<{ text: string }>(10);
+    table.intern('12345678', () => ({ text: 'fits' }));
+    assert.throws(() => table.intern('1', () => ({ text: 'more' })), RangeError);
+    table.intern('12345678', () => assert.fail('It was made twice'));
+  });
 });

@@ -20,9 +20,26 @@ describe('parsePythonJson', () => {
     });
   });
 
-  it('throws for what is no JSON at all', () => {
-    assert.throws(() => parsePythonJson('<html>'), SyntaxError);
+  it('steps over strings, whatever they contain', () => {
+    for (const text of ['a"NaN', '\\', '\\" NaN "\\', '[[[{', 'x\\\\"Infinity']) {
+      assert.deepEqual(parsePythonJson(JSON.stringify([text, { [text]: text }])), [
+        text,
+        { [text]: text },
+      ]);
+    }
   });
+
+  const bad = [
+    ['what is no JSON at all', '<html>'],
+    ['half of a word', '[Na]'],
+    ['a string without an end', `"${'\\"'.repeat(500_000)}`],
+    ['a depth without an end', '['.repeat(500_000)],
+    ['what is too deep', '['.repeat(101) + ']'.repeat(101)],
+    ['too many values', `[${'{},'.repeat(4_000_000)}{}]`],
+  ] as const;
+  for (const [what, text] of bad) {
+    it(`throws for ${what}`, () => assert.throws(() => parsePythonJson(text), SyntaxError));
+  }
 });
 
 describe('parseMessage', () => {
@@ -222,6 +239,7 @@ describe('what clients are told of a backend’s errors', () => {
       'ValueError: too small',
     ],
     ['\n', 'ValueError'],
+    ['404 at https://x.example/a?sig=a:secret', '404 at https:…'],
   ];
   for (const [exception_message, message] of said) {
     it(`makes ${JSON.stringify(message)} of ${JSON.stringify(exception_message)}`, () => {

@@ -47,6 +47,20 @@ export function parseMessage(text: string): ComfyMessage | null {
   }
 }
 
+/** The prompt that is over by this message; `null` where it tells something else. */
+export function endedPrompt(message: ComfyMessage): string | null {
+  switch (message.type) {
+    case 'executing':
+      return message.data.node === null ? (message.data.prompt_id ?? null) : null;
+    case 'execution_success':
+    case 'execution_error':
+    case 'execution_interrupted':
+      return message.data.prompt_id;
+    default:
+      return null;
+  }
+}
+
 const nodeError = z.object({
   class_type: z.string().optional(),
   errors: z
@@ -152,12 +166,15 @@ export const jobCanceled = z.object({ cancelled: z.boolean() });
 
 export const objectInfo = z.record(z.string(), z.unknown());
 
-const nodeClasses = new InternTable<NodeClass>();
+/** Of all servers together. Each describes its classes in 50 MB at most, and most alike. */
+const nodeClasses = new InternTable<NodeClass>(256 * 1024 * 1024);
 const choiceLists = new InternTable<readonly Choice[]>();
 
 /**
  * What `/object_info` says of the node classes. A class that a custom node describes in its own way is
  * still one that the server has: what cannot be read is left out. What servers say alike is one object.
+ *
+ * @throws RangeError when all servers together describe more than is kept.
  */
 export function nodeCatalogue(info: unknown): NodeCatalogue {
   return new Map(

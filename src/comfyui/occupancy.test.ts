@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Occupancy, type Occupant } from './occupancy.ts';
 
-const upscale: Occupant = { taskId: 'a', workflow: 'upscale' };
-const denoise: Occupant = { taskId: 'b', workflow: 'denoise' };
+const upscale: Occupant = { taskId: 'a', workflow: 'upscale', tenant: 't' };
+const denoise: Occupant = { taskId: 'b', workflow: 'denoise', tenant: 'u' };
 
 /** An occupancy by a clock that the test sets, and the events that it emitted since they were last read. */
 function create() {
@@ -47,6 +47,27 @@ describe('Occupancy', () => {
     seat?.[Symbol.dispose]();
     assert.equal(occupancy.next, denoise);
     assert.deepEqual(events(), []);
+  });
+
+  it('keeps the seat in front for who is expected, though who is here may take it', () => {
+    const { occupancy, events } = create();
+    const kept = occupancy.expect(upscale);
+    assert.deepEqual([occupancy.isExpecting, occupancy.holds], [true, 'upscale']);
+    assert.ok(occupancy.isVacant && occupancy.takeNext(denoise));
+    assert.deepEqual(events(), ['next']);
+    kept[Symbol.dispose]();
+    kept[Symbol.dispose]();
+    assert.deepEqual(events(), ['room']);
+    assert.deepEqual([occupancy.isExpecting, occupancy.holds], [false, 'denoise']);
+  });
+
+  it('counts the seats of a tenant, at the GPU and in front of it', () => {
+    const { occupancy } = create();
+    const running = occupancy.takeGpu(upscale);
+    occupancy.takeNext({ ...denoise, tenant: upscale.tenant });
+    assert.deepEqual([occupancy.seatsOf('t'), occupancy.seatsOf('u')], [2, 0]);
+    running.release();
+    assert.equal(occupancy.seatsOf('t'), 1);
   });
 
   it('is occupied until the results are fetched, and its GPU until it is released', () => {

@@ -1,10 +1,14 @@
 import { EventEmitter } from 'node:events';
 import { BusyMeter } from './busy-meter.ts';
 
+/** With so many results still to be fetched a backend makes no more of them. */
+export const mostUnfetched = 16;
+
 /** A task that has a seat at a backend. */
 export interface Occupant {
   readonly taskId: string;
   readonly workflow: string;
+  readonly tenant: string;
 }
 
 /** A seat at the GPU. Disposing of it gives up the GPU and the backend: nothing is left to fetch from it. */
@@ -18,7 +22,7 @@ interface OccupancyEventMap {
   gpu: [];
   /** The seat in front of it was taken or given up. */
   next: [];
-  /** A seat was given up: a task may be made ready. */
+  /** A seat was given up, or is not kept any more: a task may be made ready. */
   room: [];
 }
 
@@ -27,6 +31,8 @@ export class Occupancy extends EventEmitter<OccupancyEventMap> {
   readonly #now: () => number;
   readonly #busy: BusyMeter;
   #next: Occupant | null = null;
+  /** Those that may want the seat in front of the GPU within a moment. */
+  readonly #expected = new Set<Occupant>();
   /** Those with a prompt on the GPU: one, or more while prompts are adopted. */
   readonly #running = new Set<Occupant>();
   /** Those, and those whose results are still being fetched. */
@@ -46,6 +52,11 @@ export class Occupancy extends EventEmitter<OccupancyEventMap> {
     return this.#next;
   }
 
+  /** Whether the seat in front of the GPU is kept for a task. */
+  get isExpecting(): boolean {
+    return this.#expected.size > 0;
+  }
+
   /** The task that has had the GPU for longest. */
   get running(): Occupant | null {
     const [first] = this.#running;
@@ -62,6 +73,11 @@ export class Occupancy extends EventEmitter<OccupancyEventMap> {
     return this.#next === null && this.#present.size === 0;
   }
 
+  /** How many tasks have left the GPU and have results here that are still to be fetched. */
+  get unfetched(): number {
+    return this.#present.size - this.#running.size;
+  }
+
   /** Which share of the last five minutes the GPU had a task, 0 to 1. */
   get busyShare(): number {
     return this.#busy.share(this.#now());
@@ -72,9 +88,26 @@ export class Occupancy extends EventEmitter<OccupancyEventMap> {
     return this.#warm;
   }
 
-  /** The workflow whose models will be in memory when all have run that have a seat here. */
+  /** The workflow whose models will be in memory when all have run that have a seat here or may soon. */
   get holds(): string | null {
-    return this.#next?.workflow ?? this.running?.workflow ?? this.#warm;
+    const [expected] = this.#expected;
+    return (expected ?? this.#next ?? this.running)?.workflow ?? this.#warm;
+  }
+
+  /** How many of the tenant's tasks have the GPU or the seat in front of it. */
+  seatsOf(tenant: string): number {
+    const seated = [this.#next, ...this.#running];
+    return seated.filter((occupant) => occupant?.tenant === tenant).length;
+  }
+
+  /** Keeps the seat in front of the GPU for a task that may be here soon, from others that are not here. */
+  expect(occupant: Occupant): Disposable {
+    this.#expected.add(occupant);
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#expected.delete(occupant)) this.emit('room');
+      },
+    };
   }
 
   /** Takes the seat in front of the GPU; `null` when another task has it. */

@@ -5,12 +5,20 @@ import { backoffMs } from '../core/backoff.ts';
 import type { Tempo } from '../core/tempo.ts';
 import { pause } from '../timing/pause.ts';
 import type { BackendAddress } from './address.ts';
+import { FloodGate } from './flood-gate.ts';
 import { type ComfyMessage, parseMessage } from './messages.ts';
+
+/** Larger than previews are, and than what is said of any graph. */
+const maxMessageBytes = 8 * 1024 * 1024;
 
 interface SocketEventMap {
   open: [clientId: string];
   message: [message: ComfyMessage];
   close: [reason: string];
+  /** It is given up for a new one, though nothing says that the server is gone. */
+  renewing: [];
+  /** A ping has no answer when the next one is due. */
+  unanswered: [];
   /** A connection could not be opened; it is tried again. */
   unreachable: [reason: string];
 }
@@ -25,6 +33,7 @@ export class ComfySocket extends EventEmitter<SocketEventMap> {
   readonly #tempo: Tempo['socket'];
   #clientId: string | null = null;
   #present: WebSocket | null = null;
+  #isPingOut = false;
 
   constructor(address: BackendAddress, tempo: Tempo['socket']) {
     super();
@@ -37,8 +46,21 @@ export class ComfySocket extends EventEmitter<SocketEventMap> {
     return this.#clientId;
   }
 
-  /** Gives the present connection up, at once, for a new one. */
-  renew(reason: string): void {
+  /** Whether a ping has no answer yet. */
+  get isUnanswered(): boolean {
+    return this.#isPingOut;
+  }
+
+  /** Gives the present connection up for a new one: the server is there, the connection is of no use. */
+  renew(): void {
+    if (this.#clientId === null) return;
+    this.#clientId = null;
+    this.emit('renewing');
+    this.#present?.terminate();
+  }
+
+  /** Gives the present connection up, and the server with it until it is reached again. */
+  drop(reason: string): void {
     this.#lost(reason);
     this.#present?.terminate();
   }
@@ -47,15 +69,16 @@ export class ComfySocket extends EventEmitter<SocketEventMap> {
   async run(signal: AbortSignal): Promise<void> {
     let failures = 0;
     while (!signal.aborted) {
-      const wasOpen = await this.#connect(signal);
-      failures = wasOpen ? 0 : failures + 1;
+      const openMs = await this.#connect(signal);
+      // A server that hangs up at once is no better than one that is away.
+      failures = openMs < this.#tempo.steadyAfterMs ? failures + 1 : 0;
       // Jitter, or a server's return is greeted by all at once.
       await pause(backoffMs(failures, this.#tempo, Math.random()), signal);
     }
   }
 
-  /** One connection from its opening to its end; tells whether it ever opened. */
-  async #connect(signal: AbortSignal): Promise<boolean> {
+  /** One connection from its opening to its end; tells for how long it was open, milliseconds. */
+  async #connect(signal: AbortSignal): Promise<number> {
     const clientId = randomUUID();
     const { origin, prefix, headers, serverName } = this.#address;
     const socket = new WebSocket(
@@ -66,35 +89,55 @@ export class ComfySocket extends EventEmitter<SocketEventMap> {
         handshakeTimeout: this.#tempo.handshakeDeadlineMs,
         // Compressing costs more than the few bytes are worth, and holds up the message that frees the GPU.
         perMessageDeflate: false,
-        maxPayload: 64 * 1024 * 1024,
+        maxPayload: maxMessageBytes,
       },
     );
     this.#present = socket;
     const abort = () => socket.terminate();
     signal.addEventListener('abort', abort, { once: true });
     let reason = 'closed';
-    let isOpen = false;
+    let openedAt: number | null = null;
     socket.on('error', (error) => {
       reason = reasonOf(error);
     });
     socket.on('open', () => {
-      isOpen = true;
+      openedAt = performance.now();
       this.#clientId = clientId;
       this.emit('open', clientId);
     });
+    const flood = new FloodGate(socket, this.#tempo.floodWindowMs);
     // Binary frames are previews.
     socket.on('message', (data, isBinary) => {
+      flood.passed((data as Buffer).length);
       const message = isBinary ? null : parseMessage(data.toString());
       if (message && this.#clientId === clientId) this.emit('message', message);
     });
-    const heartbeat = keepAlive(socket, this.#tempo.pingEveryMs);
+    const heartbeat = this.#keepAlive(socket);
     // An 'error' comes before the 'close' of a connection that failed; only the latter is the end.
     await new Promise<void>((resolve) => socket.once('close', () => resolve()));
     clearInterval(heartbeat);
+    flood.close();
     signal.removeEventListener('abort', abort);
-    if (isOpen) this.#lost(reason);
-    else if (!signal.aborted) this.emit('unreachable', reason);
-    return isOpen;
+    if (openedAt !== null) {
+      this.#lost(reason);
+      return performance.now() - openedAt;
+    }
+    if (!signal.aborted) this.emit('unreachable', reason);
+    return 0;
+  }
+
+  /** The server sends no heartbeat of its own, but answers pings. */
+  #keepAlive(socket: WebSocket): NodeJS.Timeout {
+    this.#isPingOut = false;
+    socket.on('pong', () => {
+      this.#isPingOut = false;
+    });
+    return setInterval(() => {
+      if (socket.readyState !== WebSocket.OPEN) return;
+      if (this.#isPingOut) return void this.emit('unanswered');
+      this.#isPingOut = true;
+      socket.ping();
+    }, this.#tempo.pingEveryMs);
   }
 
   #lost(reason: string): void {
@@ -108,18 +151,4 @@ export class ComfySocket extends EventEmitter<SocketEventMap> {
 function reasonOf(error: Error): string {
   const [first] = error instanceof AggregateError ? error.errors : [];
   return error.message || first?.message || 'no connection';
-}
-
-/** The server sends no heartbeat of its own, but answers pings. */
-function keepAlive(socket: WebSocket, pingEveryMs: number): NodeJS.Timeout {
-  let answered = true;
-  socket.on('pong', () => {
-    answered = true;
-  });
-  return setInterval(() => {
-    if (socket.readyState !== WebSocket.OPEN) return;
-    if (!answered) return socket.terminate();
-    answered = false;
-    socket.ping();
-  }, pingEveryMs);
 }

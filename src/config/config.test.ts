@@ -50,6 +50,16 @@ describe('readConfig', () => {
     }
   });
 
+  it('reads hosts without ports and schemes', () => {
+    const ALLOWED_HOSTS = 'Gateway.lan, *.example.com,192.168.0.7, fd00::7,[fd00::8]';
+    assert.deepEqual(readConfig({ ALLOWED_HOSTS }).allowedHosts, [
+      ...['gateway.lan', '*.example.com', '192.168.0.7', 'fd00::7', '[fd00::8]'],
+    ]);
+    for (const wrong of ['*', 'http://a', 'a:80', 'a/b', 'a@b', 'a b', '127.1']) {
+      assert.throws(() => readConfig({ ALLOWED_HOSTS: wrong }), /ALLOWED_HOSTS entry 1/, wrong);
+    }
+  });
+
   it('tells everything that is wrong in one message, and no secret', () => {
     const env = {
       PORT: '70000',
@@ -93,6 +103,37 @@ describe('readConfig', () => {
         return true;
       },
     );
+  });
+
+  it('names both where one key stands under two names, or for clients and operators', () => {
+    const [key, other] = ['shared-secret-0123456789', 'other-secret-0123456789'];
+    const wrong: [env: Env, names: RegExp][] = [
+      [{ API_KEYS: `alice:${key},bob:${key}` }, /alice of API_KEYS and bob of API_KEYS have/],
+      [
+        { API_KEYS: `alice:${key}`, OPERATOR_KEYS: `ops:${key}` },
+        /alice of API_KEYS and ops of OPERATOR_KEYS have/,
+      ],
+      [
+        { API_KEYS: `ops:${key}`, OPERATOR_KEYS: `ops:${key}` },
+        /ops of API_KEYS and ops of OPERATOR_KEYS have/,
+      ],
+    ];
+    for (const [env, names] of wrong) {
+      assert.throws(
+        () => readConfig({ ...env, PORT: '70000' }),
+        (error: Error) => {
+          assert.match(error.message, names);
+          assert.match(error.message, /PORT must be/);
+          return !error.message.includes(key);
+        },
+      );
+    }
+    const good = [
+      { API_KEYS: `alice:${key},alice:${other}` },
+      { API_KEYS: `alice:${key},alice:${key}` },
+      { API_KEYS: `ops:${key}`, OPERATOR_KEYS: `ops:${other}` },
+    ];
+    for (const env of good) assert.ok(readConfig(env).apiKeys.length > 1);
   });
 
   it('reads what others declare with its own settings', () => {

@@ -7,6 +7,7 @@ import {
   parseBackendEntry,
   parseInputDir,
 } from '../comfyui/address.ts';
+import { clientScopes, type Scope } from '../core/caller.ts';
 import { generousLimits, type MediaLimits } from '../core/media-limits.ts';
 import type { Timeouts } from '../core/workflow.ts';
 import { parseDatabaseAddress } from '../db/address.ts';
@@ -35,10 +36,14 @@ export interface Config {
   readonly host: string;
   /** 0 takes any free one. */
   readonly port: number;
-  /** The base of the links that are given out; `null`: where the gateway listens. */
+  /** The base of the links that are given out; `null`: the host by which a client asks. */
   readonly publicUrl: string | null;
-  /** Who may ask; none: everybody. */
+  /** Who may ask, beside the keys of the database. Without any key, everybody may. */
   readonly apiKeys: readonly ApiKeyConfig[];
+  /** Hosts, beside loopback and that of `publicUrl`, by which it may be asked where it asks for no key. */
+  readonly allowedHosts: readonly string[];
+  /** Whether everybody in the network may use it who reaches it. */
+  readonly allowAnonymous: boolean;
   /** Origins whose web pages may ask; `*` for all. */
   readonly corsOrigins: readonly string[];
   /** Ports of their own, by dialect. */
@@ -62,6 +67,8 @@ export interface Config {
   /** What is being uploaded when the gateway is asked to stop has so long, milliseconds. */
   readonly shutdownGraceMs: number;
   readonly transfers: TransferLimits;
+  /** How many files the result of one task may be. */
+  readonly maxOutputs: number;
   readonly storage: StorageConfig;
   readonly sourceAllow: SourceAllow;
   /** Where results may be put beyond the public internet, at the wish of a client. */
@@ -89,7 +96,7 @@ export interface ApiKeyConfig {
   /** Whose tasks they are that come with it. */
   readonly name: string;
   readonly key: string;
-  readonly isOperator: boolean;
+  readonly scopes: readonly Scope[];
 }
 
 export interface TransferLimits {
@@ -130,6 +137,8 @@ const settings = z.object({
   PUBLIC_URL: httpUrl.optional(),
   API_KEYS: z.string().default('').transform(parsed(parseKeys)),
   OPERATOR_KEYS: z.string().default('').transform(parsed(parseKeys)),
+  ALLOW_ANONYMOUS: yesOrNo.default(false),
+  ALLOWED_HOSTS: z.string().default('').transform(parsed(parseHosts)),
   CORS_ORIGINS: z.string().default('').transform(parsed(parseOrigins)),
   DIALECT_PORTS: z.string().default('').transform(parsed(parseDialectPorts)),
   DATABASE_URL: z.string().transform(parsed(checkDatabaseUrl)).optional(),
@@ -144,8 +153,9 @@ const settings = z.object({
   QUEUE_WHEN_UNAVAILABLE: yesOrNo.default(false),
   WARM_PATIENCE: seconds().default(30),
   SHUTDOWN_GRACE: seconds().default(10),
-  MAX_DOWNLOADS: wholeNumber(1, 1_000).default(8),
-  MAX_UPLOADS: wholeNumber(1, 1_000).default(4),
+  MAX_DOWNLOADS: wholeNumber(1, 1_000).default(16),
+  MAX_UPLOADS: wholeNumber(1, 1_000).default(8),
+  MAX_OUTPUTS: wholeNumber(1, 100_000).default(1_000),
   MAX_SPOOL_BYTES: wholeNumber(1, Number.MAX_SAFE_INTEGER).default(16 * 1024 ** 3), // 16 GiB
   ...storageVariables,
   SOURCE_ALLOW: z.string().default('').transform(parsed(parseSourceAllow)),
@@ -197,16 +207,18 @@ export function readConfig(env: Env, declared: readonly DeclaredSettings[]): Con
     .object(Object.assign({}, ...declared.map(({ schemas }) => schemas)))
     .safeParse(variables);
   const problems = [error, ofDialects.error].flatMap((each) => each?.issues ?? []).map(sentenceOf);
-  problems.push(...missingForStorage(variables));
+  problems.push(...missingForStorage(variables), ...sharedKeys(variables));
   if (!data || !ofDialects.data || problems.length > 0) throw new ConfigError(problems);
   return {
     host: data.HOST,
     port: data.PORT,
     publicUrl: data.PUBLIC_URL ?? null,
     apiKeys: [
-      ...data.API_KEYS.map((key) => ({ ...key, isOperator: false })),
-      ...data.OPERATOR_KEYS.map((key) => ({ ...key, isOperator: true })),
+      ...data.API_KEYS.map((key) => ({ ...key, scopes: clientScopes })),
+      ...data.OPERATOR_KEYS.map((key) => ({ ...key, scopes: ['admin'] as const })),
     ],
+    allowedHosts: data.ALLOWED_HOSTS,
+    allowAnonymous: data.ALLOW_ANONYMOUS,
     corsOrigins: data.CORS_ORIGINS,
     dialectPorts: data.DIALECT_PORTS,
     databaseUrl: data.DATABASE_URL ?? null,
@@ -228,6 +240,7 @@ export function readConfig(env: Env, declared: readonly DeclaredSettings[]): Con
       uploads: data.MAX_UPLOADS,
       spoolBytes: data.MAX_SPOOL_BYTES,
     },
+    maxOutputs: data.MAX_OUTPUTS,
     storage: storageConfig(data),
     sourceAllow: data.SOURCE_ALLOW,
     targetAllow: data.TARGET_ALLOW,
@@ -287,6 +300,39 @@ function parseKeys(text: string): { name: string; key: string }[] {
     const [, name, key] = /^([A-Za-z0-9][\w.-]{0,63}):(\S{16,256})$/.exec(entry) ?? [];
     if (name && key) return { name, key };
     throw new Error(`entry ${index + 1} is not name:key with a key of at least 16 characters`);
+  });
+}
+
+/**
+ * Keys that stand twice, under two names or for clients and operators: it would be chance which of the two the bearer
+ * is. Each is told by its names, because a key may occur in no message.
+ */
+function sharedKeys(variables: Env): string[] {
+  const { data } = settings.pick({ API_KEYS: true, OPERATOR_KEYS: true }).safeParse(variables);
+  const places = [
+    ...(data?.API_KEYS ?? []).map(({ name, key }) => ({ key, place: `${name} of API_KEYS` })),
+    ...(data?.OPERATOR_KEYS ?? []).map(({ name, key }) => ({
+      key,
+      place: `${name} of OPERATOR_KEYS`,
+    })),
+  ];
+  return [...Map.groupBy(places, ({ key }) => key).values()]
+    .map((same) => [...new Set(same.map(({ place }) => place))])
+    .filter((same) => same.length > 1)
+    .map((same) => `${same.join(' and ')} have the same key: give each one of its own`);
+}
+
+/** `gateway.lan,192.168.0.7,*.example.com`: as a URL has them, without a port. */
+function parseHosts(text: string): string[] {
+  return entries(text).map((entry, index) => {
+    const name = entry.replace(/^\*\./, '').toLowerCase();
+    const host = name.includes(':') && !name.startsWith('[') ? `[${name}]` : name;
+    if (/^[\w.-]+$|^\[/.test(host) && URL.parse(`http://${host}`)?.host === host)
+      return entry.toLowerCase();
+    const hint = entry === '*' ? '; for any host, ask for keys' : '';
+    throw new Error(
+      `entry ${index + 1} is no host name such as gateway.lan or *.example.com${hint}`,
+    );
   });
 }
 

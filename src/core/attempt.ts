@@ -1,4 +1,5 @@
 import type { MediaInfo } from './media.ts';
+import type { ResultOwner } from './result-key.ts';
 import type { Run } from './run.ts';
 import type { Task, TaskError } from './task.ts';
 
@@ -24,6 +25,14 @@ export interface Claim {
   /** The first of the tasks that wait for it: whose name the results have. */
   readonly task: Omit<Task, 'outputs'>;
   readonly attempt: Attempt;
+}
+
+/** Whose results the attempt stores: those of this task, one that waits for the run. */
+export function resultOwnerOf(
+  { run, task: first, attempt }: Claim,
+  task: ResultOwner['task'] = first,
+): ResultOwner {
+  return { task, secret: run.secret, attempt: attempt.number };
 }
 
 /** An attempt that failed, as far as the next decision depends on it. */

@@ -29,6 +29,8 @@ export interface BackendReport {
   /** The task whose prompt is on it, and the one that is made ready in front of it. */
   readonly task: string | null;
   readonly nextTask: string | null;
+  /** How many tasks have results there that are still to be fetched; nothing in older reports. */
+  readonly unfetched?: number;
   /** The workflow of its last prompt, whose models it still holds. */
   readonly warm: string | null;
   /** Share of the last five minutes in which it had a prompt of ours, 0 to 1. */
@@ -67,7 +69,7 @@ export interface BackendView {
   readonly report: BackendReport | null;
 }
 
-/** Where a workflow can run. A backend that nobody has reached yet counts only in `total`. */
+/** Where a workflow can run. A backend that nobody has reached yet, or that may come, counts only in `total`. */
 export interface Fitness {
   readonly able: number;
   /** Those of them that take tasks at present. */

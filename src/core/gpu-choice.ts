@@ -8,7 +8,7 @@ export interface Candidate {
   readonly canRun: boolean;
   /** Whether the task failed there, or its inputs are too large. */
   readonly isUnfit: boolean;
-  /** Whether no task is made ready for it. */
+  /** Whether no task is made ready for it, or may be in a moment. */
   readonly hasRoom: boolean;
   /** How long its GPU has been idle, milliseconds. */
   readonly idleMs: number;
@@ -61,11 +61,12 @@ export function isBetterLater(here: Candidate, outlook: Outlook): boolean {
   return endsSoonerLater(hereMs, runners, ahead);
 }
 
-/** `null`: it is not busy, not for this task, or nothing is known of how long it would take. */
+/** `null`: it runs nothing, is not for this task, or nothing is known of how long it would take. */
 function laterRunner(other: Candidate, switchMs: number): LaterRunner | null {
-  if (other.state !== 'busy' || !other.canRun || other.isUnfit) return null;
+  const { runningMs: ranMs } = other;
+  if (other.state !== 'busy' || ranMs === null || !other.canRun || other.isUnfit) return null;
   const taskMs = takesMs(other, other.willBeWarm, switchMs);
-  return taskMs === null ? null : { taskMs, freeInMs: freeInMs(other, taskMs) };
+  return taskMs === null ? null : { taskMs, freeInMs: freeInMs(ranMs, taskMs) };
 }
 
 /** How long it takes for the task, milliseconds; `null`: not known. */
@@ -73,7 +74,6 @@ function takesMs({ expectedMs }: Candidate, isLoaded: boolean, switchMs: number)
   return expectedMs === null || isLoaded ? expectedMs : expectedMs + switchMs;
 }
 
-function freeInMs({ runningMs }: Candidate, taskMs: number): number {
-  const ran = runningMs ?? 0;
-  return ran > taskMs * overdueFactor ? Number.POSITIVE_INFINITY : Math.max(0, taskMs - ran);
+function freeInMs(ranMs: number, taskMs: number): number {
+  return ranMs > taskMs * overdueFactor ? Number.POSITIVE_INFINITY : Math.max(0, taskMs - ranMs);
 }

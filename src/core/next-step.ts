@@ -60,6 +60,7 @@ export const failureRules: Partial<Record<ErrorCode, FailureRule>> = {
   spool_full: { attempts: 'any', elsewhere: false, verdict: 'none' },
   storage_full: { attempts: 1, elsewhere: false, verdict: 'none' },
   storage_failed: { attempts: 1, elsewhere: false, verdict: 'none' },
+  outputs_too_many: { attempts: 1, elsewhere: false, verdict: 'none' },
   workflow_invalid: { attempts: 1, elsewhere: false, verdict: 'none' },
   workflow_unavailable: { attempts: 1, elsewhere: false, verdict: 'none' },
   attempts_exhausted: { attempts: 1, elsewhere: false, verdict: 'none' },

@@ -1,3 +1,4 @@
+import type { Scope } from './caller.ts';
 import type { MediaKind } from './media.ts';
 
 /** What operators do that stays on record; `audit/acts.ts` tells of each. */
@@ -10,6 +11,9 @@ export const operatorEventKinds = [
   'workflow_deleted',
   'models_unloaded',
   'results_discarded',
+  'key_created',
+  'key_rotated',
+  'key_revoked',
 ] as const;
 export type OperatorEventKind = (typeof operatorEventKinds)[number];
 
@@ -25,6 +29,10 @@ export interface OperatorEventBody {
   readonly dialect?: string;
   readonly types?: readonly MediaKind[];
   readonly tasks?: number;
+  /** What a key is called, whose tasks come with it, and what it may do. */
+  readonly name?: string;
+  readonly tenant?: string;
+  readonly scopes?: readonly Scope[];
 }
 
 /** What an operator has done. */

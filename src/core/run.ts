@@ -23,6 +23,8 @@ export interface Run extends PlannedRun {
   readonly id: string;
   /** The tasks that wait for it, at least one while it is open; its results have the first one's name. */
   readonly taskIds: readonly string[];
+  /** In the addresses of its results, and nowhere else; `null` for a run from before there were any. */
+  readonly secret: string | null;
   readonly tenant: string;
   readonly priority: number;
   readonly runTimeoutMs: number | null;

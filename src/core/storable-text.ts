@@ -1,5 +1,4 @@
-/** Levels of arrays and objects in each other. */
-const deepest = 500;
+import { deepestJson } from './json-depth.ts';
 
 /**
  * In what JSON.stringify wrote, the escape of a NUL or of half a surrogate pair, behind backslashes that
@@ -30,7 +29,7 @@ export function isStorable(value: unknown): boolean {
 function isWritable(value: unknown): boolean {
   let level = [value];
   for (let depth = 0; level.length > 0; depth += 1) {
-    if (depth > deepest) return false;
+    if (depth > deepestJson) return false;
     level = level.flatMap((each) =>
       typeof each === 'object' && each !== null ? Object.values(each) : [],
     );

@@ -47,6 +47,14 @@ export const realTempo = {
     /** Old ones are removed this often. */
     sweepEveryMs: 60_000,
   },
+  keys: {
+    /** The table is looked at this often, because a notice may get lost. */
+    lookEveryMs: 500,
+    /** What was read holds for this time; a request that comes later waits until it is read again. */
+    holdMs: 1_000,
+    /** Uses within this time are written together. */
+    usesTogetherMs: 10_000,
+  },
   membership: {
     /** Changes of backends within this time are reported together. */
     reportAfterMs: 1_000,
@@ -57,6 +65,8 @@ export const realTempo = {
   },
   discovery: {
     lookEveryMs: 10_000,
+    /** A name that has no addresses for this time has no servers any more. */
+    emptyAfterMs: 60_000,
     answerDeadlineMs: 5_000,
   },
   dispatcher: {
@@ -76,6 +86,8 @@ export const realTempo = {
     longestPauseMs: 30_000,
   },
   waitingRoom: {
+    /** A source has this long to come; then the seat that its task was claimed for is open to others. */
+    arrivalDeadlineMs: 1_000,
     /** A backend that is away for less than this keeps its waiting task. */
     awayMs: 3_000,
     /** An idle backend waits this long for its own next task before it loads other models. */
@@ -114,8 +126,6 @@ export const realTempo = {
     stallAtLeastMs: 60_000,
     /** A last node that takes less than this does not keep the GPU from the next prompt. */
     shortEndingMs: 200,
-    /** A WebSocket message may be this much later than an HTTP answer that tells the same. */
-    messageLagMs: 250,
   },
   /** Results on their way into the store. */
   transfer: {
@@ -127,6 +137,8 @@ export const realTempo = {
     backendPatienceMs: 60_000,
     firstPauseMs: 1_000,
     longestPauseMs: 60_000,
+    /** A transfer that lasts longer keeps no other one from beginning. */
+    lastsAfterMs: 5_000,
     /** A result waits this long for its thumbnail. */
     thumbnailDeadlineMs: 3_000,
     abandonDeadlineMs: 10_000,
@@ -134,7 +146,7 @@ export const realTempo = {
   spool: {
     /** The free space of the disk is looked at this often. */
     lookAgainMs: 1_000,
-    /** A task waits this long for room in front of its GPU; then it goes back into the queue. */
+    /** A task waits this long for room; then it goes back into the queue. */
     patienceMs: 10 * 60_000,
     firstPauseMs: 1_000,
     longestPauseMs: 30_000,
@@ -185,8 +197,17 @@ export const realTempo = {
   backend: {
     catalogueEveryMs: 120_000,
     describeEveryMs: 10_000,
-    /** A server that did not tell what it is is asked again after this time. */
-    identifyAgainMs: 1_000,
+    /** Between two tries to learn what a server is. */
+    firstIdentifyPauseMs: 1_000,
+    longestIdentifyPauseMs: 2 * 60_000,
+    /** Whether a prompt that could not be withdrawn is gone is looked at this often. */
+    lookForLeftMs: 2_000,
+    /** A server that has not let go of such a prompt for this time is not trusted. */
+    heldAfterMs: 10 * 60_000,
+    /** The WebSocket may be this much later than HTTP, and longer where the server answers slowly. */
+    messageLagMs: 250,
+    /** A WebSocket that is silent is judged by an HTTP answer within this time, or longer as before. */
+    probeMs: 2_000,
   },
   breaker: {
     /** A backend that is set aside rests this long; each further time twice as long. */
@@ -197,6 +218,10 @@ export const realTempo = {
     /** A server that leaves a ping unanswered until the next one is gone. */
     pingEveryMs: 10_000,
     handshakeDeadlineMs: 5_000,
+    /** A connection that ends before this time counts as one that failed. */
+    steadyAfterMs: 10_000,
+    /** What a server says is counted over this time. */
+    floodWindowMs: 100,
     firstPauseMs: 250,
     longestPauseMs: 10_000,
   },
@@ -206,8 +231,12 @@ export const realTempo = {
     answerDeadlineMs: 15_000,
     /** Between two pieces of a file. */
     idleDeadlineMs: 60_000,
+    /** How fast it sends a file, or takes one, is judged over this time. */
+    floorDeadlineMs: 30_000,
     /** A server with many custom nodes takes long to list their classes. */
     catalogueDeadlineMs: 60_000,
+    /** Who takes this long for an answer of megabytes gives way when another server has such a one. */
+    longAnswerDeadlineMs: 5_000,
     /**
      * The gateway closes idle connections, because a prompt is lost that is posted while the server
      * closes one: after 75 s (an hour since aiohttp 3.11), and nginx after 75 s, too.
@@ -254,6 +283,8 @@ export const realTempo = {
     requestDeadlineMs: 60_000,
     /** Between two pieces of a streamed answer. */
     idleDeadlineMs: 60_000,
+    /** How fast it takes an object is judged over this time. */
+    floorDeadlineMs: 30_000,
     cleanUpDeadlineMs: 15_000,
     firstPauseMs: 250,
     longestPauseMs: 8_000,
@@ -264,6 +295,8 @@ export const realTempo = {
   target: {
     connectDeadlineMs: 10_000,
     idleDeadlineMs: 60_000,
+    /** How fast it takes a result is judged over this time. */
+    floorDeadlineMs: 30_000,
     /** For a transfer, and longer by its size. */
     requestDeadlineMs: 60_000,
   },
@@ -339,10 +372,12 @@ function relations({
   transfer,
   spool,
   sources,
+  backend,
   breaker,
   socket,
   store,
   results,
+  keys,
 }: Tempo): [relation: string, holds: boolean][] {
   return [
     ['a lease outlives three renewals', lease.holdsMs > 3 * lease.renewEveryMs],
@@ -386,12 +421,14 @@ function relations({
         [retry.firstPauseMs, retry.longestPauseMs],
         [transfer.firstPauseMs, transfer.longestPauseMs],
         [spool.firstPauseMs, spool.longestPauseMs],
+        [backend.firstIdentifyPauseMs, backend.longestIdentifyPauseMs],
         [sources.firstPauseMs, sources.longestPauseMs],
         [breaker.firstRestMs, breaker.longestRestMs],
         [socket.firstPauseMs, socket.longestPauseMs],
         [store.firstPauseMs, store.longestPauseMs],
       ].every(([first = 0, longest = 0]) => 0 < first && first < longest),
     ],
+    ['keys are looked at before what was read is over', keys.holdMs > keys.lookEveryMs],
     ['an object outlives its completion', results.youngMs > results.commitMs],
   ];
 }

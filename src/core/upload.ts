@@ -19,7 +19,14 @@ export function uploadIdOf(url: string): string | null {
   return isUploadUrl(url) ? parseUuid(url.slice(scheme.length)) : null;
 }
 
+const folder = 'uploads/';
+
 /** Where the object store keeps it. */
 export function uploadKey(id: string): string {
-  return `uploads/${id}`;
+  return `${folder}${id}`;
+}
+
+/** Whether the object is an upload, or might be one to a file system that takes capital letters for small ones. */
+export function isUploadKey(key: string): boolean {
+  return key.toLowerCase().startsWith(folder);
 }

@@ -27,6 +27,8 @@ export interface Workflow {
   /** Takes the length of the result's shorter side, where the graph has such an input. */
   readonly resolution: Slot | null;
   readonly timeouts: Timeouts;
+  /** Whether its tasks wait where no backend can run them; left out: as the settings say. */
+  readonly mayWait?: boolean;
   /** Of its sources; a version that was kept before there were any has none. */
   readonly limits?: WorkflowLimits;
 }

@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Tempo } from '../core/tempo.ts';
 import type { Database, Orm } from './database.ts';
-import { sql } from './drizzle.ts';
+import { type SQL, sql } from './drizzle.ts';
 
 const channel = 'tmlsr';
 
@@ -20,6 +20,8 @@ interface NoticeMap {
   held: [runId: string];
   /** Somebody changed what belongs to the pool. */
   pool: [];
+  /** Somebody changed a key. */
+  keys: [];
 }
 
 type Notice = { [K in keyof NoticeMap]: readonly [kind: K, ...NoticeMap[K]] }[keyof NoticeMap];
@@ -107,8 +109,13 @@ export class Notices extends EventEmitter<NoticeMap> {
 
 /** Tells every gateway that somebody changed what belongs to the pool. */
 export async function notifyPool(orm: Orm): Promise<void> {
-  const payload = JSON.stringify({ by: '', notices: [['pool']] } satisfies Told);
-  await orm.execute(sql`select pg_notify(${channel}, ${payload})`);
+  await orm.execute(sql`select ${noticeToAll('pool')}`);
+}
+
+/** An expression that tells every gateway, this one as well, when the statement is committed. */
+export function noticeToAll(kind: 'pool' | 'keys'): SQL {
+  const payload = JSON.stringify({ by: '', notices: [[kind]] } satisfies Told);
+  return sql`pg_notify(${channel}, ${payload})`;
 }
 
 interface Told {
@@ -128,6 +135,7 @@ const kinds: ReadonlySet<unknown> = new Set<Notice[0]>([
   'wanted',
   'held',
   'pool',
+  'keys',
 ]);
 
 /** Anybody may write to the channel. Whatever cannot be read means no more than that something may have happened. */

@@ -1,4 +1,5 @@
 import type { BackendReport, WantedState } from '../core/backend.ts';
+import type { Scope } from '../core/caller.ts';
 import { type Delivery, deliveryAsUsual } from '../core/delivery.ts';
 import type { MediaInfo, MediaKind } from '../core/media.ts';
 import type { OperatorEventBody, OperatorEventKind } from '../core/operator-event.ts';
@@ -76,6 +77,8 @@ export const tasks = pgTable(
   (t) => [
     uniqueIndex('tasks_seq').on(t.seq),
     index('tasks_of_tenant').on(t.tenant, t.seq),
+    // What a tenant has waiting and running. The end is set once, so that no other move writes to it.
+    index('tasks_open').on(t.tenant, t.createdAt).where(sql`${t.finishedAt} is null`),
     // Outputs come with the completion. A predicate on the state would make every move write to it.
     index('tasks_stored')
       .on(t.finishedAt)
@@ -99,6 +102,8 @@ export const runs = pgTable(
     seq: bigint('seq', { mode: 'number' }).generatedAlwaysAsIdentity(),
     /** The tasks that wait for it; the first one's name is that of its results. */
     taskIds: uuid('task_ids').array().notNull(),
+    /** 128 random bits in the addresses of its results; `null` for a run from before there were any. */
+    secret: text('secret'),
     kind: text('kind').$type<MediaKind>().notNull(),
     workflow: text('workflow').notNull(),
     workflowHash: text('workflow_hash').notNull().default(''),
@@ -245,6 +250,8 @@ export const attempts = pgTable(
 export const uploads = pgTable('uploads', {
   id: uuid('id').primaryKey(),
   tenant: text('tenant').notNull(),
+  /** Whoever has it may send the file; `null` where whoever has the id may. */
+  secret: text('secret'),
   /** What the client calls the file. */
   name: text('name'),
   /** Bytes; `null` until they are here, and where they went straight to the store. */
@@ -309,6 +316,22 @@ export const taskCounts = pgTable(
     count: bigint('count', { mode: 'number' }).notNull(),
   },
   (t) => [primaryKey({ columns: [t.workflow, t.state, t.shard] })],
+);
+
+/**
+ * How many tasks of a tenant have ended in each state, by workflow, kept and split as `task_counts` is. What has
+ * not ended is counted when somebody asks. Tasks without a tenant are in `task_counts` alone.
+ */
+export const endedCounts = pgTable(
+  'ended_counts',
+  {
+    tenant: text('tenant').notNull(),
+    workflow: text('workflow').notNull(),
+    state: text('state').$type<TaskState>().notNull(),
+    shard: integer('shard').notNull(),
+    count: bigint('count', { mode: 'number' }).notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.tenant, t.workflow, t.state, t.shard] })],
 );
 
 /**
@@ -379,4 +402,31 @@ export const operatorEvents = pgTable(
     body: jsonb('body').$type<OperatorEventBody>().notNull(),
   },
   (t) => [index('operator_events_at').on(t.at)],
+);
+
+/**
+ * Keys of clients and operators, beside those of the settings. Of each its digest is kept, never the key. One that
+ * was revoked stays: where there has been a key, keys are asked for.
+ */
+export const apiKeys = pgTable(
+  'api_keys',
+  {
+    /** Also a part of the key. */
+    id: text('id').primaryKey(),
+    /** Whose tasks they are that come with it. */
+    tenant: text('tenant').notNull(),
+    name: text('name').notNull(),
+    digest: text('digest').notNull(),
+    /** That of before the last rotation, which goes on for a while. */
+    formerDigest: text('former_digest'),
+    formerUntil: instant('former_until'),
+    scopes: jsonb('scopes').$type<readonly Scope[]>().notNull(),
+    /** Grows with each change: the sum over all keys tells whether any has changed. */
+    edition: integer('edition').notNull().default(1),
+    createdAt: instant('created_at').notNull().defaultNow(),
+    expiresAt: instant('expires_at'),
+    revokedAt: instant('revoked_at'),
+    lastUsedAt: instant('last_used_at'),
+  },
+  (t) => [uniqueIndex('api_keys_name').on(t.name).where(sql`${t.revokedAt} is null`)],
 );

@@ -46,7 +46,9 @@ export class Faults {
   readonly #deaths: Death[] = [];
   #outOfMemory: { times: number; readonly victims: Victims } = { times: 0, victims: {} };
   #truncations = 0;
+  #isDripping: (filename: string) => boolean = () => false;
   #slowMs: number;
+  #messagesMs = 0;
   #isMuted: boolean;
   #stalled: PromiseWithResolvers<void> | null;
 
@@ -124,6 +126,11 @@ export class Faults {
     this.#slowMs = ms;
   }
 
+  /** Each WebSocket message comes that much later, in its order. */
+  delayMessages({ ms }: { ms: number }): void {
+    this.#messagesMs = ms;
+  }
+
   /** The thread that runs prompts is dead: pending stays pending. Only a restart helps. */
   wedge(): void {
     this.#actions.wedge();
@@ -134,10 +141,23 @@ export class Faults {
     this.#truncations = times;
   }
 
+  /** From now on `/view` sends these files a byte at a time, also what is under way. */
+  dripViews(isDripping: (filename: string) => boolean): void {
+    this.#isDripping = isDripping;
+  }
+
   // What follows is for the server.
+
+  isDripping(filename: string): boolean {
+    return this.#isDripping(filename);
+  }
 
   get slowMs(): number {
     return this.#slowMs;
+  }
+
+  get messagesMs(): number {
+    return this.#messagesMs;
   }
 
   get isMuted(): boolean {

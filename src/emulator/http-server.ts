@@ -2,6 +2,7 @@
 import { randomInt } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Faults } from './faults.ts';
@@ -76,11 +77,12 @@ export class HttpServer {
     try {
       const reply = await this.#route(request);
       if (faults.slowMs > 0) await sleep(faults.slowMs, undefined, { ref: false });
-      const isFile = typeof reply.body === 'object' && 'file' in reply.body;
+      const file = typeof reply.body === 'object' && 'file' in reply.body ? reply.body.file : null;
       const isHead = request.method === 'HEAD';
-      const isTruncated = isFile && !isHead && faults.takeTruncation();
+      const isTruncated = file !== null && !isHead && faults.takeTruncation();
       if (response.destroyed) return;
-      await send(response, reply, { isHead, isTruncated });
+      const isDripping = () => file !== null && faults.isDripping(path.basename(file));
+      await send(response, reply, { isHead, isTruncated, isDripping });
       await linger(request);
     } catch {
       // The client went away in the middle.

@@ -2,6 +2,7 @@
 import { createReadStream } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface FilePart {
   readonly file: string;
@@ -39,12 +40,16 @@ export interface SendOptions {
   readonly isHead: boolean;
   /** Break off halfway through a file. */
   readonly isTruncated: boolean;
+  /** Whether a file goes out a byte at a time, for as long as that is so. */
+  readonly isDripping: () => boolean;
 }
+
+const dripMs = 5;
 
 export async function send(
   response: ServerResponse,
   reply: Reply,
-  { isHead, isTruncated }: SendOptions,
+  { isHead, isTruncated, isDripping }: SendOptions,
 ): Promise<void> {
   const { status, headers = {}, body } = reply;
   response.statusCode = status;
@@ -62,10 +67,25 @@ export async function send(
   const sent = isTruncated ? Math.floor(length / 2) : length;
   if (sent > 0) {
     const source = createReadStream(file, { start, end: start + sent - 1 });
-    await pipeline(source, response, { end: !isTruncated });
+    const pieces = (chunks: AsyncIterable<Buffer>) => dripping(chunks, isDripping);
+    await pipeline(source, pieces, response, { end: !isTruncated });
   } else {
     response.flushHeaders();
   }
   if (isTruncated) response.destroy();
   else response.end();
+}
+
+async function* dripping(
+  chunks: AsyncIterable<Buffer>,
+  isDripping: () => boolean,
+): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) {
+    let sent = 0;
+    for (; sent < chunk.length && isDripping(); sent += 1) {
+      yield chunk.subarray(sent, sent + 1);
+      await sleep(dripMs, undefined, { ref: false });
+    }
+    yield chunk.subarray(sent);
+  }
 }

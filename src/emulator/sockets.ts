@@ -93,8 +93,12 @@ export class Sockets {
 
   #send(client: WebSocket | undefined, type: string, data: object): void {
     if (client?.readyState !== WebSocket.OPEN) return;
-    if (this.#options.faults.isMuted || this.#deaf.has(client)) return;
-    client.send(JSON.stringify({ type, data }));
+    const { isMuted, messagesMs } = this.#options.faults;
+    if (isMuted || this.#deaf.has(client)) return;
+    const text = JSON.stringify({ type, data });
+    // One that has closed meanwhile hears nothing.
+    if (messagesMs > 0) setTimeout(() => client.send(text, () => {}), messagesMs);
+    else client.send(text);
   }
 }
 

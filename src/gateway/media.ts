@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { reaching } from '../db/errors.ts';
 import { SourceFetcher } from '../media/fetch-source.ts';
 import { createGuardedAgent } from '../media/guarded-agent.ts';
 import { ImageEncoder } from '../media/image-encoder.ts';
@@ -39,6 +40,7 @@ export function openMedia({ config, tempo, parts }: Frame, stores: Stores): Medi
     fetcher,
     store: stores.objects,
     ownSources: stores.ownSources,
+    tenantOf: (id) => reaching(stores.tasks.tenantOf(id)),
     bucketSchemes,
     limits,
     validateUrl: (source, field) => validateSourceUrl(source, config.sourceAllow, field),

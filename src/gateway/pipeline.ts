@@ -1,10 +1,12 @@
 import PQueue from 'p-queue';
 import { Dispatcher } from '../pipeline/dispatcher.ts';
+import { FairTurns } from '../pipeline/fair-turns.ts';
 import { Recovery } from '../pipeline/recovery.ts';
 import { RunningAttempts } from '../pipeline/running-attempts.ts';
 import { FetchAhead } from '../pipeline/sources/fetch-ahead.ts';
 import { KeptSources } from '../pipeline/sources/kept-sources.ts';
 import { SourceCopies } from '../pipeline/sources/source-copies.ts';
+import { TransferTurns } from '../pipeline/transfer-turns.ts';
 import { Sweep } from '../tasks/sweep.ts';
 import { SourceLog } from '../telemetry/source-log.ts';
 import type { Frame } from './frame.ts';
@@ -42,7 +44,7 @@ export function createPipeline(
   notices.on('canceled', sources.ended);
   notices.on('wanted', sources.wanted);
   const { downloads: places, spoolBytes } = config.transfers;
-  const downloads = new PQueue({ concurrency: places });
+  const downloads = new FairTurns(places);
   const ahead = new FetchAhead({
     sources,
     held: heldSources,
@@ -80,7 +82,8 @@ export function createPipeline(
     wholePool,
     log,
     downloads,
-    uploads: new PQueue({ concurrency: config.transfers.uploads }),
+    uploads: new TransferTurns(config.transfers.uploads, tempo.transfer),
+    maxOutputs: config.maxOutputs,
     retryPolicy: { maxAttempts: config.maxAttempts, tempo: tempo.retry },
     tempo,
   });
@@ -93,6 +96,7 @@ export function createPipeline(
     notices,
     log,
     patienceMs: config.warmPatienceMs,
+    downloads: config.transfers.downloads,
     graceMs: config.shutdownGraceMs,
     tempo: tempo.dispatcher,
   });

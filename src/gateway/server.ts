@@ -3,13 +3,23 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import packageJson from '../../package.json' with { type: 'json' };
 import { ConfigError } from '../config/config.ts';
+import { GatewayError } from '../core/errors.ts';
+import type { Database } from '../db/database.ts';
+import { ownEdition } from '../db/edition.ts';
+import { reaching } from '../db/errors.ts';
 import { type App, type Apps, createApps } from '../http/app.ts';
+import { linkBase } from '../http/link-base.ts';
+import { pageGuard } from '../http/own-pages.ts';
 import { type AppServer, createServer } from '../http/server.ts';
+import type { Keyring } from '../keys/keyring.ts';
 import type { Frame } from './frame.ts';
 import type { Media } from './media.ts';
 import type { OpenPool } from './pool.ts';
 import type { Services } from './services.ts';
 import type { Stores } from './stores.ts';
+
+/** A URL leaves it out. */
+const httpPort = 80;
 
 /** What answers, before it listens. */
 export interface Front {
@@ -19,11 +29,12 @@ export interface Front {
 }
 
 export function createFront(
-  { config, tempo, logger, baseUrl, observers }: Frame,
-  { objects }: Stores,
+  { config, tempo, logger, hosts, listening, observers }: Frame,
+  { objects, database }: Stores,
   { encoder }: Media,
   { poolService, workflows }: OpenPool,
   services: Services,
+  keyring: Keyring,
 ): Front {
   const stopping = new AbortController();
   const parts = {
@@ -33,16 +44,34 @@ export function createFront(
     objects: objects.isServedByGateway ? objects : null,
     preview: (path: string, signal: AbortSignal) =>
       encoder.preview(path, config.limits.maxImagePixels, signal),
-    baseUrl,
-    isGuarded: config.apiKeys.length > 0,
+    linkBase: linkBase(config.publicUrl, () => listening.port),
+    isGuarded: () => keyring.isGuarded,
+    checkReady: () => checkReady(database, stopping.signal),
     version: packageJson.version,
     stopping: stopping.signal,
     tempo: tempo.http,
   };
-  const { apiKeys, corsOrigins, dialectSettings: settings } = config;
-  const apps = createApps(parts, { apiKeys, corsOrigins, settings, logger });
+  const { corsOrigins, publicUrl, dialectSettings: settings } = config;
+  const refusePage = pageGuard({
+    hosts,
+    publicUrl,
+    corsOrigins,
+    asksForKeys: () => keyring.isGuarded,
+  });
+  const apps = createApps(parts, { callers: keyring, corsOrigins, refusePage, settings, logger });
   for (const observer of apps.observers) observers.add(observer);
   return { apps, stopping };
+}
+
+/** @throws GatewayError `unavailable` where requests are better sent to another gateway. */
+async function checkReady(
+  database: Pick<Database, 'edition'>,
+  stopping: AbortSignal,
+): Promise<void> {
+  if (stopping.aborted) throw new GatewayError('unavailable', 'The gateway is asked to stop');
+  if ((await reaching(database.edition())) > ownEdition) {
+    throw new GatewayError('unavailable', 'A newer gateway has changed the database');
+  }
 }
 
 /** Listens, for all dialects and for those with a port of their own; resolves with where those do. */
@@ -59,6 +88,7 @@ export async function serve(
     return url;
   };
   listening.url = await listenAt(apps.root, config.port);
+  listening.port = Number(new URL(listening.url).port || httpPort);
   const dialectUrls = new Map<string, string>();
   for (const [dialect, port] of config.dialectPorts) {
     dialectUrls.set(dialect, await listenAt(appOf(apps, dialect), port));

@@ -1,4 +1,6 @@
 import type { Audit } from '../audit/audit.ts';
+import { KeyService } from '../keys/key-service.ts';
+import type { Keyring } from '../keys/keyring.ts';
 import { validateTargetUrl } from '../media/target-url.ts';
 import { ResultService } from '../tasks/result-service.ts';
 import { TaskService } from '../tasks/task-service.ts';
@@ -19,6 +21,7 @@ export interface Services {
   readonly results: ResultService;
   readonly workflows: WorkflowService;
   readonly audit: Audit;
+  readonly keys: KeyService;
 }
 
 export function createServices(
@@ -27,6 +30,7 @@ export function createServices(
   { sourceReader, intake }: Media,
   { wholePool, folder, workflows, catalogue }: OpenPool,
   audit: Audit,
+  keyring: Keyring,
 ): Services {
   const { stats } = stores;
   const uploads = new UploadService({
@@ -42,6 +46,7 @@ export function createServices(
   return {
     uploads,
     audit,
+    keys: new KeyService({ store: stores.keys, audit, changed: keyring.outdate }),
     tasks: new TaskService({
       tasks: stores.tasks,
       stats,

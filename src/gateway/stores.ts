@@ -1,9 +1,10 @@
 import { AuditStore } from '../audit/audit-store.ts';
-import { type Config, dataFolders } from '../config/config.ts';
-import { connectDatabase, type Database, type DatabaseOptions } from '../db/connect.ts';
+import { dataFolders } from '../config/config.ts';
+import { connectDatabase, type Database } from '../db/connect.ts';
 import { EditionWatch } from '../db/edition-watch.ts';
 import { lockFile } from '../db/file-lock.ts';
 import { Notices } from '../db/notices.ts';
+import { KeyStore } from '../keys/key-store.ts';
 import { Spool } from '../media/spool.ts';
 import { BackendStore } from '../pool/backend-store.ts';
 import { openStore } from '../storage/drivers.ts';
@@ -20,6 +21,7 @@ import { TaskStore } from '../tasks/task-store.ts';
 import { TwinStore } from '../tasks/twin-store.ts';
 import { UploadStore } from '../tasks/upload-store.ts';
 import { VersionStore } from '../workflows/version-store.ts';
+import { databaseOf } from './database.ts';
 import type { Frame } from './frame.ts';
 
 /** What outlives the process, and the spool. */
@@ -31,6 +33,7 @@ export interface Stores {
   readonly notices: Notices;
   readonly events: EventStore;
   readonly audit: AuditStore;
+  readonly keys: KeyStore;
   readonly feed: EventFeed;
   readonly tasks: TaskStore;
   readonly claims: ClaimStore;
@@ -53,14 +56,12 @@ export async function openStores({
   tempo,
   logger,
   owner,
-  baseUrl,
+  isOurs,
   log,
   parts,
 }: Frame): Promise<Stores> {
   const folders = dataFolders(config.dataDir);
-  const database = parts.use(
-    await connectDatabase(databaseOf(config, folders.database), tempo.database, logger),
-  );
+  const database = parts.use(await connectDatabase(databaseOf(config), tempo.database, logger));
   const { outdated } = parts.use(new EditionWatch(database, tempo.database));
   const { orm } = database;
   const leaseMs = tempo.lease.holdsMs;
@@ -78,7 +79,8 @@ export async function openStores({
   if (database.engine === 'pglite') await Promise.all([claims, backends].map(expireOthers));
   const { store: objects, ownSources } = await openStore(config.storage, {
     folder: folders.objects,
-    baseUrl,
+    publicUrl: config.publicUrl,
+    isOurs,
     tempo: tempo.store,
     parts,
   });
@@ -89,6 +91,7 @@ export async function openStores({
     notices,
     events,
     audit: new AuditStore(orm, owner),
+    keys: new KeyStore(orm, owner),
     feed,
     tasks: new TaskStore(door),
     claims,
@@ -104,12 +107,6 @@ export async function openStores({
     ownSources,
     spool: parts.use(await Spool.open(folders.spool, lockFile, spoolBytes, tempo.spool)),
   };
-}
-
-function databaseOf({ databaseUrl, databasePoolSize }: Config, dataDir: string): DatabaseOptions {
-  return databaseUrl
-    ? { engine: 'postgres', url: databaseUrl, poolSize: databasePoolSize }
-    : { engine: 'pglite', dataDir };
 }
 
 async function expireOthers(store: { expireOthers(): Promise<void> }): Promise<void> {

@@ -13,6 +13,8 @@ import {
 } from './dialect-app.ts';
 import { type Dialects, dialects } from './dialects/index.ts';
 import { documentRoutes } from './docs/document-routes.ts';
+import { onError } from './errors.ts';
+import { ownPagesOnly } from './own-pages.ts';
 import type { TakeConnection } from './upgrade.ts';
 
 export interface Apps {
@@ -49,15 +51,22 @@ export function createApps(
   );
   const appOf = ({ name }: Dialect) => apps.get(name) as DialectApp;
   return {
-    root: rootOf(served, appOf, parts.version),
+    root: rootOf(served, appOf, parts.version, options),
     byDialect: new Map([...apps].map(([name, app]) => [name, standalone(app)])),
     observers: [...apps.values()].flatMap(({ observer }) => observer ?? []),
   };
 }
 
-function rootOf(served: Dialects, appOf: (dialect: Dialect) => DialectApp, version: string): App {
+function rootOf(
+  served: Dialects,
+  appOf: (dialect: Dialect) => DialectApp,
+  version: string,
+  { refusePage, logger }: Pick<DialectOptions, 'refusePage' | 'logger'>,
+): App {
   const [main] = served;
   const root = new Hono();
+  root.onError(onError(logger, main.presentError));
+  for (const page of documents) root.use(`/${page}`, ownPagesOnly(refusePage));
   root.route(
     '/',
     documentRoutes(whole(served, appOf), { title: 'TMLSR', description, documentsAt: '' }, version),

@@ -2,13 +2,15 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { pino } from 'pino';
+import { anybody } from '../../test/support/callers.ts';
 import { absentParts } from '../../test/support/dialect-parts.ts';
 import { type Act, acts, looks } from '../audit/acts.ts';
 import { readConfig } from '../config/config.ts';
+import { clientScopes } from '../core/caller.ts';
 import { operatorEventKinds } from '../core/operator-event.ts';
-import { operatorsOnly } from './auth.ts';
 import { createDialectApp } from './dialect-app.ts';
 import { dialectSettings, dialects } from './dialects/index.ts';
+import { declaredPolicy } from './route-policy.ts';
 
 const settings = readConfig({}, dialectSettings).dialectSettings;
 const table = Object.entries<Act>(acts);
@@ -17,15 +19,15 @@ const table = Object.entries<Act>(acts);
 const requests = new Map<string, boolean>(
   dialects.flatMap((dialect) => {
     const { routes } = createDialectApp(dialect, absentParts(), {
-      ...{ apiKeys: [], corsOrigins: [], settings },
+      ...{ callers: anybody, corsOrigins: [], refusePage: () => null, settings },
       logger: pino({ level: 'silent' }),
     });
     return routes.openAPIRegistry.definitions.flatMap((definition) => {
       if (definition.type !== 'route') return [];
       const method = definition.route.method.toUpperCase();
       const { path } = definition.route;
-      const [matched] = routes.router.match(method, path.replaceAll(/[{}]/g, ''));
-      const isGuarded = matched.some(([[handler]]) => handler === operatorsOnly);
+      const scope = declaredPolicy(routes, method, path.replaceAll(/\{(\w+)\}/g, ':$1'))?.scope;
+      const isGuarded = scope !== undefined && !clientScopes.includes(scope);
       return [[`${dialect.name} ${method} ${path}`, isGuarded] as const];
     });
   }),

@@ -1,7 +1,6 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { type Act, acts } from '../audit/acts.ts';
 import { type OperatorEvent, operatorEventKinds } from '../core/operator-event.ts';
-import { operatorsOnly } from './auth.ts';
 import { errorSchema } from './errors.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
 
@@ -77,14 +76,14 @@ const query = z.object({
 const listRoute = defineRoute({
   method: 'get',
   path: '/monitor/operators',
+  policy: { scope: 'admin' },
   summary: 'What operators did, the newest first',
   description: `What changed nothing, was refused or failed is not among it. Kinds:\n\n${kinds}`,
-  middleware: operatorsOnly,
   request: { query },
   responses: {
     200: json(z.object({ events: z.array(event) }), 'The newest first.'),
     400: json(errorSchema, 'The request is wrong; `field` says where.'),
     401: json(errorSchema, 'A key is needed.'),
-    403: json(errorSchema, 'An operator’s key is needed.'),
+    403: json(errorSchema, 'The key lacks the scope.'),
   },
 });

@@ -1,21 +1,21 @@
-import { createHash } from 'node:crypto';
 import type { Context, MiddlewareHandler } from 'hono';
+import { type Caller, may, type Scope } from '../core/caller.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { TaskOwner } from '../tasks/task-store.ts';
+import { scopeOf, takesSecret } from './route-policy.ts';
 
-/** A key that the settings give to somebody. */
-export interface ApiKey {
-  /** The tenant: whose tasks they are that come with it. */
-  readonly name: string;
-  readonly key: string;
-  /** Whether it may look at everybody's tasks, and change the pool. */
-  readonly isOperator: boolean;
-}
+export type { Caller } from '../core/caller.ts';
 
-/** Who sent a request. */
-export interface Caller {
-  readonly tenant: string;
-  readonly isOperator: boolean;
+/** Knows who has which key. */
+export interface Callers {
+  /**
+   * Who has the key; `null` for nobody. Where no keys are asked for, everybody.
+   *
+   * @throws GatewayError `unavailable` where that cannot be told.
+   */
+  find(key: string | undefined): Promise<Caller | null>;
+  /** The same without a wait; `null` also where it cannot be told at once. */
+  now(key: string | undefined): Caller | null;
 }
 
 declare module 'hono' {
@@ -24,62 +24,56 @@ declare module 'hono' {
   }
 }
 
-/** Whose tasks a caller sees in a dialect: operators everybody's, others those of their own. */
+/** Whose tasks a caller sees: `null` for everybody's, which admins see, with the pool as it is. */
+export function tenantSeenBy(caller: Caller): string | null {
+  return may(caller, 'admin') ? null : caller.tenant;
+}
+
+/** The same, in a dialect. */
 export function ownerIn(dialect: string): (caller: Caller) => TaskOwner {
-  return ({ tenant, isOperator }) => ({ dialect, tenant: isOperator ? null : tenant });
+  return (caller) => ({ dialect, tenant: tenantSeenBy(caller) });
 }
 
 /** By which name an act is on record: that of the key; empty where no keys are asked for. */
 export function actorOf(context: Context): string {
-  return context.var.caller.tenant;
+  return context.var.caller.key;
 }
 
-/** Without keys, whoever reaches the gateway is everybody. */
-const everybody: Caller = { tenant: '', isOperator: true };
-
-/** Who sends a request with these headers; `null` for nobody that is known. */
-export type FindCaller = (header: (name: string) => string | undefined) => Caller | null;
+/** The key of a request with these headers: `Authorization: Bearer KEY` or `X-API-Key: KEY`. */
+export function keyIn(header: (name: string) => string | undefined): string | undefined {
+  const [, bearer] = /^Bearer (\S+)$/i.exec(header('authorization') ?? '') ?? [];
+  return bearer ?? header('x-api-key');
+}
 
 /**
- * Knows callers by `Authorization: Bearer KEY` or `X-API-Key: KEY`. Keys are compared by their digests,
- * which tells nothing of how much of a guess was right.
+ * Lets those pass whose key has the scope of the route.
+ *
+ * @throws GatewayError `unauthorized`, `forbidden`, `unavailable`.
  */
-export function keyring(keys: readonly ApiKey[]): FindCaller {
-  if (keys.length === 0) return () => everybody;
-  const callers = new Map(
-    keys.map(({ name, key, isOperator }) => [digest(key), { tenant: name, isOperator }]),
-  );
-  return (header) => {
-    const [, bearer] = /^Bearer (\S+)$/i.exec(header('authorization') ?? '') ?? [];
-    const key = bearer ?? header('x-api-key');
-    return (key !== undefined && callers.get(digest(key))) || null;
-  };
-}
-
-/** @throws GatewayError `unauthorized`. */
-export function identify(callerOf: FindCaller): MiddlewareHandler {
+export function identify(callers: Callers): MiddlewareHandler {
   return async (context, next) => {
-    const caller = callerOf((name) => context.req.header(name));
-    if (!caller) {
-      context.header('WWW-Authenticate', 'Bearer');
-      throw new GatewayError(
-        'unauthorized',
-        'A key is needed, as Authorization: Bearer KEY or X-API-Key: KEY',
-      );
-    }
-    context.set('caller', caller);
+    const caller = await callers.find(keyIn((name) => context.req.header(name)));
+    const scope = scopeOf(context);
+    const isLetIn = caller !== null && (scope === null || may(caller, scope));
+    if (isLetIn) context.set('caller', caller);
+    else if (!takesSecret(context)) throw caller ? forbidden(scope) : unauthorized(context);
     await next();
   };
 }
 
-/** @throws GatewayError `forbidden` where an operator's key is needed. */
-export const operatorsOnly: MiddlewareHandler = async (context, next) => {
-  if (!context.var.caller.isOperator) {
-    throw new GatewayError('forbidden', 'That takes the key of an operator');
-  }
-  await next();
-};
+/** The caller of a route that takes a secret in place of a key; `null` where there is no key of its scope. */
+export function callerIfAny(context: Context): Caller | null {
+  return context.get('caller') ?? null;
+}
 
-function digest(key: string): string {
-  return createHash('sha256').update(key).digest('base64');
+export function unauthorized(context: Context): GatewayError {
+  context.header('WWW-Authenticate', 'Bearer');
+  return new GatewayError(
+    'unauthorized',
+    'A key is needed, as Authorization: Bearer KEY or X-API-Key: KEY',
+  );
+}
+
+function forbidden(scope: Scope | null): GatewayError {
+  return new GatewayError('forbidden', `That takes a key with the scope ${scope}`);
 }

@@ -5,7 +5,7 @@ import {
   type UnloadedWorkflows,
   type WantedState,
 } from '../core/backend.ts';
-import { actorOf, operatorsOnly } from './auth.ts';
+import { actorOf } from './auth.ts';
 import { errorSchema } from './errors.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
 
@@ -27,7 +27,6 @@ export interface PoolControl {
 export function backendRoutes(pool: PoolControl): OpenAPIHono {
   const app = createRoutes();
 
-  app.use('/backends/*', operatorsOnly);
   app.openapi(listRoute, async (context) => {
     return context.json({ backends: (await pool.list()).map(present) }, 200);
   });
@@ -97,19 +96,25 @@ function present(view: BackendView): z.infer<typeof backend> {
   };
 }
 
+const closed = {
+  401: json(errorSchema, 'A key is needed.'),
+  403: json(errorSchema, 'The key lacks the scope.'),
+};
 const invalid = { 400: json(errorSchema, 'The request is wrong; `field` says where.') };
 const unknown = { 404: json(errorSchema, 'There is no such backend.') };
 
 const listRoute = defineRoute({
   method: 'get',
   path: '/backends',
+  policy: { scope: 'backends:write' },
   summary: 'The pool',
-  responses: { 200: json(z.object({ backends: z.array(backend) }), 'All backends.') },
+  responses: { 200: json(z.object({ backends: z.array(backend) }), 'All backends.'), ...closed },
 });
 
 const addRoute = defineRoute({
   method: 'post',
   path: '/backends',
+  policy: { scope: 'backends:write' },
   summary: 'Add a ComfyUI server to the pool',
   request: {
     body: {
@@ -133,6 +138,7 @@ const addRoute = defineRoute({
   responses: {
     201: json(backend, 'It belongs to the pool from now on, for all gateways.'),
     ...invalid,
+    ...closed,
     409: json(errorSchema, 'It belongs to the pool already.'),
   },
 });
@@ -140,6 +146,7 @@ const addRoute = defineRoute({
 const changeRoute = defineRoute({
   method: 'patch',
   path: '/backends/{id}',
+  policy: { scope: 'backends:write' },
   summary: 'Drain a backend, or resume it',
   request: {
     params: idParam,
@@ -151,17 +158,19 @@ const changeRoute = defineRoute({
       required: true,
     },
   },
-  responses: { 200: json(backend, 'The backend.'), ...invalid, ...unknown },
+  responses: { 200: json(backend, 'The backend.'), ...invalid, ...unknown, ...closed },
 });
 
 const removeRoute = defineRoute({
   method: 'delete',
   path: '/backends/{id}',
+  policy: { scope: 'backends:write' },
   summary: 'Remove a backend from the pool, once it has ended what it works on',
   request: { params: idParam },
   responses: {
     200: json(z.object({ status: z.literal('removed') }), 'It gets no more tasks.'),
     ...unknown,
+    ...closed,
     409: json(errorSchema, 'It stands in the settings and can only be drained.'),
   },
 });

@@ -5,22 +5,26 @@ import { cors } from 'hono/cors';
 import { secureHeaders } from 'hono/secure-headers';
 import { getPath } from 'hono/utils/url';
 import type { SettingValues } from '../config/fields.ts';
+import { may } from '../core/caller.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { TaskObserver } from '../telemetry/task-observer.ts';
-import { type ApiKey, identify, keyring } from './auth.ts';
-import { boundBodies } from './bounded-bodies.ts';
+import { type Callers, identify, keyIn } from './auth.ts';
+import { boundBodies, shallowJson } from './bounded-bodies.ts';
 import type { Dialect, DialectParts } from './dialect.ts';
 import { describeKeys, documentRoutes } from './docs/document-routes.ts';
 import { onError, onNotFound } from './errors.ts';
+import { ownPagesOnly, type RefusePage } from './own-pages.ts';
 import { declare, declaredPolicy, isOpen } from './route-policy.ts';
 import type { TakeConnection } from './upgrade.ts';
 
 export interface DialectOptions {
-  /** Who may ask; without any, everybody may. */
-  readonly apiKeys: readonly ApiKey[];
+  /** Who may ask. */
+  readonly callers: Callers;
   /** Origins whose web pages may ask; `*` for all. */
   readonly corsOrigins: readonly string[];
+  /** Which web pages may not. */
+  readonly refusePage: RefusePage;
   /** Of all dialects, as they were read. */
   readonly settings: SettingValues;
   readonly logger: Logger;
@@ -40,32 +44,37 @@ export interface DialectApp {
 export function createDialectApp(
   dialect: Dialect,
   parts: DialectParts,
-  { apiKeys, corsOrigins, settings, logger }: DialectOptions,
+  { callers, corsOrigins, refusePage, settings, logger }: DialectOptions,
 ): DialectApp {
   const { prefix, presentError } = dialect;
-  const { routes, observer = null, findUpgrade } = dialect.create(parts, settings);
-  const callerOf = keyring(apiKeys);
+  const { routes, observer = null, upgrades } = dialect.create(parts, settings);
   const app = new OpenAPIHono({ getPath: (request) => withoutPrefix(getPath(request), prefix) });
   app.onError(onError(logger, presentError));
   app.notFound(onNotFound(presentError));
   // Web pages of other origins may show results.
   app.use(secureHeaders({ crossOriginResourcePolicy: false }));
+  app.use(ownPagesOnly(refusePage));
   if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
   app.use(boundBodies(dialect.maxBodyBytes, parts.tempo.bodyDeadlineMs));
   describeKeys(app);
   app.route('/', documentRoutes(app, dialect, parts.version));
-  app.use(except(isOpen, identify(callerOf)));
+  app.use(except(isOpen, identify(callers)));
+  app.use(shallowJson);
   app.route('/', routes);
   refuseOtherMethods(app);
   return {
     routes: app,
     observer,
     upgrade: (request) => {
-      if (!findUpgrade) return null;
-      // Without a key, it is refused like any other request, in the dialect's words.
-      const caller = callerOf((name) => [request.headers[name]].flat()[0]);
+      if (!upgrades) return null;
+      // Without a key of the scope, or from a strange page, it is refused like any other request, in the dialect's words.
+      const { host = '', origin } = request.headers;
+      if (refusePage({ host, origin })) return null;
+      const caller = callers.now(keyIn((name) => [request.headers[name]].flat()[0]));
       const path = withoutPrefix(pathOf(request), prefix);
-      return caller && findUpgrade({ request, path, caller });
+      return caller && may(caller, upgrades.scope)
+        ? upgrades.find({ request, path, caller })
+        : null;
     },
   };
 }
@@ -84,8 +93,9 @@ export function isBelow(path: string, prefix: string): boolean {
 function refuseOtherMethods(app: OpenAPIHono): void {
   for (const [path, methods] of methodsByPath(app)) {
     // Whoever may look at an address hears what else it takes.
-    const policy = declare(declaredPolicy(app, 'GET', path) ?? {});
-    app.all(path, policy, (context) => {
+    const policy = declaredPolicy(app, 'GET', path);
+    if (policy) app.all(path, declare(policy));
+    app.all(path, (context) => {
       context.header('Allow', methods.join(', '));
       throw new GatewayError('method_not_allowed', `Only ${methods.join(', ')} may be asked here`);
     });

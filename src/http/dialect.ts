@@ -1,6 +1,8 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import type { DeclaredSettings, SettingValues } from '../config/fields.ts';
+import type { Scope } from '../core/caller.ts';
+import type { KeyControl } from '../core/key.ts';
 import type { Tempo } from '../core/tempo.ts';
 import type { ResultService } from '../tasks/result-service.ts';
 import type { TaskService } from '../tasks/task-service.ts';
@@ -11,6 +13,7 @@ import type { WorkflowService } from '../workflows/workflow-service.ts';
 import type { AuditReader } from './audit.ts';
 import type { PoolControl } from './backends.ts';
 import type { PresentError } from './errors.ts';
+import type { LinkBase } from './link-base.ts';
 import type { ObjectReader } from './objects.ts';
 import type { FindUpgrade } from './upgrade.ts';
 
@@ -41,8 +44,8 @@ export interface DialectApi {
   /** Each says what it is (`defineRoute`). */
   readonly routes: OpenAPIHono;
   readonly observer?: TaskObserver;
-  /** Whose connections become WebSockets. */
-  readonly findUpgrade?: FindUpgrade;
+  /** Whose connections become WebSockets, and what a key needs for that. */
+  readonly upgrades?: { readonly scope: Scope; readonly find: FindUpgrade };
 }
 
 /** What dialects are made of: each asks for what it needs, by the type of its `create`. */
@@ -54,13 +57,16 @@ export interface DialectParts {
   readonly workflows: WorkflowService;
   readonly pool: PoolControl;
   readonly audit: AuditReader;
+  readonly keys: KeyControl;
   /** `null` where the store has its own address. */
   readonly objects: ObjectReader | null;
   readonly preview: MakePreview;
-  /** Where clients reach us. */
-  readonly baseUrl: () => string;
+  /** What links begin with in the answer to a request. */
+  readonly linkBase: LinkBase;
   /** Whether keys are asked for. */
-  readonly isGuarded: boolean;
+  readonly isGuarded: () => boolean;
+  /** @throws GatewayError `unavailable` where requests are better sent to another gateway. */
+  readonly checkReady: () => Promise<void>;
   readonly version: string;
   /** Aborts when the gateway is asked to stop: whoever holds a request answers it. */
   readonly stopping: AbortSignal;

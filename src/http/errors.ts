@@ -5,6 +5,8 @@ import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { GatewayError, toGatewayError } from '../core/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { brokenOff } from './request-body.ts';
+import { pathOfRoute } from './route-policy.ts';
 import { statusOf } from './status.ts';
 
 /** The body of every error that a dialect does not shape itself. */
@@ -42,10 +44,14 @@ export function presentError(error: GatewayError): ErrorAnswer {
 /** What was thrown becomes a code and a sentence; what is ours to mend goes to the log whole. */
 export function onError(logger: Logger, present: PresentError): ErrorHandler {
   return (thrown, context) => {
-    const error = toGatewayError(translateHttpException(thrown));
+    const error = toGatewayError(
+      isGone(context, thrown) ? brokenOff(thrown) : translateHttpException(thrown),
+    );
     const { status, body } = present(error);
     if (status >= 500) {
-      logger.error({ err: thrown, path: context.req.path, code: error.code }, 'request.failed');
+      // What is in the address may be a secret.
+      const path = pathOfRoute(context);
+      logger.error({ err: thrown, path, code: error.code }, 'request.failed');
     }
     if (status === 503) context.header('Retry-After', '2');
     // The rest of the body is not read: the connection is of no more use.
@@ -61,6 +67,11 @@ export function onNotFound(present: PresentError): NotFoundHandler {
     );
     return context.json(body, status);
   };
+}
+
+/** Whether the client left before its request had come whole. */
+function isGone({ env }: Context<{ Bindings: Partial<HttpBindings> }>, thrown: unknown): boolean {
+  return thrown !== null && thrown === env?.incoming?.errored;
 }
 
 function isRead({ env }: Context<{ Bindings: Partial<HttpBindings> }>): boolean {

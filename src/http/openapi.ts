@@ -14,8 +14,7 @@ export function createRoutes(): OpenAPIHono {
 
 type Definition<Path extends string> = Omit<RouteConfig, 'path' | 'middleware'> & {
   readonly path: Path;
-  readonly policy?: RoutePolicy;
-  readonly middleware?: MiddlewareHandler;
+  readonly policy: RoutePolicy;
 };
 
 /** A body that holds files has to be declared one, or it would be held in memory. */
@@ -26,19 +25,21 @@ type DeclaresFile<Route> = Route extends { request: { body: { content: infer Con
   : unknown;
 
 type DefinedRoute<Route> = Omit<Route, 'policy' | 'middleware'> & {
-  readonly middleware: MiddlewareHandler[];
+  readonly middleware: MiddlewareHandler;
   getRoutingPath(): string;
 };
 
-/** A route as it is documented, and what it is: open, taking a file, taking more than others. */
+/** A route as it is documented, and what it is: open or of a scope, taking a file, taking more than others. */
 export function defineRoute<Path extends string, Route extends Definition<Path>>(
   definition: Route & DeclaresFile<Route>,
 ): DefinedRoute<Route> {
-  const { policy = {}, middleware, ...documented }: Definition<Path> = definition;
-  const mark = declare(policy);
+  const { policy, ...documented }: Definition<Path> = definition;
+  const takes = policy.scope && `Takes a key with the scope \`${policy.scope}\`.`;
+  const description = [documented.description, takes].filter(Boolean).join('\n\n');
   const route = createRoute({
     ...documented,
-    middleware: middleware ? [mark, middleware] : [mark],
+    ...(description ? { description } : {}),
+    middleware: declare(policy),
   });
   return route as typeof route & DefinedRoute<Route>;
 }

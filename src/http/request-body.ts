@@ -61,6 +61,6 @@ function tooSlow(): GatewayError {
   return new GatewayError('source_timeout', 'The request is sent too slowly, or not at all');
 }
 
-function brokenOff(cause: unknown): GatewayError {
+export function brokenOff(cause: unknown): GatewayError {
   return new GatewayError('source_interrupted', 'The request broke off before its end', { cause });
 }

@@ -3,8 +3,10 @@ import { describe, it } from 'node:test';
 import { type OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
 import { Hono } from 'hono';
 import { pino } from 'pino';
+import { anybody, callersOf } from '../../test/support/callers.ts';
 import { absentParts } from '../../test/support/dialect-parts.ts';
 import { readConfig } from '../config/config.ts';
+import { identify } from './auth.ts';
 import { createDialectApp } from './dialect-app.ts';
 import { dialectSettings, dialects } from './dialects/index.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
@@ -16,8 +18,9 @@ describe('the routes of every dialect', () => {
   for (const dialect of dialects) {
     it(`say what they are: ${dialect.name}`, () => {
       const { routes } = createDialectApp(dialect, absentParts(), {
-        apiKeys: [],
+        callers: anybody,
         corsOrigins: [],
+        refusePage: () => null,
         settings: readConfig({}, dialectSettings).dialectSettings,
         logger: pino({ level: 'silent' }),
       });
@@ -32,7 +35,7 @@ describe('the routes of every dialect', () => {
         if (policy.file === 'form') {
           assert.ok(types.includes('multipart/form-data'), `${where} documents no form`);
         }
-        if (policy.isOpen === true) {
+        if (policy.isOpen) {
           assert.ok(!route.responses[401], `${where} is open and says that it asks for a key`);
         }
       }
@@ -49,9 +52,35 @@ describe('the routes of every dialect', () => {
     } as const;
     const routes = createRoutes();
     // @ts-expect-error: it does not say that a form brings files.
-    routes.openapi(defineRoute(form), (context) => context.json({}, 200));
-    const declared = defineRoute({ ...form, policy: { file: 'form' } });
+    routes.openapi(defineRoute({ ...form, policy: { scope: 'tasks:write' } }), (context) =>
+      context.json({}, 200),
+    );
+    const declared = defineRoute({ ...form, policy: { scope: 'tasks:write', file: 'form' } });
     createRoutes().openapi(declared, (context) => context.json({}, 200));
+  });
+});
+
+describe('a route', () => {
+  const responses = { 200: json(z.object({}), 'Seen.') };
+
+  it('says whether it is open or what a key needs for it', () => {
+    const route = { method: 'get', path: '/a', responses } as const;
+    defineRoute({ ...route, policy: { isOpen: true } });
+    // @ts-expect-error: it says neither.
+    assert.throws(() => defineRoute(route));
+    // @ts-expect-error: it says both.
+    defineRoute({ ...route, policy: { isOpen: true, scope: 'admin' } });
+  });
+
+  it('that was made otherwise takes a key for everything', async () => {
+    const app = new Hono();
+    app.onError((error, context) => context.text(error.message, 403));
+    app.use(identify(callersOf({ reader: ['tasks:read'], ops: ['admin'] })));
+    app.get('/forgotten', (context) => context.text('seen'));
+    const ask = async (key: string) =>
+      await (await app.request('/forgotten', { headers: { 'x-api-key': key } })).text();
+    assert.equal(await ask('reader'), 'That takes a key with the scope admin');
+    assert.equal(await ask('ops'), 'seen');
   });
 });
 

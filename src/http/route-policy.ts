@@ -1,12 +1,28 @@
-import type { Context, HonoRequest, MiddlewareHandler } from 'hono';
+import type { Context, MiddlewareHandler } from 'hono';
 import { matchedRoutes } from 'hono/route';
 import type { RouterRoute } from 'hono/types';
+import type { Scope } from '../core/caller.ts';
 import { isForm } from './multipart.ts';
 
-/** What a route is, for those who are asked before it: the key check, and the bound on bodies. */
-export interface RoutePolicy {
-  /** Whether a request needs no key. */
-  readonly isOpen?: boolean | ((request: HonoRequest) => boolean);
+/** What a route is, for those who are asked before it: the checks of host and key, and the bound on bodies. */
+export type RoutePolicy = Access & PagePolicy & BodyPolicy;
+
+/** A route that is not open says what a key needs for it. */
+type Access =
+  | { readonly isOpen: true; readonly scope?: undefined; readonly takesSecret?: undefined }
+  | {
+      readonly scope: Scope;
+      readonly isOpen?: undefined;
+      /** A secret in the address may stand in place of a key: the route makes sure of one of the two. */
+      readonly takesSecret?: boolean;
+    };
+
+interface PagePolicy {
+  /** Whoever asks where it lies hears no more than that the gateway is there. */
+  readonly anyHost?: boolean;
+}
+
+export interface BodyPolicy {
   /** The body is a file, or a form brings some: of any size, and never whole in memory. */
   readonly file?: 'body' | 'form';
   /** Bytes that any other body may have; where it is left out, the dialect says. */
@@ -22,21 +38,35 @@ export function declare(policy: RoutePolicy): MiddlewareHandler {
   return mark;
 }
 
-/** Of the route that the request goes to, known before it is there. */
-export function policyOf(context: Context): RoutePolicy {
-  const matched = matchedRoutes(context);
-  // What is declared for all methods opens no route that has one of its own and says nothing.
-  const own = matched.filter(({ method }) => method !== 'ALL');
-  return firstPolicy(own.length > 0 ? own : matched) ?? {};
+/** Of the route that the request goes to, known before it is there; `null` where there is none. */
+export function policyOf(context: Context): RoutePolicy | null {
+  return firstPolicy(routesOf(context));
+}
+
+/** The path of that route as it is written, without what the request has in its place. */
+export function pathOfRoute(context: Context): string | null {
+  return routesOf(context).at(-1)?.path ?? null;
 }
 
 export function isOpen(context: Context): boolean {
-  const { isOpen = false } = policyOf(context);
-  return typeof isOpen === 'function' ? isOpen(context.req) : isOpen;
+  return policyOf(context)?.isOpen ?? false;
+}
+
+export function takesSecret(context: Context): boolean {
+  return policyOf(context)?.takesSecret ?? false;
+}
+
+/** What a key needs for the request; `null` where it goes to no route. */
+export function scopeOf(context: Context): Scope | null {
+  const routes = routesOf(context);
+  const policy = firstPolicy(routes);
+  if (policy) return policy.scope ?? null;
+  // A route that says nothing is for those who may do everything.
+  return routes.some(({ method }) => method !== 'ALL') ? 'admin' : null;
 }
 
 /** Whether the request's body is, or holds, a file. */
-export function bringsFile({ file }: RoutePolicy, request: Request): boolean {
+export function bringsFile({ file }: BodyPolicy, request: Request): boolean {
   return file === 'body' || (file === 'form' && isForm(request));
 }
 
@@ -47,6 +77,13 @@ export function declaredPolicy(
   path: string,
 ): RoutePolicy | null {
   return firstPolicy(routes.filter((route) => route.method === method && route.path === path));
+}
+
+/** What is declared for all methods is not that of a route which has a method of its own. */
+function routesOf(context: Context): readonly RouterRoute[] {
+  const matched = matchedRoutes(context);
+  const own = matched.filter(({ method }) => method !== 'ALL');
+  return own.length > 0 ? own : matched;
 }
 
 function firstPolicy(routes: readonly { readonly handler: object }[]): RoutePolicy | null {

@@ -6,15 +6,17 @@ import { text } from 'node:stream/consumers';
 import { afterEach, describe, it } from 'node:test';
 import { pino } from 'pino';
 import { WebSocket, WebSocketServer } from 'ws';
+import { callersOf } from '../../test/support/callers.ts';
 import { absentParts } from '../../test/support/dialect-parts.ts';
 import { type Apps, createApps } from './app.ts';
 import type { Dialect } from './dialect.ts';
 import { presentError } from './errors.ts';
 import { createRoutes } from './openapi.ts';
+import { pageGuard, type RefusePage } from './own-pages.ts';
 import { createServer } from './server.ts';
 import type { FindUpgrade } from './upgrade.ts';
 
-const key = 'alice-secret-0123456789';
+const key = 'alice';
 const headers = { 'x-api-key': key };
 
 describe('a server', () => {
@@ -24,12 +26,17 @@ describe('a server', () => {
   });
 
   /** With two dialects: `main` takes no WebSockets, `talk` those of its upgrade. */
-  async function serve(findUpgrade: FindUpgrade, pick: (apps: Apps) => Apps['root'] | undefined) {
+  async function serve(
+    findUpgrade: FindUpgrade,
+    pick: (apps: Apps) => Apps['root'] | undefined,
+    refusePage: RefusePage = () => null,
+  ) {
     const apps = createApps(
       absentParts(),
       {
-        apiKeys: [{ name: 'alice', key, isOperator: false }],
+        callers: callersOf({ [key]: ['tasks:read'], bob: ['tasks:write'] }),
         corsOrigins: [],
+        refusePage,
         settings: {},
         logger: pino({ level: 'silent' }),
       },
@@ -63,14 +70,17 @@ describe('a server', () => {
     return String(data);
   }
 
-  /** All that the server says until it closes the connection. */
-  async function handshake(port: number, path: string, more = ''): Promise<string> {
+  /** The connection of a client that asks for a WebSocket. */
+  function asking(port: number, path: string, more = '') {
     const socket = connect(port, '127.0.0.1');
     socket.write(
       `GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n${more}\r\n`,
     );
-    return await text(socket);
+    return socket;
   }
+
+  /** All that the server says until it closes the connection. */
+  const handshake = (port: number, path: string, more?: string) => text(asking(port, path, more));
 
   it('lets a dialect make a WebSocket of a connection, wherever it is', async () => {
     const whole = await serve(greet, root);
@@ -95,6 +105,29 @@ describe('a server', () => {
     const answer = await handshake(port, '/talk/ws');
     assert.match(answer, /^HTTP\/1\.1 401 /);
     assert.match(answer, /"code":"unauthorized"/);
+  });
+
+  it('takes none whose key lacks the scope', async () => {
+    const port = await serve(greet, root);
+    const answer = await handshake(port, '/talk/ws', 'X-API-Key: bob\r\n');
+    assert.match(answer, /^HTTP\/1\.1 404 /);
+  });
+
+  it('asks for a page that may', async () => {
+    const hosts = { has: (host: string) => host === 'a' };
+    const asksForKeys = () => false;
+    const guard = pageGuard({ hosts, publicUrl: null, corsOrigins: [], asksForKeys });
+    const port = await serve(greet, root, guard);
+    const strange = `X-API-Key: ${key}\r\nOrigin: http://b\r\n`;
+    const answer = await handshake(port, '/talk/ws', strange);
+    assert.match(answer, /^HTTP\/1\.1 403 /);
+    assert.match(answer, /"code":"origin_refused"/);
+    const absolute = await handshake(port, 'http://b/talk/ws', `X-API-Key: ${key}\r\n`);
+    assert.match(absolute, /"code":"host_refused"/);
+    const own = asking(port, '/talk/ws', `X-API-Key: ${key}\r\nOrigin: http://a\r\n`);
+    const [first] = await once(own, 'data');
+    assert.match(String(first), /^HTTP\/1\.1 101 /);
+    own.destroy();
   });
 
   it('answers a request for another protocol as if it asked for none', async () => {
@@ -131,7 +164,7 @@ describe('a server', () => {
   });
 });
 
-function dialect(name: string, findUpgrade?: FindUpgrade): Dialect {
+function dialect(name: string, find?: FindUpgrade): Dialect {
   return {
     name,
     prefix: `/${name}`,
@@ -140,6 +173,9 @@ function dialect(name: string, findUpgrade?: FindUpgrade): Dialect {
     documentsAt: '',
     maxBodyBytes: 1024,
     presentError,
-    create: () => ({ routes: createRoutes(), ...(findUpgrade ? { findUpgrade } : {}) }),
+    create: () => ({
+      routes: createRoutes(),
+      ...(find ? { upgrades: { scope: 'tasks:read', find } } : {}),
+    }),
   };
 }

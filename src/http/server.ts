@@ -1,8 +1,16 @@
-import type { IncomingMessage, Server, ServerOptions } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+} from 'node:http';
 import type { Duplex } from 'node:stream';
-import { createAdaptorServer } from '@hono/node-server';
+import { getRequestListener, RequestError } from '@hono/node-server';
+import { GatewayError, toGatewayError } from '../core/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { App } from './app.ts';
+import { presentError } from './errors.ts';
+import { toOriginForm } from './request-target.ts';
 import type { TakeConnection } from './upgrade.ts';
 
 export interface AppServer {
@@ -23,6 +31,7 @@ export function createServer(
 
   // What asks for another protocol, or for what nobody takes, is answered as if it asked for none.
   const shouldUpgradeCallback = (request: IncomingMessage): boolean => {
+    toOriginForm(request);
     if (!wantsWebSocket(request)) return false;
     try {
       const take = upgrade(request);
@@ -33,13 +42,18 @@ export function createServer(
       return false;
     }
   };
-  const server = createAdaptorServer({
-    fetch,
-    serverOptions: { ...limits, shouldUpgradeCallback },
-  }) as Server;
-  // Whoever wanted a WebSocket has no use for the connection.
-  server.prependListener('request', (request, response) => {
+  const answer = getRequestListener(fetch, {
+    errorHandler: (error) => answerError(error, logger),
+  });
+  const server = createHttpServer({ ...limits, shouldUpgradeCallback }, (request, response) => {
+    toOriginForm(request);
+    // Whoever wanted a WebSocket has no use for the connection.
     if (wantsWebSocket(request)) response.shouldKeepAlive = false;
+    void answer(request, response);
+  });
+  server.on('connect', (_request, socket) => {
+    socket.on('error', () => socket.destroy());
+    socket.end(noTunnel);
   });
   server.on('upgrade', async (request, socket, head) => {
     sockets.add(socket);
@@ -60,6 +74,21 @@ export function createServer(
       for (const socket of sockets) socket.destroy();
     },
   };
+}
+
+/** The gateway is no proxy. */
+const noTunnel =
+  'HTTP/1.1 405 Method Not Allowed\r\nAllow: GET\r\nContent-Length: 0\r\nConnection: close\r\n\r\n';
+
+/** Of a request that no app has seen: mostly there is no address to be made of its target and its host. */
+function answerError(thrown: unknown, logger: Logger): Response {
+  const isMalformed = thrown instanceof RequestError;
+  const error = isMalformed
+    ? new GatewayError('invalid_request', 'The address or the host of the request is malformed')
+    : toGatewayError(thrown);
+  if (!isMalformed) logger.error({ err: thrown }, 'request.failed');
+  const { status, body } = presentError(error);
+  return Response.json(body, { status });
 }
 
 function wantsWebSocket({ headers }: IncomingMessage): boolean {

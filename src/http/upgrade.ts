@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { Caller } from './auth.ts';
+import type { Caller } from '../core/caller.ts';
 
 /** A request to make its connection a WebSocket. */
 export interface Upgrade {

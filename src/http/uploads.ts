@@ -3,21 +3,23 @@ import { GatewayError } from '../core/errors.ts';
 import type { Tempo } from '../core/tempo.ts';
 import { uploadIdOf, uploadUrl } from '../core/upload.ts';
 import type { UploadService } from '../tasks/upload-service.ts';
+import { callerIfAny } from './auth.ts';
 import { errorSchema } from './errors.ts';
+import type { LinkBase } from './link-base.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
 import { paceOf, requestBody, whileThere } from './request-body.ts';
 
 /** Large files first, their tasks later. */
 export function uploadRoutes(
   uploads: Pick<UploadService, 'offer' | 'fill'>,
-  baseUrl: () => string,
+  base: LinkBase,
   tempo: Tempo['http'],
 ): OpenAPIHono {
   const app = createRoutes();
 
   app.openapi(offerRoute, async (context) => {
     const { name, content_type: contentType } = context.req.valid('json');
-    const { id, target, openUntil } = await uploads.offer(context.var.caller.tenant, {
+    const { id, secret, target, openUntil } = await uploads.offer(context.var.caller.tenant, {
       name: name ?? null,
       contentType: contentType ?? 'application/octet-stream',
     });
@@ -26,7 +28,7 @@ export function uploadRoutes(
         upload_id: id,
         source: uploadUrl(id),
         method: 'PUT' as const,
-        url: target?.url ?? `${baseUrl().replace(/\/+$/, '')}/uploads/${id}`,
+        url: target?.url ?? addressOf(base(context), id, secret),
         headers: { ...target?.headers },
         expires_at: openUntil.toISOString(),
       },
@@ -37,10 +39,12 @@ export function uploadRoutes(
   app.openapi(fillRoute, async (context) => {
     const id = uploadIdOf(uploadUrl(context.req.valid('param').upload_id));
     if (!id) throw new GatewayError('upload_not_found', 'There is no such upload');
+    const { token = null } = context.req.valid('query');
+    const sender = { secret: token, tenant: callerIfAny(context)?.tenant ?? null };
     const { raw } = context.req;
     const bytes = await whileThere(
       raw,
-      uploads.fill(id, requestBody(raw, paceOf(tempo)), raw.signal),
+      uploads.fill(id, sender, requestBody(raw, paceOf(tempo)), raw.signal),
     );
     return context.json({ upload_id: id, size_bytes: bytes }, 200);
   });
@@ -48,9 +52,15 @@ export function uploadRoutes(
   return app;
 }
 
+function addressOf(baseUrl: string, id: string, secret: string | null): string {
+  const address = `${baseUrl.replace(/\/+$/, '')}/uploads/${id}`;
+  return secret === null ? address : `${address}?token=${secret}`;
+}
+
 const offerRoute = defineRoute({
   method: 'post',
   path: '/uploads',
+  policy: { scope: 'tasks:write' },
   summary: 'Open an upload for a file that a task is to work on',
   request: {
     body: json(
@@ -84,18 +94,27 @@ const offerRoute = defineRoute({
     ),
     400: json(errorSchema, 'The request is wrong; `field` says where.'),
     401: json(errorSchema, 'A key is needed.'),
+    403: json(errorSchema, 'The key lacks the scope.'),
   },
 });
 
 const fillRoute = defineRoute({
   method: 'put',
   path: '/uploads/{upload_id}',
-  // Its id is known to whoever asked for it, and to nobody else.
-  policy: { isOpen: true, file: 'body' },
+  // A token in the address shows that its sender was given it.
+  policy: { scope: 'tasks:write', takesSecret: true, file: 'body' },
   summary: 'Send the file of an upload, as it is',
   description:
     'The body is the file. Where the gateway stores in a bucket, files go there instead.',
-  request: { params: z.object({ upload_id: z.string() }) },
+  request: {
+    params: z.object({ upload_id: z.string() }),
+    query: z.object({
+      token: z.string().optional().openapi({
+        description:
+          'Where keys are asked for: part of `url` as it was given out, in place of a key.',
+      }),
+    }),
+  },
   responses: {
     200: json(
       z.object({ upload_id: z.string(), size_bytes: z.int() }).openapi('Uploaded'),

@@ -3,7 +3,7 @@ import { mediaKinds } from '../core/media.ts';
 import { maxWorkflowBytes } from '../workflows/parse.ts';
 import { presentWorkflow } from '../workflows/present.ts';
 import type { Draft, WorkflowDescription, WorkflowService } from '../workflows/workflow-service.ts';
-import { actorOf, operatorsOnly } from './auth.ts';
+import { actorOf, type Caller, tenantSeenBy } from './auth.ts';
 import { errorSchema } from './errors.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
 
@@ -13,15 +13,18 @@ export function workflowRoutes(workflows: WorkflowService): OpenAPIHono {
 
   app.openapi(listRoute, async (context) => {
     const all = await workflows.list();
-    return context.json({ workflows: all.map(present) }, 200);
+    const seen = all.map((each) => presentTo(context.var.caller, each));
+    return context.json({ workflows: seen }, 200);
   });
   app.openapi(validateRoute, async (context) => {
     const { name = 'draft' } = context.req.valid('query');
     const draft = draftOf(context.req.valid('json'));
-    return context.json(present(await workflows.validate(name, draft)), 200);
+    const described = await workflows.validate(name, draft);
+    return context.json(presentTo(context.var.caller, described), 200);
   });
   app.openapi(findRoute, async (context) => {
-    return context.json(present(await workflows.find(context.req.valid('param').name)), 200);
+    const described = await workflows.find(context.req.valid('param').name);
+    return context.json(presentTo(context.var.caller, described), 200);
   });
   app.openapi(graphRoute, (context) => {
     return context.json({ ...workflows.graph(context.req.valid('param').name) }, 200);
@@ -73,7 +76,7 @@ const workflow = z
     runs_on: z.int(),
     of: z.int(),
     why_not: z.record(z.string(), z.array(z.string())).openapi({
-      description: 'By ComfyUI server, why it does not run there.',
+      description: 'By ComfyUI server, why it does not run there. Told to operators alone.',
     }),
     learned_duration: z.number().nullable().openapi({
       description: 'Median seconds on the GPU of its last runs.',
@@ -84,6 +87,12 @@ const workflow = z
     }),
   })
   .openapi('Workflow');
+
+/** Why a server cannot run it names the server. */
+function presentTo(caller: Caller, described: WorkflowDescription): z.infer<typeof workflow> {
+  const presented = present(described);
+  return tenantSeenBy(caller) === null ? presented : { ...presented, why_not: {} };
+}
 
 function present(described: WorkflowDescription): z.infer<typeof workflow> {
   const { name, workflow: known, problem, parameters, fitness, durationMs } = described;
@@ -118,17 +127,21 @@ const wrapperKeys = ['graph', 'meta'];
 
 const nameParam = z.object({ name: z.string().openapi({ example: 'esrgan_image_4x' }) });
 const unknown = { 404: json(errorSchema, 'There is no such workflow.') };
-const closed = { 401: json(errorSchema, 'A key is needed.') };
-const operators = { ...closed, 403: json(errorSchema, 'An operator’s key is needed.') };
+const closed = {
+  401: json(errorSchema, 'A key is needed.'),
+  403: json(errorSchema, 'The key lacks the scope.'),
+};
+const readOnly = { 409: json(errorSchema, 'The gateway may not write to its workflow folder.') };
 const refused = { 400: json(errorSchema, 'It is no workflow; the message says why.') };
 const untold = { 503: json(errorSchema, 'No ComfyUI server has told its nodes yet.') };
 /** A workflow comes with what is said of it. */
-const draftPolicy = { maxBodyBytes: maxWorkflowBytes + 1024 * 1024 };
+const draftSize = { maxBodyBytes: maxWorkflowBytes + 1024 * 1024 };
 const draftBody = { body: { ...json(draft, 'The workflow.'), required: true } };
 
 const listRoute = defineRoute({
   method: 'get',
   path: '/workflows',
+  policy: { scope: 'tasks:read' },
   summary: 'The workflows, and the files that are none',
   responses: {
     200: json(z.object({ workflows: z.array(workflow) }), 'In alphabetical order.'),
@@ -139,6 +152,7 @@ const listRoute = defineRoute({
 const findRoute = defineRoute({
   method: 'get',
   path: '/workflows/{name}',
+  policy: { scope: 'tasks:read' },
   summary: 'What a workflow takes and gives, and where it runs',
   request: { params: nameParam },
   responses: { 200: json(workflow, 'The workflow.'), ...unknown, ...closed },
@@ -147,6 +161,7 @@ const findRoute = defineRoute({
 const graphRoute = defineRoute({
   method: 'get',
   path: '/workflows/{name}/graph',
+  policy: { scope: 'graphs' },
   summary: 'The graph in the API format',
   request: { params: nameParam },
   responses: {
@@ -160,7 +175,7 @@ const graphRoute = defineRoute({
 const validateRoute = defineRoute({
   method: 'post',
   path: '/workflows/validate',
-  policy: draftPolicy,
+  policy: { scope: 'tasks:read', ...draftSize },
   summary: 'Try a workflow out without putting it in place',
   request: {
     query: z.object({ name: z.string().optional() }),
@@ -176,22 +191,28 @@ const validateRoute = defineRoute({
 const putRoute = defineRoute({
   method: 'put',
   path: '/workflows/{name}',
-  policy: draftPolicy,
+  policy: { scope: 'workflows:write', ...draftSize },
   summary: 'Put a workflow in place',
-  middleware: operatorsOnly,
   request: { params: nameParam, ...draftBody },
-  responses: { 200: json(workflow, 'It can be called.'), ...refused, ...operators, ...untold },
+  responses: {
+    200: json(workflow, 'It can be called.'),
+    ...refused,
+    ...closed,
+    ...readOnly,
+    ...untold,
+  },
 });
 
 const removeRoute = defineRoute({
   method: 'delete',
   path: '/workflows/{name}',
+  policy: { scope: 'workflows:write' },
   summary: 'Take a workflow away; tasks that wait for it still run',
-  middleware: operatorsOnly,
   request: { params: nameParam },
   responses: {
     200: json(z.object({ status: z.literal('removed') }), 'It can be called no more.'),
     ...unknown,
-    ...operators,
+    ...closed,
+    ...readOnly,
   },
 });

@@ -4,12 +4,12 @@ import type { Readable } from 'node:stream';
 import { type Agent, type Dispatcher, request } from 'undici';
 import { GatewayError } from '../core/errors.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
+import { aboveFloor, type Floor } from '../timing/floor.ts';
 import { createGuardedAgent } from './guarded-agent.ts';
 import { fromBody, fromNetwork, fromStatus, interrupted, sourceTimeout } from './source-errors.ts';
 import { type FetchedSource, SourceFile, type SourceLimits } from './source-file.ts';
 import type { SourceAllow } from './source-policy.ts';
 import { validateSourceUrl } from './source-url.ts';
-import { type FloorOptions, ThroughputFloor } from './throughput-floor.ts';
 
 export interface SourceFetcherOptions extends SourceLimits {
   readonly allow: SourceAllow;
@@ -19,7 +19,7 @@ export interface SourceFetcherOptions extends SourceLimits {
   readonly lookup?: typeof dns.lookup;
 }
 
-export type Deadlines = Tempo['source'] & FloorOptions;
+export type Deadlines = Tempo['source'] & Floor;
 
 const defaultDeadlines: Deadlines = { ...realTempo.source, minBytesPerSecond: 10 * 1024 };
 
@@ -152,11 +152,11 @@ export class SourceFetcher implements AsyncDisposable {
       body.on('error', () => {}).destroy();
       throw error;
     }
-    const floor = new ThroughputFloor(this.#deadlines);
-    for await (const chunk of chunksOf(body)) {
+    // One that drips just fast enough for the idle deadline would hold its place for days.
+    const watched = aboveFloor(body, this.#deadlines, () => sourceTimeout(null));
+    for await (const chunk of chunksOf(watched)) {
       signal.throwIfAborted();
       await file.write(chunk, size);
-      floor.check(chunk.length);
     }
     if (size !== null && file.bytes !== size) throw interrupted();
   }

@@ -62,6 +62,7 @@ export function fromNetwork(error: unknown): GatewayError {
 
 /** What ends a body that had begun. */
 export function fromBody(error: unknown): GatewayError {
+  if (error instanceof GatewayError) return error;
   return isTimeout(error) ? sourceTimeout(error) : interrupted(error);
 }
 

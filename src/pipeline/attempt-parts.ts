@@ -1,4 +1,3 @@
-import type PQueue from 'p-queue';
 import type { Tempo } from '../core/tempo.ts';
 import type { ImageEncoder } from '../media/image-encoder.ts';
 import type { MediaProbe } from '../media/probe.ts';
@@ -11,7 +10,9 @@ import type { AttemptLog } from '../telemetry/attempt-log.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
 import type { AttemptJournal } from './attempt-journal.ts';
 import type { SourceReader } from './download/source-reader.ts';
+import type { FairTurns } from './fair-turns.ts';
 import type { KeptSources } from './sources/kept-sources.ts';
+import type { TransferTurns } from './transfer-turns.ts';
 
 /** What all attempts work with. */
 export interface AttemptParts {
@@ -27,9 +28,11 @@ export interface AttemptParts {
   readonly store: ObjectStore;
   /** An address that a client gave for its main result. */
   readonly targetAt: (url: string) => OutputTarget;
-  /** Bounds on how many transfers of a kind run at once. */
-  readonly downloads: PQueue;
-  readonly uploads: PQueue;
+  /** Bounds on how many transfers of a kind run at once, which tenants share. */
+  readonly downloads: FairTurns;
+  readonly uploads: TransferTurns;
+  /** A task with more files than that fails. */
+  readonly maxOutputs: number;
   /** How long workflows take. */
   readonly stats: Pick<QueueStats, 'durations'>;
   readonly lease: Pick<LeaseClock, 'isSure'>;
@@ -41,7 +44,7 @@ export interface AttemptParts {
 /** One attempt with all that it works with. */
 export interface Attempt extends AttemptParts {
   readonly journal: AttemptJournal;
-  /** In front of a GPU when the attempt begins, or at one where the prompt is there already. */
+  /** Still to be taken when the attempt begins, or at a GPU where the prompt is there already. */
   readonly seat: Seat;
   readonly log: AttemptLog;
   /** Hears the key of every object before it is stored: who ends the attempt removes them. */

@@ -1,23 +1,23 @@
-import type { Backend } from '../comfyui/backend.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Workflow } from '../core/workflow.ts';
-import { SeatLostError } from '../pool/waiting-room.ts';
 import { folderOf } from './attempt-folder.ts';
 import type { Attempt } from './attempt-parts.ts';
 import { downloaded, prepare } from './download/prepare.ts';
-import { type AttemptEnd, undone } from './outcome.ts';
+import type { AttemptEnd } from './outcome.ts';
 import { runPrompt } from './process/run-prompt.ts';
-import { leftBehind, type Ready } from './ready.ts';
+import { leftBehind } from './ready.ts';
+import { takeGpu } from './take-seat.ts';
 import { keepResults } from './upload/keep-results.ts';
 import { takeResults } from './upload/take-results.ts';
 
 /**
- * One attempt of a run, from its source to its stored result. It is made ready in front of a backend
- * whose GPU may still work on the run before, and runs on that one or on another that falls idle
- * first. Where a dead gateway left the attempt with a prompt on a backend, it goes on from there.
+ * One attempt of a run, from its source to its stored result. Once its source is here it is made ready in
+ * front of a backend whose GPU may still work on the run before, and runs on that one or on another that
+ * falls idle first. Where a dead gateway left the attempt with a prompt on a backend, it goes on from there.
  *
- * @throws GatewayError for what went wrong; ClaimLostError when the run is no longer ours; the signal's
- *   reason when it aborts. Whoever calls decides what becomes of the run.
+ * @throws GatewayError for what went wrong; ClaimLostError when the run is no longer ours; SeatLostError
+ *   when no backend takes it; the signal's reason when it aborts. Whoever calls decides what becomes of
+ *   the run.
  */
 export async function runAttempt(attempt: Attempt): Promise<AttemptEnd> {
   const { journal, seat, sources } = attempt;
@@ -36,7 +36,7 @@ export async function runAttempt(attempt: Attempt): Promise<AttemptEnd> {
   if (ready.kind === 'joined') return ready;
   if (ready.kind === 'twin') return await takeResults(attempt, ready.twin);
 
-  if (!(await takeGpu(attempt, ready))) return undone('No backend takes it at present');
+  await takeGpu(attempt, ready);
 
   const made = await journal.run(
     'process',
@@ -55,23 +55,4 @@ async function workflowOf({ journal, workflows }: Attempt): Promise<Workflow> {
   const workflow = workflows.versionOf(run);
   if (!workflow) throw new GatewayError('workflow_unknown', `Workflow ${run.workflow} is gone`);
   return workflow;
-}
-
-/** Waits for a GPU: that of its backend or of another which takes its inputs. `false`: there is none. */
-async function takeGpu({ seat, log, signal }: Attempt, ready: Ready): Promise<boolean> {
-  const { label: from } = seat.backend;
-  try {
-    await seat.takeGpu(signal, (backend) => takesAll(backend, ready));
-  } catch (error) {
-    if (error instanceof SeatLostError) return false;
-    throw error;
-  }
-  if (seat.backend.label !== from) log.moved(from);
-  return true;
-}
-
-/** Whether the backend takes inputs so large; the inputs of a prompt are on its backend already. */
-function takesAll(backend: Backend, ready: Ready): boolean {
-  if (ready.kind === 'left-behind') return true;
-  return !ready.sources.values().some(({ bytes }) => !backend.inputs.takes(bytes));
 }

@@ -26,6 +26,8 @@ export interface DispatcherParts {
   readonly log: TaskLog;
   /** How long a line may stand still for the sake of models that are loaded, milliseconds. */
   readonly patienceMs: number;
+  /** How many sources are downloaded at once. */
+  readonly downloads: number;
   /** What is being uploaded at the end has so long, milliseconds. */
   readonly graceMs: number;
   readonly tempo: Tempo['dispatcher'];
@@ -61,8 +63,8 @@ export class Dispatcher {
     const { pool, running } = this.#parts;
     const backend = pool.get(claim.attempt.backend);
     if (!backend) return;
-    const { workflow } = claim.run;
-    running.begin(claim, pool.seatAt(backend, { taskId: claim.task.id, workflow }));
+    const { workflow, tenant } = claim.run;
+    running.begin(claim, pool.seatAt(backend, { taskId: claim.task.id, workflow, tenant }));
   }
 
   /** Hands over: takes nothing new, lets go of what runs, interrupts no GPU. */
@@ -78,7 +80,10 @@ export class Dispatcher {
     this.wake();
   };
 
-  /** Claims a task for each backend that has room: its GPU is idle, or will want the next one. */
+  /**
+   * Claims a task for each backend that has room: its GPU is idle, or will want the next one. A task takes
+   * the seat there once its sources are here; until then others may be claimed for it as well.
+   */
   async #fillRoom(): Promise<void> {
     const { pool, claims, workflows, running } = this.#parts;
     const backends = pool.withRoom();
@@ -98,15 +103,17 @@ export class Dispatcher {
 
   /** Gives the backend the task that is its next one; tells whether one was claimed. */
   async #fill(backend: Backend, heads: readonly QueuedRun[]): Promise<boolean> {
-    const { claims, pool, workflows, running } = this.#parts;
-    const chosen = schedule(heads, await this.#situation(backend, heads));
+    const { claims, pool, workflows, running, downloads } = this.#parts;
+    const able = heads.filter(({ tenant }) => pool.mayClaim(backend, tenant, downloads));
+    if (able.length === 0) return false;
+    const chosen = schedule(able, await this.#situation(backend, able));
     const graph = chosen && workflows.versionOf(chosen);
     const claim = graph && (await claims.claim(chosen.id, backend.label));
     if (!claim) return false;
     this.#noteService(claim.run);
-    const { avoid } = chosen;
-    const request = { taskId: claim.task.id, workflow: graph.name, graph, avoid };
-    const seat = pool.seatBefore(backend, request);
+    const { tenant, avoid } = chosen;
+    const request = { taskId: claim.task.id, workflow: graph.name, tenant, graph, avoid };
+    const seat = pool.seatFor(backend, request);
     if (seat) running.begin(claim, seat);
     // It went away meanwhile.
     else await running.giveBack(claim);

@@ -10,6 +10,14 @@ export function transferProgress(bytes: number, total: number | null): StageProg
   };
 }
 
+/** How fast that is, such as `12KB/s`. */
+export function speed(bytes: number, ms: number): string {
+  const perSecond = bytes / (ms / 1_000);
+  return perSecond < 1024 ** 2
+    ? `${Math.round(perSecond / 1024)}KB/s`
+    : `${megabytes(perSecond)}/s`;
+}
+
 export function megabytes(bytes: number): string {
   const count = bytes / 1024 ** 2;
   return `${count.toFixed(count < 1 ? 2 : 1)}MB`;

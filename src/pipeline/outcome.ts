@@ -1,4 +1,5 @@
 import type { GatewayError } from '../core/errors.ts';
+import { SeatLostError } from '../pool/waiting-room.ts';
 import { ClaimLostError } from '../tasks/attempt-store.ts';
 import { toStoreError } from '../tasks/errors.ts';
 
@@ -42,6 +43,7 @@ export function undone(reason: string): Undone {
 export function outcomeOf(thrown: unknown, { aborted, reason }: AbortSignal): Outcome {
   if (aborted) return { kind: (reason as Interruption) === 'stopping' ? 'handed-over' : 'lost' };
   if (thrown instanceof ClaimLostError) return { kind: 'lost' };
+  if (thrown instanceof SeatLostError) return undone('No backend takes it at present');
   const failure = toStoreError(thrown);
   return failure.code === 'unavailable' ? { kind: 'undecided' } : { kind: 'failed', failure };
 }

@@ -94,7 +94,7 @@ export class Recovery {
           await attempts.close(id);
         },
         // It is tried again with the next sweep.
-        () => {},
+        () => backend.leaveBehind(promptId),
       );
     }
   }

@@ -128,8 +128,8 @@ async function withdraw(
 ): Promise<void> {
   // Its successor may be at work there, with the same prompt.
   if (!lease.isSure) return;
+  const promptId = journal.postedPromptId;
   try {
-    const promptId = journal.postedPromptId;
     if (promptId) {
       const deadline = AbortSignal.any([
         AbortSignal.timeout(tempo.attempt.withdrawPatienceMs),
@@ -142,5 +142,6 @@ async function withdraw(
     await journal.close();
   } catch (error) {
     log.withdrawFailed(error);
+    if (promptId) backend.leaveBehind(promptId);
   }
 }

@@ -55,6 +55,11 @@ export class Membership {
     return this.#records;
   }
 
+  /** How many DNS names stand for no server at present: some may come. */
+  get emptyNames(): number {
+    return this.#discoveries.filter(({ addresses }) => addresses.length === 0).length;
+  }
+
   /** Where the backend's `input` folder is here; `null` where inputs are uploaded. */
   inputDirOf({ label, inputDir }: Pick<BackendRecord, 'label' | 'inputDir'>): string | null {
     return this.#parts.inputDirs.get(label) ?? inputDir;

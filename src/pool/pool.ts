@@ -1,15 +1,18 @@
 import type { BackendAddress } from '../comfyui/address.ts';
 import { Backend, type BackendTempo } from '../comfyui/backend.ts';
+import { LongAnswers } from '../comfyui/long-answers.ts';
 import type { Occupant } from '../comfyui/occupancy.ts';
+import { mayTakePlace } from '../core/fair-places.ts';
 import { mergeCatalogues, type NodeCatalogue } from '../core/node-catalogue.ts';
 import type { Tempo } from '../core/tempo.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { Arrivals } from './arrivals.ts';
 import { Seat } from './seat.ts';
 import { type GpuRequest, WaitingRoom } from './waiting-room.ts';
 
 /** What a pool tells of its backends. */
 export interface PoolListener {
-  /** A task may be made ready for one. */
+  /** A task may be claimed for one. */
   onRoom(): void;
   /** Something that the report of one tells has changed. */
   onChanged(label: string): void;
@@ -28,7 +31,9 @@ export class Pool implements AsyncDisposable {
   readonly #backends = new Map<string, Backend>();
   /** Let go of, and not yet vacant. */
   readonly #leaving = new Map<string, Backend>();
+  readonly #arrivals: Arrivals;
   readonly #room: WaitingRoom;
+  readonly #longAnswers: LongAnswers;
   #listener = nobody;
   /** `null` when it has to be put together anew. */
   #catalogue: NodeCatalogue | null = null;
@@ -36,7 +41,10 @@ export class Pool implements AsyncDisposable {
   constructor(logger: Logger, tempo: PoolTempo) {
     this.#logger = logger;
     this.#tempo = tempo;
-    this.#room = new WaitingRoom(() => this.#backends.values(), tempo.waitingRoom);
+    this.#longAnswers = new LongAnswers(tempo.comfyui.longAnswerDeadlineMs);
+    const backends = () => this.#backends.values();
+    this.#arrivals = new Arrivals(backends, () => this.#arrived(), tempo.waitingRoom);
+    this.#room = new WaitingRoom(backends, tempo.waitingRoom);
   }
 
   /** Whom it tells, from now on: those who listen are made of the pool, and so after it. */
@@ -61,13 +69,16 @@ export class Pool implements AsyncDisposable {
       this.#catalogue = null;
       return present;
     }
-    const backend = new Backend(address, this.#logger, this.#tempo);
+    const backend = new Backend(address, this.#logger, this.#tempo, this.#longAnswers);
     this.#backends.set(backend.label, backend);
     backend.on('idle', () => {
-      if (!this.#room.offer(backend)) this.#listener.onRoom();
+      if (!this.#room.offer(backend)) this.#offerSeat(backend);
     });
-    backend.on('room', () => this.#listener.onRoom());
-    backend.on('unavailable', () => this.#room.vacate(backend));
+    backend.on('room', () => this.#offerSeat(backend));
+    backend.on('unavailable', () => {
+      this.#arrivals.vacate();
+      this.#room.vacate(backend);
+    });
     backend.on('changed', () => this.#listener.onChanged(backend.label));
     backend.on('catalogue', () => {
       this.#catalogue = null;
@@ -112,19 +123,34 @@ export class Pool implements AsyncDisposable {
     return this.#backends.get(label) ?? this.#leaving.get(label) ?? null;
   }
 
-  /** Those for which a task may be made ready: idle ones first, the longest idle before the others. */
+  /** Those for which a task may be claimed: idle ones first, the longest idle before the others. */
   withRoom(): Backend[] {
-    return this.backends.filter((backend) => backend.hasRoom).sort((a, b) => b.idleMs - a.idleMs);
+    return this.backends
+      .filter((backend) => backend.hasRoom || this.#isContended(backend))
+      .sort((a, b) => b.idleMs - a.idleMs);
   }
 
-  /** Whether the queue holds tasks beyond those that have a seat. */
+  /**
+   * Whether one more of the tenant's tasks may be claimed for a backend that has room. `downloads`: so many
+   * tasks in all may be on their way to a seat, beside one for each backend. A tenant whose tasks have no
+   * part in a queue for a seat may always have one there: it is to find its turn as soon as any other.
+   */
+  mayClaim(backend: Backend, tenant: string, downloads: number): boolean {
+    const own = this.#arrivals.countOf(tenant);
+    if (!backend.hasRoom && own > 0) return false;
+    return mayTakePlace(own, this.#arrivals.size, this.#backends.size + downloads);
+  }
+
+  /** Whether the queue holds tasks beyond those that were claimed. */
   expect(isMoreToCome: boolean): void {
     this.#room.isMoreToCome = isMoreToCome;
   }
 
-  /** The seat in front of the backend's GPU, or `null` when it is taken by now. */
-  seatBefore(backend: Backend, request: GpuRequest): Seat | null {
-    return Seat.before(backend, request, this.#room);
+  /** What a task has of the backend that it was claimed for; `null` when that takes none any more. */
+  seatFor(backend: Backend, request: GpuRequest): Seat | null {
+    if (!backend.isInService) return null;
+    const arrival = this.#arrivals.expect(backend, request);
+    return Seat.for(backend, { arrival, room: this.#room, request });
   }
 
   /** A seat at the GPU for a prompt that is on the backend already. */
@@ -132,7 +158,23 @@ export class Pool implements AsyncDisposable {
     return Seat.at(backend, occupant);
   }
 
+  /** The seat that is free goes to who is ready, or else to a task that is claimed for it. */
+  #offerSeat(backend: Backend): void {
+    if (!this.#arrivals.offer(backend)) this.#listener.onRoom();
+  }
+
+  /** Whether its seat is taken, and more who were claimed for it are ready and wait. */
+  #isContended(backend: Backend): boolean {
+    return backend.isInService && this.#arrivals.isWaitedFor(backend);
+  }
+
+  /** Those of the queue may have been held back until now. */
+  #arrived(): void {
+    if (this.#room.isMoreToCome) this.#listener.onRoom();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#arrivals[Symbol.dispose]();
     this.#room[Symbol.dispose]();
     const all = [...this.#backends.values(), ...this.#leaving.values()];
     await Promise.all(all.map((backend) => backend[Symbol.asyncDispose]()));

@@ -1,13 +1,8 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { afterEach, describe, it } from 'node:test';
-import { sleepGraph } from '../../test/support/test-workflows.ts';
-import { parseBackendAddress } from '../comfyui/address.ts';
-import { Backend } from '../comfyui/backend.ts';
-import { Emulator } from '../emulator/emulator.ts';
-import { createLogger } from '../telemetry/logger.ts';
-import { parseWorkflow } from '../workflows/parse.ts';
-import { type GpuRequest, SeatLostError, WaitingRoom } from './waiting-room.ts';
+import { gpuRequest, idleBackends } from '../../test/support/idle-backends.ts';
+import type { Backend } from '../comfyui/backend.ts';
+import { SeatLostError, WaitingRoom } from './waiting-room.ts';
 
 const { signal } = new AbortController();
 
@@ -20,16 +15,7 @@ describe('WaitingRoom', () => {
 
   /** Backends that are idle, and the room in front of them. */
   async function open(count: number): Promise<{ backends: Backend[]; room: WaitingRoom }> {
-    const backends: Backend[] = [];
-    for (let i = 0; i < count; i += 1) {
-      const emulator = await Emulator.start();
-      cleanup.use(emulator);
-      const backend = new Backend(parseBackendAddress(emulator.url), createLogger('silent'));
-      cleanup.use(backend);
-      backend.start();
-      if (backend.state !== 'idle') await once(backend, 'idle', { signal });
-      backends.push(backend);
-    }
+    const backends = await idleBackends(count, cleanup);
     const room = new WaitingRoom(() => backends);
     cleanup.use(room);
     for (const backend of backends) {
@@ -39,20 +25,12 @@ describe('WaitingRoom', () => {
     return { backends, room };
   }
 
-  function request(taskId: string, workflow = 'sleep'): GpuRequest {
-    const graph = parseWorkflow(
-      { name: workflow, text: JSON.stringify(sleepGraph(1)), meta: null },
-      null,
-    );
-    return { taskId, workflow, graph, avoid: [] };
-  }
-
   it('gives the preferred backend, and another where that is busy', async () => {
     const { backends, room } = await open(2);
     const [first, second] = backends as [Backend, Backend];
     const taken = [
-      await room.takeGpu(request('a'), second, signal),
-      await room.takeGpu(request('b'), second, signal),
+      await room.takeGpu(gpuRequest('a'), second, signal),
+      await room.takeGpu(gpuRequest('b'), second, signal),
     ];
     assert.deepEqual(
       taken.map(({ backend }) => backend),
@@ -63,9 +41,9 @@ describe('WaitingRoom', () => {
   it('gives no backend that does not fit', async () => {
     const { backends, room } = await open(2);
     const [first, second] = backends as [Backend, Backend];
-    const taken = await room.takeGpu(request('a'), first, signal);
+    const taken = await room.takeGpu(gpuRequest('a'), first, signal);
     const fits = (backend: Backend) => backend !== second;
-    const waiting = room.takeGpu({ ...request('b'), fits }, first, signal);
+    const waiting = room.takeGpu({ ...gpuRequest('b'), fits }, first, signal);
     assert.equal(room.offer(second), false);
     taken.seat.release();
     assert.equal((await waiting).backend, first);
@@ -75,10 +53,10 @@ describe('WaitingRoom', () => {
     const { backends, room } = await open(2);
     const [first, second] = backends as [Backend, Backend];
     room.isMoreToCome = true;
-    const running = await room.takeGpu(request('a'), first, signal);
-    const other = await room.takeGpu(request('b'), second, signal);
+    const running = await room.takeGpu(gpuRequest('a'), first, signal);
+    const other = await room.takeGpu(gpuRequest('b'), second, signal);
     const order: string[] = [];
-    const waits = [request('c'), request('d'), request('e')].map(async (waiting, i) => {
+    const waits = [gpuRequest('c'), gpuRequest('d'), gpuRequest('e')].map(async (waiting, i) => {
       const preferred = i === 1 ? first : second;
       const taken = await room.takeGpu(waiting, preferred, signal);
       order.push(`${waiting.taskId} ${taken.backend === first ? 'first' : 'second'}`);
@@ -99,8 +77,8 @@ describe('WaitingRoom', () => {
     for (const backend of backends) backend.posted('sleep', 1);
     fast.runTimes.add('sleep', 300);
     slow.runTimes.add('sleep', 3_000);
-    const running = await room.takeGpu(request('a'), fast, signal);
-    const waiting = room.takeGpu(request('b'), slow, signal);
+    const running = await room.takeGpu(gpuRequest('a'), fast, signal);
+    const waiting = room.takeGpu(gpuRequest('b'), slow, signal);
     await new Promise((resolve) => setTimeout(resolve, 20));
     assert.equal(slow.state, 'idle');
     running.seat.release();
@@ -114,8 +92,8 @@ describe('WaitingRoom', () => {
     fast.runTimes.add('sleep', 300);
     slow.runTimes.add('sleep', 3_000);
     room.isMoreToCome = true;
-    await room.takeGpu(request('a'), fast, signal);
-    assert.equal((await room.takeGpu(request('b'), slow, signal)).backend, slow);
+    await room.takeGpu(gpuRequest('a'), fast, signal);
+    assert.equal((await room.takeGpu(gpuRequest('b'), slow, signal)).backend, slow);
   });
 
   it('loads no models for the last task where another that has them is free soon', async () => {
@@ -123,8 +101,8 @@ describe('WaitingRoom', () => {
     const [warm, cold] = backends as [Backend, Backend];
     warm.posted('sleep', 1);
     warm.runTimes.add('sleep', 400);
-    const running = await room.takeGpu(request('a'), warm, signal);
-    const waiting = room.takeGpu(request('b'), cold, signal);
+    const running = await room.takeGpu(gpuRequest('a'), warm, signal);
+    const waiting = room.takeGpu(gpuRequest('b'), cold, signal);
     await new Promise((resolve) => setTimeout(resolve, 20));
     assert.equal(cold.state, 'idle');
     running.seat.release();
@@ -134,8 +112,8 @@ describe('WaitingRoom', () => {
   it('sends away who waits for a backend that stays out of service', async () => {
     const { backends, room } = await open(1);
     const [only] = backends as [Backend];
-    const running = await room.takeGpu(request('a'), only, signal);
-    const waiting = room.takeGpu(request('b'), only, signal);
+    const running = await room.takeGpu(gpuRequest('a'), only, signal);
+    const waiting = room.takeGpu(gpuRequest('b'), only, signal);
     only.drain(true);
     running.seat.release();
     await assert.rejects(waiting, SeatLostError);
@@ -144,8 +122,8 @@ describe('WaitingRoom', () => {
   it('keeps who waits for a backend that is back soon', async () => {
     const { backends, room } = await open(1);
     const [only] = backends as [Backend];
-    const running = await room.takeGpu(request('a'), only, signal);
-    const waiting = room.takeGpu(request('b'), only, signal);
+    const running = await room.takeGpu(gpuRequest('a'), only, signal);
+    const waiting = room.takeGpu(gpuRequest('b'), only, signal);
     only.drain(true);
     running.seat.release();
     only.drain(false);
@@ -155,10 +133,10 @@ describe('WaitingRoom', () => {
   it('lets go of who waits no longer', async () => {
     const { backends, room } = await open(1);
     const [only] = backends as [Backend];
-    const running = await room.takeGpu(request('a'), only, signal);
+    const running = await room.takeGpu(gpuRequest('a'), only, signal);
     const abort = new AbortController();
-    const waiting = room.takeGpu(request('b'), only, abort.signal);
-    const next = room.takeGpu(request('c'), only, signal);
+    const waiting = room.takeGpu(gpuRequest('b'), only, abort.signal);
+    const next = room.takeGpu(gpuRequest('c'), only, signal);
     abort.abort(new Error('canceled'));
     await assert.rejects(waiting, /canceled/);
     running.seat.release();

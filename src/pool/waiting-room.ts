@@ -3,6 +3,8 @@ import type { GpuSeat, Occupant } from '../comfyui/occupancy.ts';
 import { type Candidate, isBetterLater, mayMoveInMs } from '../core/gpu-choice.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import type { Workflow } from '../core/workflow.ts';
+import { Timers } from '../timing/timers.ts';
+import { type Wait, WaitList } from './wait-list.ts';
 
 /** The backend in front of which a task waits takes nothing for now, and no other does either. */
 export class SeatLostError extends Error {
@@ -24,11 +26,9 @@ export interface TakenGpu {
 }
 
 /** A request that no GPU is free for. */
-interface Wait {
+interface WantedGpu {
   readonly request: GpuRequest;
   readonly preferred: Backend;
-  readonly resolve: (taken: TakenGpu) => void;
-  readonly reject: (reason: unknown) => void;
 }
 
 /**
@@ -38,8 +38,8 @@ interface Wait {
 export class WaitingRoom implements Disposable {
   readonly #backends: () => Iterable<Backend>;
   readonly #tempo: Tempo['waitingRoom'];
-  readonly #waits: Wait[] = [];
-  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #list = new WaitList<WantedGpu, TakenGpu>();
+  readonly #timers = new Timers();
   /** Idle backends that are going to be offered once more. */
   readonly #offeredAgain = new Set<Backend>();
   /** Whether the queue holds tasks beyond those that have a seat. */
@@ -55,18 +55,15 @@ export class WaitingRoom implements Disposable {
 
   /** Gives the idle backend to who waits; `false` when nobody does. */
   offer(backend: Backend): boolean {
-    const own = this.#waits.find(({ preferred }) => preferred === backend);
+    const own = this.#ownOf(backend);
     // It came back without what the task needs.
-    if (own && !backend.canRun(own.request.graph)) this.#sendAway(own);
+    if (own && !backend.canRun(own.wanted.request.graph)) this.#sendAway(own);
     const wait =
-      this.#waits.find(({ preferred }) => preferred === backend) ??
-      this.#waits.find(({ request }) => this.#mayMove(request, backend));
+      this.#ownOf(backend) ??
+      this.#list.waits.find(({ wanted }) => this.#mayMove(wanted.request, backend));
     if (!wait) return false;
-    const taken = this.#take(wait.request, backend);
-    if (taken) {
-      this.#leave(wait);
-      wait.resolve(taken);
-    }
+    const taken = this.#take(wait.wanted.request, backend);
+    if (taken) this.#list.give(wait, taken);
     return taken !== null;
   }
 
@@ -78,17 +75,23 @@ export class WaitingRoom implements Disposable {
   async takeGpu(request: GpuRequest, preferred: Backend, signal: AbortSignal): Promise<TakenGpu> {
     signal.throwIfAborted();
     const taken = this.#take(request, preferred) ?? this.#takeElsewhere(request, preferred);
-    return taken ?? (await this.#wait(request, preferred, signal));
+    if (taken) return taken;
+    if (!preferred.isInService) this.vacate(preferred);
+    return await this.#list.wait({ request, preferred }, signal);
   }
 
   /** The backend takes nothing for now: who waits for it is sent away, unless it is back soon. */
   vacate(backend: Backend): void {
-    this.#later(this.#tempo.awayMs, () => {
+    this.#timers.after(this.#tempo.awayMs, () => {
       if (backend.isInService) return;
-      for (const wait of this.#waits.filter(({ preferred }) => preferred === backend)) {
-        this.#sendAway(wait);
+      for (const wait of this.#list.waits) {
+        if (wait.wanted.preferred === backend) this.#sendAway(wait);
       }
     });
+  }
+
+  #ownOf(backend: Backend): Wait<WantedGpu, TakenGpu> | undefined {
+    return this.#list.waits.find(({ wanted }) => wanted.preferred === backend);
   }
 
   #takeElsewhere(request: GpuRequest, preferred: Backend): TakenGpu | null {
@@ -121,7 +124,7 @@ export class WaitingRoom implements Disposable {
     const others = [...this.#backends()].filter((other) => other !== backend);
     return isBetterLater(candidate(request, backend), {
       others: others.map((other) => candidate(request, other)),
-      ahead: this.#waits.filter((wait) => wait.request !== request).length,
+      ahead: this.#list.waits.filter(({ wanted }) => wanted.request !== request).length,
       isMoreToCome: this.isMoreToCome,
       switchMs: this.#tempo.beforeSwitchMs,
     });
@@ -130,50 +133,19 @@ export class WaitingRoom implements Disposable {
   #offerAgain(backend: Backend, afterMs: number): void {
     if (this.#offeredAgain.has(backend)) return;
     this.#offeredAgain.add(backend);
-    this.#later(afterMs, () => {
+    this.#timers.after(afterMs, () => {
       this.#offeredAgain.delete(backend);
       if (backend.state === 'idle') this.offer(backend);
     });
   }
 
-  async #wait(request: GpuRequest, preferred: Backend, signal: AbortSignal): Promise<TakenGpu> {
-    const { promise, resolve, reject } = Promise.withResolvers<TakenGpu>();
-    const wait: Wait = { request, preferred, resolve, reject };
-    this.#waits.push(wait);
-    if (!preferred.isInService) this.vacate(preferred);
-    const abort = () => {
-      this.#leave(wait);
-      reject(signal.reason);
-    };
-    signal.addEventListener('abort', abort, { once: true });
-    try {
-      return await promise;
-    } finally {
-      signal.removeEventListener('abort', abort);
-    }
-  }
-
-  #sendAway(wait: Wait): void {
-    const { label, state } = wait.preferred;
-    this.#leave(wait);
-    wait.reject(new SeatLostError(`${label} is ${state}`));
-  }
-
-  #leave(wait: Wait): void {
-    const index = this.#waits.indexOf(wait);
-    if (index >= 0) this.#waits.splice(index, 1);
-  }
-
-  #later(ms: number, act: () => void): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      act();
-    }, ms);
-    this.#timers.add(timer);
+  #sendAway(wait: Wait<WantedGpu, TakenGpu>): void {
+    const { label, state } = wait.wanted.preferred;
+    this.#list.sendAway(wait, new SeatLostError(`${label} is ${state}`));
   }
 
   [Symbol.dispose](): void {
-    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers[Symbol.dispose]();
   }
 }
 

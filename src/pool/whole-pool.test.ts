@@ -45,7 +45,12 @@ function record(
 }
 
 function poolOf(...records: BackendRecord[]): WholePool {
-  return new WholePool({ pool: { get: () => null }, membership: { records } });
+  return poolWith(0, records);
+}
+
+/** `emptyNames`: so many DNS names stand for no server at present. */
+function poolWith(emptyNames: number, records: readonly BackendRecord[]): WholePool {
+  return new WholePool({ pool: { get: () => null }, membership: { records, emptyNames } });
 }
 
 describe('WholePool, of what other gateways report', () => {
@@ -70,6 +75,12 @@ describe('WholePool, of what other gateways report', () => {
       unable: new Map(),
       total: 3,
     });
+  });
+
+  it('counts on a name that has no addresses as on a server that nobody has reached', () => {
+    const lacking = record('lacking', { cannotRun: { sleep: reasons } });
+    const { unable, total } = poolWith(1, [lacking]).fitness(sleep);
+    assert.deepEqual([unable.size, total], [1, 2]);
   });
 
   const elsewhere = [

@@ -7,7 +7,7 @@ import type { Pool } from './pool.ts';
 
 export interface WholePoolParts {
   readonly pool: Pick<Pool, 'get'>;
-  readonly membership: Pick<Membership, 'records'>;
+  readonly membership: Pick<Membership, 'records' | 'emptyNames'>;
 }
 
 /** A backend that has a workflow's models in memory. */
@@ -30,7 +30,7 @@ export class WholePool {
 
   /**
    * The backends that could run the workflow, and why the others cannot. One that nobody has reached yet
-   * is in neither. `but` are left out of account.
+   * is in neither, nor is one that a DNS name without addresses may bring. `but` are left out of account.
    */
   fitness(workflow: Workflow, but: readonly string[] = []): Fitness {
     const members = this.#members.filter(
@@ -48,7 +48,7 @@ export class WholePool {
         if (isInService(backend?.state ?? report?.state)) inService += 1;
       }
     }
-    return { able, inService, unable, total: members.length };
+    return { able, inService, unable, total: members.length + this.#parts.membership.emptyNames };
   }
 
   /** Whether a backend that is none of these takes tasks at present, and can run the workflow. */

@@ -61,6 +61,12 @@ export class BucketError extends GatewayError {
   }
 }
 
+/** Whether a request ended because its time was over. */
+export function isDeadline(error: unknown): boolean {
+  if (error instanceof BucketError) return error.detail.code === deadlinePassed;
+  return error instanceof Error && error.name === deadlinePassed;
+}
+
 /** What a service's client threw. Its errors carry parameters of the request, so they are not kept. */
 export function toBucketError(thrown: unknown): GatewayError {
   if (thrown instanceof GatewayError) return thrown;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import type { Bucket, BucketCall, Part, Receipt, StoredPart, Upload } from './bucket.ts';
-import { BucketError, checksumMismatch } from './bucket-error.ts';
+import { BucketError, checksumMismatch, deadlinePassed } from './bucket-error.ts';
 import { Digest } from './digest.ts';
 import { checkObjectKey, encodeObjectKey, keyOfUrl } from './object-key.ts';
 import type {
@@ -181,9 +181,13 @@ export class BucketStore implements ObjectStore, AsyncDisposable {
       before: (chunk: Buffer) => digest.update(chunk),
       after: () => onProgress?.(digest.size),
     };
-    return await sendSource(source, signal, onChunk, (stream, cut) => {
-      const body = { stream, size: source.size, contentType };
-      return this.#bucket.put(name, body, this.#callWith(cut, source.size));
+    return await sendSource(source, signal, onChunk, {
+      send: (stream, cut) => {
+        const body = { stream, size: source.size, contentType };
+        return this.#bucket.put(name, body, this.#callWith(cut, source.size));
+      },
+      floorDeadlineMs: this.#tuning.floorDeadlineMs,
+      tooSlow: () => new BucketError({ code: deadlinePassed, status: null, requestId: null }),
     });
   }
 

@@ -34,15 +34,16 @@ import { readSource } from './read-source.ts';
 export interface DiskStoreOptions {
   /** The folder of the objects; made when it is missing. */
   readonly root: string;
-  /**
-   * Where clients reach the gateway, which serves objects under `/objects/`. A function, because the
-   * port may be known only after the store was opened.
-   */
-  readonly baseUrl: () => string;
+  /** Where clients reach the gateway, which serves objects under `/objects/`; `null`: where they ask. */
+  readonly publicUrl: string | null;
+  /** Whether an address has a host and a port by which the gateway is reached. */
+  readonly isOurs?: (address: URL) => boolean;
   readonly tempo?: Pick<Tempo['store'], 'abandonedAfterMs'>;
 }
 
 const temporaryFolder = '.tmp';
+/** Where the gateway serves them. */
+const objectsPath = '/objects/';
 /** Each loses against one `delete`; so many in a row come to nothing. */
 const publishTries = 20;
 
@@ -53,19 +54,18 @@ const publishTries = 20;
 export class DiskStore implements ObjectStore {
   readonly isServedByGateway = true;
   readonly #root: string;
-  readonly #baseUrl: () => string;
+  readonly #publicUrl: string | null;
+  readonly #isOurs: (address: URL) => boolean;
 
-  private constructor(root: string, baseUrl: () => string) {
-    this.#root = root;
-    this.#baseUrl = baseUrl;
+  private constructor({ root, publicUrl, isOurs = () => false }: DiskStoreOptions) {
+    this.#root = resolve(root);
+    this.#publicUrl = publicUrl;
+    this.#isOurs = isOurs;
   }
 
-  static async open({
-    root,
-    baseUrl,
-    tempo = realTempo.store,
-  }: DiskStoreOptions): Promise<DiskStore> {
-    const store = new DiskStore(resolve(root), baseUrl);
+  static async open(options: DiskStoreOptions): Promise<DiskStore> {
+    const { tempo = realTempo.store } = options;
+    const store = new DiskStore(options);
     await onDisk(async () => {
       await mkdir(store.#temporaryRoot, { recursive: true });
       await store.#sweep(tempo.abandonedAfterMs);
@@ -166,7 +166,7 @@ export class DiskStore implements ObjectStore {
 
   async urlOf(key: string): Promise<string> {
     checkObjectKey(key);
-    return `${this.#publicUrl}${encodeObjectKey(key)}`;
+    return `${this.#publicUrl ?? ''}${objectsPath}${encodeObjectKey(key)}`;
   }
 
   /** The gateway takes uploads itself. */
@@ -175,11 +175,14 @@ export class DiskStore implements ObjectStore {
   }
 
   keyOf(url: string): string | null {
-    return keyOfUrl(url, this.#publicUrl);
-  }
-
-  get #publicUrl(): string {
-    return `${this.#baseUrl().replace(/\/+$/, '')}/objects/`;
+    const address = URL.parse(url);
+    const isOurs = address !== null && this.#isOurs(address);
+    const bases = [this.#publicUrl, isOurs ? address.origin : null];
+    for (const base of bases) {
+      const key = base === null ? null : keyOfUrl(url, `${base}${objectsPath}`);
+      if (key !== null) return key;
+    }
+    return null;
   }
 
   get #temporaryRoot(): string {

@@ -16,19 +16,26 @@ export function lengthMismatch(expectedBytes: number, actualBytes: number): Gate
   return new GatewayError('output_truncated', message, { detail: { expectedBytes, actualBytes } });
 }
 
+export function sourceTooSlow(cause: unknown): GatewayError {
+  return new GatewayError('output_truncated', 'The output came too slowly to be stored in time', {
+    cause,
+  });
+}
+
 export function rangeNotSatisfiable(): GatewayError {
   return new GatewayError('invalid_request', 'The range lies outside of the object', {
     field: 'range',
   });
 }
 
-/** What a failed call of `node:fs` becomes. */
+/** What a failed call of `node:fs` becomes. Its paths are not kept: whoever has that of a result may read it. */
 export function diskFailed(thrown: unknown): GatewayError {
   const code = errorCodeOf(thrown);
+  const call = thrown instanceof Error && 'syscall' in thrown ? thrown.syscall : null;
   const isFull = code === 'ENOSPC' || code === 'EDQUOT';
   return new GatewayError(isFull ? 'storage_full' : 'storage_failed', diskMessage(code), {
-    detail: { code },
-    cause: thrown,
+    detail: { code, call },
+    ...(call === null ? { cause: thrown } : {}),
   });
 }
 

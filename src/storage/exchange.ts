@@ -23,6 +23,9 @@ export interface Exchanged {
   readonly body: Readable | Buffer;
 }
 
+/** Lists of a thousand parts are the longest that is asked for. */
+const maxAnswerBytes = 4 * 1024 * 1024;
+
 export type AgentTempo = Pick<Tempo['store'], 'connectDeadlineMs' | 'idleDeadlineMs'>;
 
 /** An agent for `exchange`, whose own deadline holds until the head of the answer is there. */
@@ -57,14 +60,24 @@ export async function exchange(
     const status = answer.statusCode;
     const answerHeaders = answer.headers as Exchanged['headers'];
     if (isStreamed && status < 300) return { status, headers: answerHeaders, body: answer.body };
-    const whole = Buffer.from(await answer.body.arrayBuffer());
-    return { status, headers: answerHeaders, body: whole };
+    return { status, headers: answerHeaders, body: await wholeOf(answer.body) };
   } catch (error) {
-    if (error instanceof GatewayError) throw error;
+    if (error instanceof GatewayError || error instanceof NetworkError) throw error;
     throw new NetworkError(deadline.signal.aborted ? deadlinePassed : errorCodeOf(error));
   } finally {
     clearTimeout(timer);
   }
+}
+
+async function wholeOf(body: Readable): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > maxAnswerBytes) throw new NetworkError('AnswerTooLong');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
 }
 
 /** `ali-oss` keeps of an error its name alone, and that only with the status by which urllib marks it. */

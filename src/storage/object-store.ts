@@ -36,7 +36,10 @@ export interface ObjectStore {
   /** Removes what a `put` that was to be resumed left unfinished; it is no error when there is none. */
   abandon(key: string, signal: AbortSignal): Promise<void>;
 
-  /** The address at which a client may fetch the object. It may hold for a time only. */
+  /**
+   * The address at which a client may fetch the object; it may hold for a time only. A path where the gateway
+   * serves it and nobody said by which name clients reach that.
+   */
   urlOf(key: string): Promise<string>;
 
   /**

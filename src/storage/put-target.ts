@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { GatewayError } from '../core/errors.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
+import { isDeadline } from './bucket-error.ts';
 import { type Exchanged, exchange, NetworkError } from './exchange.ts';
 import type { ByteSource, OutputTarget, PutOptions, StoredObject } from './object-store.ts';
 import { sendSource } from './send-source.ts';
@@ -61,17 +63,22 @@ export class PutTarget implements OutputTarget {
       after: () => onProgress?.(sentBytes),
     };
     try {
-      const { status } = await sendSource(source, signal, onChunk, (body, cut) =>
-        exchange(this.#dispatcher, this.#url, {
-          method: 'PUT',
-          headers: { ...headers, 'content-length': String(source.size) },
-          body,
-          isStreamed: false,
-          deadlineMs: this.#tempo.requestDeadlineMs + (source.size / minBytesPerSecond) * 1000,
-          signal: cut,
-        }),
-      );
-      return { status, sha256: hash.digest('hex') };
+      const answer = await sendSource(source, signal, onChunk, {
+        send: (body, cut) =>
+          exchange(this.#dispatcher, this.#url, {
+            method: 'PUT',
+            headers: { ...headers, 'content-length': String(source.size) },
+            body,
+            isStreamed: true,
+            deadlineMs: this.#tempo.requestDeadlineMs + (source.size / minBytesPerSecond) * 1000,
+            signal: cut,
+          }),
+        floorDeadlineMs: this.#tempo.floorDeadlineMs,
+        tooSlow,
+      });
+      // All is said by the status.
+      if (answer.body instanceof Readable) answer.body.on('error', () => {}).destroy();
+      return { status: answer.status, sha256: hash.digest('hex') };
     } catch (error) {
       signal.throwIfAborted();
       throw unreached(error);
@@ -91,7 +98,14 @@ function refusal(status: number): GatewayError {
   });
 }
 
+function tooSlow(): GatewayError {
+  return new GatewayError('target_failed', 'The address for the result takes it too slowly');
+}
+
 function unreached(error: unknown): unknown {
+  if (isDeadline(error)) {
+    return new GatewayError('target_failed', 'The address for the result does not answer in time');
+  }
   if (error instanceof NetworkError) {
     return new GatewayError('target_failed', 'The address for the result cannot be reached', {
       detail: { code: error.name },

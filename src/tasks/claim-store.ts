@@ -6,11 +6,8 @@ import { and, count, eq, inArray, ne, type SQL, sql } from '../db/drizzle.ts';
 import { rowsOf } from '../db/rows.ts';
 import { attempts, runs } from '../db/schema.ts';
 import type { Door, Moved } from './door.ts';
-import { isOfLine, isReady, linesPart } from './lines.ts';
+import { isOfLine, isReady, linesPart, retriedAtOnce } from './lines.ts';
 import { toAttempt, toRun, toTask } from './rows.ts';
-
-/** Runs that failed before and may be tried again: so many are looked at for one choice. */
-const retriedAtOnce = 50;
 
 /** A run that was begun so often without ever reaching a GPU takes its gateway down with it. */
 const mostBeginnings = 20;

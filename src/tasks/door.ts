@@ -1,3 +1,4 @@
+import { hasEnded } from '../core/task.ts';
 import type { EventBody, TaskEvent } from '../core/task-event.ts';
 import { asJsonb } from '../db/columns.ts';
 import type { Orm } from '../db/connect.ts';
@@ -6,7 +7,7 @@ import { inRounds } from '../db/in-rounds.ts';
 import { rowsOf } from '../db/rows.ts';
 import { runs, tasks } from '../db/schema.ts';
 import { assignments, type Change, type Parts, withParts } from '../db/statement.ts';
-import { countMoved, stagesOf, writeEvents } from './move-steps.ts';
+import { countEnded, countMoved, stagesOf, writeEvents } from './move-steps.ts';
 import { type Move, type MoveName, moves } from './moves.ts';
 import { type MovedTask, movedTaskText, type RunRow, readRun, readTask, runText } from './rows.ts';
 
@@ -139,6 +140,7 @@ export class Door {
         returning ${movedTaskText.qualified}, moved.found as before`,
       ...stagesOf(stages, detail),
       ...(from.includes(to) ? {} : countMoved),
+      ...(hasEnded(to) ? countEnded : {}),
       ...(event === null ? {} : writeEvents(event, this.gateway, asJsonb(body))),
       ...beside,
     });

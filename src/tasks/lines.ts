@@ -3,6 +3,9 @@ import { type SQL, sql } from '../db/drizzle.ts';
 /** A run that may be claimed now. */
 export const isReady = sql`state = 'pending' and run_after is null and needs = '{}'`;
 
+/** Runs that failed before and may be tried again: so many are looked at together. */
+export const retriedAtOnce = 50;
+
 /** One that has not failed before: each stands in the line of its version of a workflow and its tenant. */
 export const isInLine = sql`${isReady} and avoid is null`;
 

@@ -84,6 +84,15 @@ export const countNew = count(sql`select workflow, state, 1 from told`);
 export const countMoved = count(sql`
   select workflow, before, -1 from told union all select workflow, state, 1 from told`);
 
+/** What tenants hear of their own tasks that have ended. */
+export const countEnded: Parts = {
+  tallied: sql`
+    insert into ended_counts as c (tenant, workflow, state, shard, count)
+    select tenant, workflow, state, pg_backend_pid() % 16, count(*) from told where tenant <> ''
+     group by tenant, workflow, state order by tenant, workflow, state
+    on conflict (tenant, workflow, state, shard) do update set count = c.count + excluded.count`,
+};
+
 export function writeEvents(kind: EventKind, gateway: string, body: SQL): Parts {
   return {
     happened: sql`

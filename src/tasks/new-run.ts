@@ -4,6 +4,7 @@ import { agePerPriorityMs } from '../core/schedule.ts';
 import { isLink } from '../core/task.ts';
 import { asJsonb } from '../db/columns.ts';
 import { type SQL, sql } from '../db/drizzle.ts';
+import { newSecret } from './new-secret.ts';
 
 /** What a run takes over from the task that it is planned for. */
 export interface Plannable extends PlannedRun {
@@ -20,6 +21,7 @@ export interface Plannable extends PlannedRun {
 export interface NewRun {
   readonly id: string;
   readonly task_id: string;
+  readonly secret: string;
   readonly is_unread: boolean;
 }
 
@@ -29,6 +31,7 @@ export function newRun(task: Plannable): NewRun {
   return {
     id: randomUUID(),
     task_id: task.id,
+    secret: newSecret(),
     ...planned,
     ...{ workflow_hash, tenant: task.tenant, priority: task.priority },
     ...{ queue_timeout_ms: task.queueTimeoutMs, run_timeout_ms: task.runTimeoutMs },
@@ -41,15 +44,15 @@ export function newRun(task: Plannable): NewRun {
 export function insertRuns(runs: readonly NewRun[], returning: SQL): SQL {
   return sql`
     insert into runs (
-      id, task_ids, kind, workflow, workflow_hash, sources, arguments, size, tenant, priority, rank,
+      id, task_ids, secret, kind, workflow, workflow_hash, sources, arguments, size, tenant, priority, rank,
       queue_timeout_ms, queue_deadline, run_timeout_ms, is_unread)
-    select id, array[task_id], kind, workflow, workflow_hash, sources, arguments, size, tenant, priority,
+    select id, array[task_id], secret, kind, workflow, workflow_hash, sources, arguments, size, tenant, priority,
            coalesce(arrived_at, now()) - priority * ${sql.raw(String(agePerPriorityMs))} * interval '1 ms',
            queue_timeout_ms, now() + queue_timeout_ms * interval '1 ms', run_timeout_ms,
            is_unread
       from jsonb_to_recordset(${asJsonb(runs)}) as planned (
-        id uuid, task_id uuid, kind text, workflow text, workflow_hash text, sources jsonb, arguments jsonb,
-        size jsonb, tenant text, priority int, queue_timeout_ms bigint, run_timeout_ms bigint,
+        id uuid, task_id uuid, secret text, kind text, workflow text, workflow_hash text, sources jsonb,
+        arguments jsonb, size jsonb, tenant text, priority int, queue_timeout_ms bigint, run_timeout_ms bigint,
         arrived_at timestamptz, is_unread bool)
     returning ${returning}`;
 }

@@ -4,7 +4,7 @@ import type { Orm } from '../db/connect.ts';
 import { gt, sql } from '../db/drizzle.ts';
 import { rowsOf } from '../db/rows.ts';
 import { taskCounts } from '../db/schema.ts';
-import { isOfLine, linesPart } from './lines.ts';
+import { isOfLine, isReady, linesPart, retriedAtOnce } from './lines.ts';
 
 /** Tasks by state, of one workflow. */
 export type StateCounts = Readonly<Record<TaskState, number>>;
@@ -16,22 +16,31 @@ export interface Ahead {
 }
 export const countedAtMost = 1_000;
 
+/** So many tasks of a tenant that have not ended are counted. */
+const openAtMost = 10_000;
+
 /** So many runs tell how long a workflow takes. */
 const learnedFrom = 20;
 
 /** What the queue holds and how long it may take, at a cost that does not grow with it. */
 export class QueueStats {
   readonly #orm: Orm;
-  readonly #counts: Held<Map<string, StateCounts>>;
+  readonly #countsHoldMs: number;
+  readonly #counts: Held<ReadonlyMap<string, StateCounts>>;
+  /** By tenant, each of which has a key. */
+  readonly #countsOf = new Map<string, Held<ReadonlyMap<string, StateCounts>>>();
   readonly #durations: Held<Map<string, number>>;
+  readonly #waitingSince: Held<Map<string, Date>>;
 
   constructor(
     orm: Orm,
     tempo: Pick<Tempo['tasks'], 'countsHoldMs' | 'durationsHoldMs'> = realTempo.tasks,
   ) {
     this.#orm = orm;
+    this.#countsHoldMs = tempo.countsHoldMs;
     this.#counts = new Held(tempo.countsHoldMs, () => this.#readCounts());
     this.#durations = new Held(tempo.durationsHoldMs, () => this.#readDurations());
+    this.#waitingSince = new Held(tempo.countsHoldMs, () => this.#readWaitingSince());
   }
 
   /** By workflow, of all that ever had a task: its file may be gone. */
@@ -39,9 +48,28 @@ export class QueueStats {
     return await this.#counts.get();
   }
 
+  /**
+   * The same, of a tenant's own tasks. Of those that have not ended the oldest are counted, 10,000 at most; where it
+   * has more, the counts of those stand for anything from there on.
+   */
+  async countsOf(tenant: string): Promise<ReadonlyMap<string, StateCounts>> {
+    const held =
+      this.#countsOf.get(tenant) ?? new Held(this.#countsHoldMs, () => this.#readCountsOf(tenant));
+    this.#countsOf.set(tenant, held);
+    return await held.get();
+  }
+
   /** Median time on the GPU of a workflow's last runs, milliseconds. */
   async durations(): Promise<ReadonlyMap<string, number>> {
     return await this.#durations.get();
+  }
+
+  /**
+   * Since when the oldest task of each workflow waits that has one. Priorities count as ages do: of a line it is
+   * the task that goes first.
+   */
+  async waitingSince(): Promise<ReadonlyMap<string, Date>> {
+    return await this.#waitingSince.get();
   }
 
   /** What goes before a waiting task, by workflow. */
@@ -59,7 +87,7 @@ export class QueueStats {
     return rowsOf<Ahead>(result);
   }
 
-  async #readCounts(): Promise<Map<string, StateCounts>> {
+  async #readCounts(): Promise<ReadonlyMap<string, StateCounts>> {
     const rows = await this.#orm
       .select({
         workflow: taskCounts.workflow,
@@ -69,13 +97,35 @@ export class QueueStats {
       .from(taskCounts)
       .groupBy(taskCounts.workflow, taskCounts.state)
       .having(gt(sql`sum(${taskCounts.count})`, 0));
-    const counts = new Map<string, Record<TaskState, number>>();
-    for (const { workflow, state, count } of rows) {
-      const ofWorkflow = counts.get(workflow) ?? noTasks();
-      ofWorkflow[state] = count;
-      counts.set(workflow, ofWorkflow);
-    }
-    return counts;
+    return byWorkflow(rows);
+  }
+
+  async #readCountsOf(tenant: string): Promise<ReadonlyMap<string, StateCounts>> {
+    const result = await this.#orm.execute(sql`
+      select workflow, state, sum(count)::float8 as count from (
+        select workflow, state, count from ended_counts where tenant = ${tenant}
+        union all
+        (select workflow, state, 1 from tasks
+          where tenant = ${tenant} and finished_at is null
+          order by created_at limit ${openAtMost})) as counted
+       group by workflow, state having sum(count) > 0`);
+    return byWorkflow(rowsOf<CountRow>(result));
+  }
+
+  async #readWaitingSince(): Promise<Map<string, Date>> {
+    const result = await this.#orm.execute(sql`
+      with recursive ${linesPart}
+      select workflow, (extract(epoch from min(created_at)) * 1000)::float8 as ms from (
+        select lines.workflow, first.created_at from lines
+         cross join lateral (
+           select created_at from runs where ${isOfLine} order by rank, seq limit 1) as first
+        union all
+        (select workflow, created_at from runs
+          where ${isReady} and avoid is not null
+          order by rank, seq limit ${retriedAtOnce})) as firsts
+       group by workflow`);
+    const rows = rowsOf<{ workflow: string; ms: number }>(result);
+    return new Map(rows.map(({ workflow, ms }) => [workflow, new Date(ms)]));
   }
 
   async #readDurations(): Promise<Map<string, number>> {
@@ -98,6 +148,22 @@ export function totals(counts: ReadonlyMap<string, StateCounts>): StateCounts {
   const sum = noTasks();
   for (const each of counts.values()) for (const state of taskStates) sum[state] += each[state];
   return sum;
+}
+
+interface CountRow {
+  readonly workflow: string;
+  readonly state: TaskState;
+  readonly count: number;
+}
+
+function byWorkflow(rows: readonly CountRow[]): ReadonlyMap<string, StateCounts> {
+  const counts = new Map<string, Record<TaskState, number>>();
+  for (const { workflow, state, count } of rows) {
+    const ofWorkflow = counts.get(workflow) ?? noTasks();
+    ofWorkflow[state] = count;
+    counts.set(workflow, ofWorkflow);
+  }
+  return counts;
 }
 
 function noTasks(): Record<TaskState, number> {

@@ -1,3 +1,4 @@
+import { taskOfResult } from '../core/result-key.ts';
 import type { Tempo } from '../core/tempo.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { ResultLog } from '../telemetry/result-log.ts';
@@ -10,8 +11,6 @@ export interface OrphanParts {
   readonly tempo: Pick<Tempo['results'], 'youngMs'>;
 }
 
-/** Of a task's object: what its attempts store under. */
-const ofTask = /^([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})\//;
 const lookedUpAtOnce = 500;
 
 /**
@@ -25,8 +24,8 @@ export async function removeOrphans(parts: OrphanParts, signal: AbortSignal): Pr
   try {
     let batch: { key: string; taskId: string }[] = [];
     for await (const key of store.keys?.(signal) ?? []) {
-      const taskId = ofTask.exec(key)?.slice(1).join('-');
-      if (taskId === undefined) continue;
+      const taskId = taskOfResult(key);
+      if (taskId === null) continue;
       batch.push({ key, taskId });
       if (batch.length < lookedUpAtOnce) continue;
       count += await removeUnused(parts, batch, signal);

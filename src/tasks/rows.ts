@@ -60,6 +60,7 @@ export function toRun(row: RunRow): Run {
     sources: row.sources,
     arguments: row.arguments,
     size: row.size,
+    secret: row.secret,
     tenant: row.tenant,
     priority: row.priority,
     runTimeoutMs: row.runTimeoutMs,

@@ -1,5 +1,6 @@
 import type { Fitness } from '../core/backend.ts';
 import { checkDelivery } from '../core/delivery.ts';
+import { serversWanted } from '../core/demand.ts';
 import { GatewayError, invalidField, taskNotFound } from '../core/errors.ts';
 import { expectedWaitMs, type Waiting } from '../core/expected-wait.ts';
 import { withArticle } from '../core/media.ts';
@@ -43,10 +44,20 @@ export interface WorkflowView {
   readonly expectedWaitMs: number | null;
   readonly runsOn: number;
   readonly of: number;
-  /** By backend, why it does not run there. */
+  /** By backend, why it does not run there; nothing for those who see no backends. */
   readonly whyNot: Readonly<Record<string, readonly string[]>>;
   /** Why its files as they are now are of no use, or that they are gone. */
   readonly problem: string | null;
+}
+
+/** What a workflow asks of the pool. */
+export interface WorkflowDemand {
+  readonly name: string;
+  readonly waiting: number;
+  readonly running: number;
+  /** Since when its oldest task waits; `null` where none does. */
+  readonly waitingSince: Date | null;
+  readonly serversWanted: number;
 }
 
 export interface TaskServiceParts {
@@ -63,7 +74,7 @@ export interface TaskServiceParts {
   /** The same for where a result is to be put. */
   readonly checkTarget: (url: string) => void;
   readonly uploads: Pick<UploadService, 'check'>;
-  /** Whether tasks wait where no backend can run them, unless they say otherwise. */
+  /** Whether tasks wait where no backend can run them, unless they or their workflow say otherwise. */
   readonly queueWhenUnavailable: boolean;
 }
 
@@ -216,16 +227,26 @@ export class TaskService {
     }
   }
 
-  /** How many tasks are in each state, as of the last second. */
-  async countByState(): Promise<StateCounts> {
-    return totals(await reaching(this.#parts.stats.counts()));
+  /** Which of these ids are those of the tenant's tasks. */
+  async ownAmong(ids: readonly string[], tenant: string): Promise<ReadonlySet<string>> {
+    return await reaching(this.#parts.tasks.ownAmong(ids, tenant));
   }
 
-  /** The workflows of the folder and of all tasks, each with its queue and where it runs. */
-  async workflows(): Promise<WorkflowView[]> {
+  /** How many tasks of the tenant, or of all of them, are in each state, as of the last second. */
+  async countByState(tenant: string | null): Promise<StateCounts> {
+    return totals(await reaching(this.#countsOf(tenant)));
+  }
+
+  /**
+   * The workflows of the folder and of all tasks, each with its queue and where it runs. A tenant sees counts of its
+   * own tasks, and nothing of single backends.
+   */
+  async workflows(tenant: string | null): Promise<WorkflowView[]> {
     const { stats, workflows, pool } = this.#parts;
-    const [counts, durations] = await reaching(Promise.all([stats.counts(), stats.durations()]));
-    const waiting: Waiting[] = [...counts].map(([workflow, { pending }]) => ({
+    const [all, counts, durations] = await reaching(
+      Promise.all([stats.counts(), this.#countsOf(tenant), stats.durations()]),
+    );
+    const waiting: Waiting[] = [...all].map(([workflow, { pending }]) => ({
       workflow,
       count: pending,
     }));
@@ -241,16 +262,41 @@ export class TaskService {
         expectedWaitMs: expectedWaitMs(waiting, durations, inService),
         runsOn: able,
         of: total,
-        whyNot: Object.fromEntries(unable),
+        whyNot: tenant === null ? Object.fromEntries(unable) : {},
         problem,
       };
     });
   }
 
+  /** What each workflow of the folder and of all tasks wants, for its work to be done in that time, milliseconds. */
+  async demand(withinMs: number): Promise<WorkflowDemand[]> {
+    const { stats, workflows } = this.#parts;
+    const [counts, durations, waitingSince] = await reaching(
+      Promise.all([stats.counts(), stats.durations(), stats.waitingSince()]),
+    );
+    const names = new Set([...workflows.names, ...counts.keys()]);
+    return [...names].sort().map((name) => {
+      const { pending, processing } = counts.get(name) ?? nobody;
+      const durationMs = durations.get(name) ?? null;
+      return {
+        name,
+        waiting: pending,
+        running: processing,
+        waitingSince: waitingSince.get(name) ?? null,
+        serversWanted: serversWanted({ pending, processing, durationMs }, withinMs),
+      };
+    });
+  }
+
+  async #countsOf(tenant: string | null): Promise<ReadonlyMap<string, StateCounts>> {
+    const { stats } = this.#parts;
+    return tenant === null ? await stats.counts() : await stats.countsOf(tenant);
+  }
+
   #workflowFor({
     workflow: name,
     kind,
-    mayWait = this.#parts.queueWhenUnavailable,
+    mayWait: asked,
   }: Pick<TaskRequest, 'workflow' | 'kind' | 'mayWait'>): Workflow {
     const { workflows, pool } = this.#parts;
     const workflow = workflows.find(name);
@@ -272,6 +318,7 @@ export class TaskService {
         { field: 'type' },
       );
     }
+    const mayWait = asked ?? workflow.mayWait ?? this.#parts.queueWhenUnavailable;
     const { able, unable, total } = pool.fitness(workflow);
     const [reasons] = unable.values();
     // Of a backend that was never reached it is not known what it can run.

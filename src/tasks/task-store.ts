@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Stage } from '../core/stage.ts';
 import { hasEnded, type NewTask, type Task, type TaskState } from '../core/task.ts';
 import { and, between, desc, eq, getTableColumns, inArray, type SQL, sql } from '../db/drizzle.ts';
-import { attempts, runs, taskStages, tasks } from '../db/schema.ts';
+import { attempts, runs, taskStages, tasks, uploads } from '../db/schema.ts';
 import type { Door } from './door.ts';
 import { type TaskRow, toStages, toTask } from './rows.ts';
 import { cancelTask } from './shared-runs.ts';
@@ -68,6 +68,27 @@ export class TaskStore {
     return await this.#withStages(
       await this.#select().where(ofTenant(tenant)).orderBy(desc(tasks.seq)).limit(limit),
     );
+  }
+
+  /** Which of these ids are those of the tenant's tasks. */
+  async ownAmong(ids: readonly string[], tenant: string): Promise<Set<string>> {
+    if (ids.length === 0) return new Set();
+    const rows = await this.#door.orm
+      .select({ id: tasks.id })
+      .from(tasks)
+      .where(and(inArray(tasks.id, [...ids]), ofTenant(tenant)));
+    return new Set(rows.map(({ id }) => id));
+  }
+
+  /** Whose task or upload has this id; `null` where there is none. */
+  async tenantOf(id: string): Promise<string | null> {
+    const { orm } = this.#door;
+    const [found] = await orm
+      .select({ tenant: tasks.tenant })
+      .from(tasks)
+      .where(eq(tasks.id, id))
+      .unionAll(orm.select({ tenant: uploads.tenant }).from(uploads).where(eq(uploads.id, id)));
+    return found?.tenant ?? null;
   }
 
   #select() {

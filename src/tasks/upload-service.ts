@@ -9,7 +9,8 @@ import { reaching } from '../db/errors.ts';
 import type { ObjectStore, PresignedPut } from '../storage/object-store.ts';
 import type { UploadLog } from '../telemetry/upload-log.ts';
 import { fileSource } from './file-source.ts';
-import type { UploadStore } from './upload-store.ts';
+import { newSecret } from './new-secret.ts';
+import type { UploadSender, UploadStore } from './upload-store.ts';
 
 /** A file that a client sent, as long as it lies on our disk. */
 export interface ReceivedFile extends AsyncDisposable {
@@ -36,6 +37,8 @@ export interface ReceivedUpload extends ReceivedFile {
 /** Where a client may put a file. */
 export interface UploadOffer {
   readonly id: string;
+  /** To be sent with the file where it goes to the gateway itself; `null` where that takes nothing. */
+  readonly secret: string | null;
   /** `null`: to the gateway itself. */
   readonly target: PresignedPut | null;
   readonly openUntil: Date;
@@ -66,7 +69,7 @@ export class UploadService {
     { tenant, name }: { readonly tenant: string; readonly name: string | null },
     signal: AbortSignal,
   ): Promise<void> {
-    const upload = { id: file.id, tenant, name: storable(name), openMs: null };
+    const upload = { id: file.id, tenant, secret: null, name: storable(name), openMs: null };
     await reaching(this.#parts.uploads.insert(upload));
     await this.#store(file.id, file, signal);
   }
@@ -77,11 +80,14 @@ export class UploadService {
     { name, contentType }: { readonly name: string | null; readonly contentType: string },
   ): Promise<UploadOffer> {
     const { uploads, store, tempo } = this.#parts;
-    const upload = { id: randomUUID(), tenant, name: storable(name), openMs: tempo.openForMs };
-    const { id, openUntil } = await reaching(uploads.insert(upload));
+    // Where no keys are asked for, the id is enough.
+    const secret = tenant === '' ? null : newSecret();
+    const id = randomUUID();
+    const upload = { id, tenant, secret, name: storable(name), openMs: tempo.openForMs };
+    const { openUntil } = await reaching(uploads.insert(upload));
     const target = await store.presignPut(uploadKey(id), contentType, tempo.openForMs / 1_000);
     if (openUntil === null) throw new Error('The upload was kept without an end');
-    return { id, target, openUntil };
+    return { id, secret, target, openUntil };
   }
 
   /**
@@ -89,11 +95,16 @@ export class UploadService {
    *
    * @throws GatewayError `upload_not_found`, and what `receive` throws.
    */
-  async fill(id: string, body: Readable, signal: AbortSignal): Promise<number> {
-    if (!(await reaching(this.#parts.uploads.findOpen(id)))) throw notOpen();
+  async fill(
+    id: string,
+    sender: UploadSender,
+    body: Readable,
+    signal: AbortSignal,
+  ): Promise<number> {
+    if (!(await reaching(this.#parts.uploads.findOpen(id, sender)))) throw notOpen();
     await using file = await this.#parts.intake.receive(body, signal);
     // It may have been put to use, or its time may have run out, while it was sent.
-    if (!(await reaching(this.#parts.uploads.findOpen(id)))) throw notOpen();
+    if (!(await reaching(this.#parts.uploads.findOpen(id, sender)))) throw notOpen();
     await this.#store(id, file, signal);
     return file.bytes;
   }

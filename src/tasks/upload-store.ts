@@ -1,5 +1,5 @@
 import type { Orm } from '../db/connect.ts';
-import { and, eq, inArray, type SQL, sql } from '../db/drizzle.ts';
+import { and, eq, inArray, isNull, or, type SQL, sql } from '../db/drizzle.ts';
 import { firstRow } from '../db/rows.ts';
 import { uploads } from '../db/schema.ts';
 
@@ -16,10 +16,20 @@ export interface Upload {
 export interface NewUpload {
   readonly id: string;
   readonly tenant: string;
+  /** Whoever has it may send the file; `null` where whoever has the id may. */
+  readonly secret: string | null;
   /** What the client calls the file. */
   readonly name: string | null;
   /** How long its bytes may be sent, milliseconds; `null` where they are here already. */
   readonly openMs: number | null;
+}
+
+/** Who wants to send the file of an upload. */
+export interface UploadSender {
+  /** What came with the address. */
+  readonly secret: string | null;
+  /** Whose key came with it. */
+  readonly tenant: string | null;
 }
 
 const columns = {
@@ -37,9 +47,9 @@ export class UploadStore {
     this.#orm = orm;
   }
 
-  async insert({ id, tenant, name, openMs }: NewUpload): Promise<Upload> {
+  async insert({ openMs, ...upload }: NewUpload): Promise<Upload> {
     const openUntil = openMs === null ? null : sql`now() + ${openMs} * interval '1 ms'`;
-    const values = { id, tenant, name, openUntil };
+    const values = { ...upload, openUntil };
     const rows = await this.#orm.insert(uploads).values(values).returning(columns);
     return firstRow(rows, 'upload');
   }
@@ -53,12 +63,19 @@ export class UploadStore {
     return row ?? null;
   }
 
-  /** One whose bytes may still be sent: its time is not over, and no task uses it. */
-  async findOpen(id: string): Promise<Upload | null> {
+  /** One whose bytes this sender may still send: its time is not over, and no task uses it. */
+  async findOpen(id: string, { secret, tenant }: UploadSender): Promise<Upload | null> {
+    const isTheirs = or(
+      isNull(uploads.secret),
+      secret === null ? undefined : eq(uploads.secret, secret),
+      tenant === null ? undefined : eq(uploads.tenant, tenant),
+    );
     const [row] = await this.#orm
       .select(columns)
       .from(uploads)
-      .where(and(eq(uploads.id, id), sql`${uploads.openUntil} > now()`, sql`not ${isUsed}`));
+      .where(
+        and(eq(uploads.id, id), isTheirs, sql`${uploads.openUntil} > now()`, sql`not ${isUsed}`),
+      );
     return row ?? null;
   }
 

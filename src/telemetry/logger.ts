@@ -1,19 +1,26 @@
-import { type Logger as PinoLogger, pino } from 'pino';
+import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
+import { plainFields } from './plain.ts';
 
 export type Logger = PinoLogger;
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** One JSON line an event; `msg` is the event's name, `noun.verb`. */
-export function createLogger(level: LogLevel): Logger {
-  return pino({
+/**
+ * One JSON line an event; `msg` is the event's name, `noun.verb`. Whatever is logged holds no credentials: no query
+ * of an address, no parameter of a statement, no header of a request.
+ */
+export function createLogger(level: LogLevel, destination?: DestinationStream): Logger {
+  const options = {
     level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label) => ({ level: label }) },
+    formatters: { level: (label: string) => ({ level: label }), log: plainFields },
+    // Errors are plain by then; pino's own would take them for errors once more.
+    serializers: { err: (error: unknown) => error },
     redact: {
       paths: ['*.secret', '*.accessKeySecret', '*.stsToken', '*.password', '*.authorization'],
       censor: '[redacted]',
     },
-  });
+  };
+  return destination ? pino(options, destination) : pino(options);
 }

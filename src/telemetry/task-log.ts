@@ -1,4 +1,5 @@
 import type { Claim } from '../core/attempt.ts';
+import { withoutSecret } from '../core/result-key.ts';
 import type { Source, Task } from '../core/task.ts';
 import type { TaskEvent } from '../core/task-event.ts';
 import { withoutQuery } from '../core/without-query.ts';
@@ -82,5 +83,5 @@ function described({ dialect, workflow, workflowHash, sources }: Happened['task'
 }
 
 function addressOf({ url }: Source): string {
-  return withoutQuery(url);
+  return withoutSecret(withoutQuery(url));
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { GatewayError } from '../core/errors.ts';
 import { invalid } from '../core/workflow.ts';
 import { maxWorkflowBytes, type WorkflowFile } from './parse.ts';
 
@@ -52,18 +53,34 @@ export class WorkflowFolder {
     return { name, text, meta: await this.#text(`${name}${metaSuffix}`) };
   }
 
-  /** Puts the files in place of those that are there: a reader finds the old or the new, never a part. */
+  /**
+   * Puts the files in place of those that are there: a reader finds the old or the new, never a part.
+   *
+   * @throws GatewayError `workflows_read_only`, `storage_full`.
+   */
   async write({ name, text, meta }: WorkflowFile): Promise<void> {
-    if (meta === null) await this.#remove(`${name}${metaSuffix}`);
-    else await this.#put(`${name}${metaSuffix}`, meta);
-    await this.#put(`${name}${suffix}`, text);
+    try {
+      if (meta === null) await this.#remove(`${name}${metaSuffix}`);
+      else await this.#put(`${name}${metaSuffix}`, meta);
+      await this.#put(`${name}${suffix}`, text);
+    } catch (error) {
+      throw translateRefusal(error);
+    }
   }
 
-  /** `false`: there was nothing to remove. */
+  /**
+   * `false`: there was nothing to remove.
+   *
+   * @throws GatewayError `workflows_read_only`.
+   */
   async remove(name: string): Promise<boolean> {
-    const isCallable = await this.#remove(`${name}${suffix}`);
-    const isDescribed = await this.#remove(`${name}${metaSuffix}`);
-    return isCallable || isDescribed;
+    try {
+      const isCallable = await this.#remove(`${name}${suffix}`);
+      const isDescribed = await this.#remove(`${name}${metaSuffix}`);
+      return isCallable || isDescribed;
+    } catch (error) {
+      throw translateRefusal(error);
+    }
   }
 
   async #put(file: string, text: string): Promise<void> {
@@ -107,4 +124,23 @@ function unlessMissing(error: NodeJS.ErrnoException): null {
 /** Of the workflow that the file, or what is said of it, belongs to. */
 function nameOf(file: string): string {
   return file.slice(0, -(file.endsWith(metaSuffix) ? metaSuffix : suffix).length);
+}
+
+const readOnly = new Set(['EACCES', 'EPERM', 'EROFS']);
+const full = new Set(['ENOSPC', 'EDQUOT']);
+
+/** What a file system that takes no change says, for people; any other error as it is. */
+export function translateRefusal(error: unknown): unknown {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (readOnly.has(code)) {
+    const message =
+      'The gateway may not write to its workflow folder; give it one with WORKFLOWS_DIR, or put files there by hand';
+    return new GatewayError('workflows_read_only', message, { cause: error });
+  }
+  if (full.has(code)) {
+    return new GatewayError('storage_full', 'The disk of the workflow folder is full', {
+      cause: error,
+    });
+  }
+  return error;
 }

@@ -45,6 +45,7 @@ describe('parseMeta', () => {
       },
       queue_timeout: 0,
       run_timeout: 90.5,
+      queue_when_unavailable: true,
       limits: { max_pixels: 1_000_000, max_seconds: 0.5 },
     });
     assert.deepEqual(meta, {
@@ -53,6 +54,7 @@ describe('parseMeta', () => {
       aliases: ['restore-v1'],
       scale: 2,
       timeouts: { queueMs: null, runMs: 90_500 },
+      mayWait: true,
       limits: { maxPixels: 1_000_000, maxSeconds: 0.5 },
       wishes: {
         kind: 'image',

@@ -17,7 +17,10 @@ import { compileSchema } from './schema-compiler.ts';
 
 /** What an operator says of a workflow beside its graph, in `NAME.meta.json`. */
 export interface Meta
-  extends Pick<Workflow, 'title' | 'description' | 'aliases' | 'scale' | 'timeouts' | 'limits'> {
+  extends Pick<
+    Workflow,
+    'title' | 'description' | 'aliases' | 'scale' | 'timeouts' | 'mayWait' | 'limits'
+  > {
   readonly wishes: Omit<BindingWishes, 'exposures'>;
 }
 
@@ -64,6 +67,7 @@ const file = z.strictObject({
   parameters: z.record(z.string(), z.union([z.literal(false), parameter])).optional(),
   queue_timeout: seconds.optional(),
   run_timeout: seconds.optional(),
+  queue_when_unavailable: z.boolean().optional(),
   limits: limits.optional(),
 });
 
@@ -91,6 +95,7 @@ export function parseMeta(text: string | null): Meta {
       ...(data.queue_timeout === undefined ? {} : { queueMs: secondsToMs(data.queue_timeout) }),
       ...(data.run_timeout === undefined ? {} : { runMs: secondsToMs(data.run_timeout) }),
     },
+    ...(data.queue_when_unavailable === undefined ? {} : { mayWait: data.queue_when_unavailable }),
     limits: workflowLimits(data.limits),
     wishes: {
       kind: data.type ?? null,

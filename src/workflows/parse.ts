@@ -60,7 +60,7 @@ export function toWorkflow(parsed: ParsedFile, catalogue: NodeCatalogue | null):
   const { name, meta } = parsed;
   const { graph, exposures } =
     parsed.format === 'api' ? { graph: parsed.graph, exposures: [] } : converted(parsed, catalogue);
-  const { title, description, aliases, scale, timeouts, limits } = meta;
+  const { title, description, aliases, scale, timeouts, mayWait, limits } = meta;
   const workflow = {
     name,
     graph,
@@ -69,6 +69,7 @@ export function toWorkflow(parsed: ParsedFile, catalogue: NodeCatalogue | null):
     aliases,
     scale,
     timeouts,
+    ...(mayWait === undefined ? {} : { mayWait }),
     ...(limits ? { limits } : {}),
     ...findBindings(graph, { ...meta.wishes, exposures }),
   };

@@ -88,7 +88,7 @@ export class WorkflowService {
    * Puts the workflow into the folder, in place of one that is there. `actor`: who does.
    *
    * @throws GatewayError `workflow_invalid`, and nothing is changed then; `workflow_unavailable` for an
-   *   editor's file while no backend has told its nodes.
+   *   editor's file while no backend has told its nodes; `workflows_read_only`, `storage_full`.
    */
   async put(actor: string, name: string, draft: Draft): Promise<WorkflowDescription> {
     const { folder, registry, catalogue, audit } = this.#parts;
@@ -103,7 +103,7 @@ export class WorkflowService {
     return await this.find(name);
   }
 
-  /** @throws GatewayError `not_found`. */
+  /** @throws GatewayError `not_found`, `workflows_read_only`. */
   async remove(actor: string, name: string): Promise<void> {
     const { folder, registry, audit } = this.#parts;
     // Another gateway may have written it a moment ago.

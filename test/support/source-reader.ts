@@ -26,6 +26,7 @@ export function openReader({ allow, deadlines }: ReaderOptions): SourceReader & 
     fetcher,
     store: nothing,
     ownSources: nothing,
+    tenantOf: async () => null,
     bucketSchemes,
     limits,
     validateUrl: (url, field) => void validateSourceUrl(url, policy, field),
@@ -42,7 +43,7 @@ export async function tryOut(
   signal: AbortSignal,
 ): Promise<unknown> {
   const file = spool.file('attempt', 'source');
-  const wanted = { url, kind, limits: {}, wantsSha256: false, stored: null, ...file };
+  const wanted = { url, tenant: '', kind, limits: {}, wantsSha256: false, stored: null, ...file };
   try {
     const parts = { sourceReader, probe: new MediaProbe() };
     const { checked } = await acquireSource(parts, wanted, () => {}, signal);

@@ -18,6 +18,7 @@ export class TcpProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #links = new Set<Link>();
   #armed: Cut | null = null;
+  #isShut = false;
 
   private constructor(server: Server) {
     this.#server = server;
@@ -28,6 +29,7 @@ export class TcpProxy implements AsyncDisposable {
     await once(server, 'listening');
     const proxy = new TcpProxy(server);
     server.on('connection', (client) => {
+      if (proxy.#isShut) return void client.resetAndDestroy();
       const server = connect({ port, host, noDelay: true, allowHalfOpen: true });
       proxy.#join({ client, server, isFrozen: false, isLeft: false });
     });
@@ -69,6 +71,16 @@ export class TcpProxy implements AsyncDisposable {
   /** Ends the connection that is used next, in the middle of what passes. */
   cutNext(how: Cut): void {
     this.#armed = how;
+  }
+
+  /** Ends every connection, and all that come until it is opened again. */
+  shut(): void {
+    this.#isShut = true;
+    this.cut('rst');
+  }
+
+  open(): void {
+    this.#isShut = false;
   }
 
   /** Every connection stays open and passes nothing on; new ones work. */

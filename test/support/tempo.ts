@@ -5,7 +5,7 @@ export const isReal = process.env.TEST_REAL === 'true';
 
 const quick = quickened(realTempo, isReal ? 1 : 4);
 
-/** The waits of gateways in tests. On a machine that many files share, a database answers late. */
+/** The waits of gateways in tests. On a machine that many files share, databases and sources answer late. */
 export const testTempo: Tempo = {
   ...quick,
   database: {
@@ -14,4 +14,5 @@ export const testTempo: Tempo = {
     statementDeadlineMs: 50_000,
     queryDeadlineMs: 60_000,
   },
+  waitingRoom: { ...quick.waitingRoom, arrivalDeadlineMs: 15_000 },
 };

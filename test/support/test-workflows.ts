@@ -28,10 +28,11 @@ export async function createTestWorkflows(sleepSeconds = 1): Promise<TestWorkflo
   };
 }
 
-export function sleepGraph(seconds: number): Record<string, unknown> {
+/** `ticks`: at each it looks whether it is interrupted. */
+export function sleepGraph(seconds: number, ticks = 10) {
   return {
     '1': { class_type: 'LoadImage', inputs: { image: 'input.png' } },
-    '2': { class_type: 'EmulatorSleep', inputs: { image: ['1', 0], seconds } },
+    '2': { class_type: 'EmulatorSleep', inputs: { image: ['1', 0], seconds, ticks } },
     '3': { class_type: 'SaveImage', inputs: { images: ['2', 0], filename_prefix: 'out' } },
   };
 }

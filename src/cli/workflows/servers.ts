@@ -106,15 +106,10 @@ async function ask(address: BackendAddress): Promise<Server> {
   }
 }
 
-/** A server's fault with what an operator looks for first: the status or the system's code. */
-function describeFault({ message, detail, cause }: GatewayError): string {
-  const hint = statusOf(detail) ?? codeOf(cause);
-  return hint === null ? message : `${message} (${hint})`;
-}
-
-function statusOf(detail: unknown): string | null {
-  if (typeof detail !== 'object' || detail === null || !('statusCode' in detail)) return null;
-  return detail.statusCode === 200 ? 'what answers is no ComfyUI' : `status ${detail.statusCode}`;
+/** A server's fault with the system's code, which an operator looks for first. */
+function describeFault({ message, cause }: GatewayError): string {
+  const code = codeOf(cause);
+  return code === null ? message : `${message} (${code})`;
 }
 
 function codeOf(cause: unknown): string | null {

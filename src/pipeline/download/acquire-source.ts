@@ -18,6 +18,8 @@ export interface AcquiredSource extends SourceNote {
 
 export interface WantedSource {
   readonly url: string;
+  /** Whose it is. */
+  readonly tenant: string;
   /** What the workflow's input takes. */
   readonly kind: MediaKind;
   /** What the workflow says of its sources. */
@@ -48,7 +50,7 @@ export function takenAt(
  */
 export async function acquireSource(
   { sourceReader, probe }: { readonly sourceReader: SourceReader; readonly probe: MediaProbe },
-  { url, kind, limits, wantsSha256, stored, path, onBytes }: WantedSource,
+  { url, tenant, kind, limits, wantsSha256, stored, path, onBytes }: WantedSource,
   report: ReportProgress,
   signal: AbortSignal,
 ): Promise<AcquiredSource> {
@@ -66,6 +68,7 @@ export async function acquireSource(
   }
   const { bytes, sha256 } = await sourceReader.fetch(url, path, {
     onProgress,
+    tenant,
     wantsSha256,
     signal,
   });

@@ -6,11 +6,11 @@ import type { Twin } from '../../tasks/twin-store.ts';
 import type { ReportProgress } from '../attempt-journal.ts';
 import type { Attempt } from '../attempt-parts.ts';
 import { megabytes } from '../format.ts';
-import { inTurn } from '../in-turn.ts';
 import type { Joined } from '../outcome.ts';
 import type { Prepared, Sources } from '../ready.ts';
 import { SharedProgress } from '../shared-progress.ts';
 import type { Transfer } from '../sources/kept-sources.ts';
+import { takeSeat } from '../take-seat.ts';
 import { type AcquiredSource, acquireSource, takenAt } from './acquire-source.ts';
 import { stageInputs } from './stage-inputs.ts';
 import { mayShare, roleAmongTwins } from './twin-role.ts';
@@ -25,8 +25,8 @@ interface WithTwin {
 }
 
 /**
- * Brings the sources to our disk, and on to the backend in front of which the run waits, unless there is a
- * twin.
+ * Brings the sources to our disk and, unless there is a twin, on to the backend in front of which the run
+ * has a seat from then on.
  */
 export async function prepare(
   attempt: Attempt,
@@ -54,6 +54,7 @@ export async function prepare(
     return { sources, kind: 'joined' };
   }
   if (role.kind === 'takes') return { sources, kind: 'twin', twin: role.twin };
+  await takeSeat(attempt, sources, report);
   const promptId = randomUUID();
   const staged = await stageInputs(attempt, { sources, input, promptId }, seat.backend);
   return { kind: 'prepared', sources, input, promptId, size, staged };
@@ -87,15 +88,18 @@ async function fetch(
   { owner, stored, report, signal }: Transfer,
 ): Promise<AcquiredSource> {
   const { journal, sources, spool, downloads, tempo } = attempt;
+  const { run } = journal.claim;
   const onWaiting = () => report({ progress: 0, detail: 'Waiting for room on the disk' });
-  return await inTurn(downloads, signal, () =>
+  const download = () =>
     waitingForRoom({ spool, owner, name, onWaiting, tempo: tempo.spool }, signal, async () => {
       await sources.room(owner, signal);
       const file = spool.file(owner, name);
       const wantsSha256 = mayShare(attempt);
-      const taken = takenAt(workflow, name, journal.claim.run.kind);
-      const wanted = { url, ...taken, wantsSha256, stored, ...file };
+      const taken = takenAt(workflow, name, run.kind);
+      const wanted = { url, tenant: run.tenant, ...taken, wantsSha256, stored, ...file };
       return await acquireSource(attempt, wanted, report, signal);
-    }),
-  );
+    });
+  return await downloads.run([run.tenant], signal, download, {
+    onWaiting: () => report({ progress: 0, detail: 'Waiting for its turn to download' }),
+  });
 }

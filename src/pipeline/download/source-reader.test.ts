@@ -33,6 +33,7 @@ interface Transfer {
 function readerOf(
   transfers: readonly (Transfer | null)[],
   maxBytes = 1_000_000,
+  owners: Readonly<Record<string, string>> = {},
 ): { reader: SourceReader; ranges: (ByteRange | null)[] } {
   const ranges: (ByteRange | null)[] = [];
   const store = {
@@ -49,13 +50,14 @@ function readerOf(
         body: Readable.from(chunks(part, transfer.breaksAfter)),
       };
     },
-    keyOf: () => null,
+    keyOf: (url: string) => /^own:(.*)/.exec(url)?.[1] ?? null,
   };
   const limits = { maxBytes };
   const reader = new SourceReader({
     fetcher,
     store,
     ownSources: store,
+    tenantOf: async (id) => owners[id] ?? null,
     bucketSchemes: ['oss'],
     limits,
     validateUrl: () => {},
@@ -73,7 +75,7 @@ function* chunks(part: Buffer, breaksAfter = Number.POSITIVE_INFINITY): Generato
 }
 
 async function fetchWith(reader: SourceReader): Promise<{ bytes: number }> {
-  return await reader.fetch(url, path, { onProgress: () => {}, signal });
+  return await reader.fetch(url, path, { onProgress: () => {}, tenant: '', signal });
 }
 
 async function assertFails(reader: SourceReader, code: string): Promise<void> {
@@ -113,6 +115,30 @@ test('tells that there is none, or too much of it', async () => {
   await assertFails(readerOf([null]).reader, 'source_not_found');
   await assertFails(readerOf([{ breaksAfter: 3_000 }, null]).reader, 'source_not_found');
   await assertFails(readerOf([{}], 9_999).reader, 'source_too_large');
+});
+
+test("opens no object by another tenant's id, as if it were not there", async () => {
+  const id = 'a1b2c3d4-e5f6-4890-a1b2-c3d4e5f67890';
+  const hex = id.replaceAll('-', '');
+  const { reader } = readerOf([{}], 1_000_000, { [id]: 'alice' });
+  const opens = async (tenant: string, key: string) => {
+    const options = { onProgress: () => {}, tenant, signal };
+    await rm(path, { force: true });
+    return await reader.fetch(`own:${key}`, path, options).then(
+      () => true,
+      (error: GatewayError) => {
+        assert.equal(error.code, 'source_not_found');
+        return false;
+      },
+    );
+  };
+  for (const key of [`outputs/${hex}/a.png`, `uploads/${id}`]) {
+    assert.deepEqual([await opens('alice', key), await opens('bob', key)], [true, false]);
+    // Where no keys are asked for, all is everybody's.
+    assert.equal(await opens('', key), true);
+  }
+  assert.equal(await opens('bob', `outputs/${hex}/${'0'.repeat(32)}/a.png`), true);
+  assert.equal(await opens('bob', `${'1'.repeat(32)}/a.png`), true);
 });
 
 test('refuses a bucket that is not its own', () => {

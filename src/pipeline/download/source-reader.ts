@@ -1,11 +1,13 @@
 import { rm } from 'node:fs/promises';
 import { GatewayError } from '../../core/errors.ts';
+import { guessableIdOf } from '../../core/result-key.ts';
 import type { Tempo } from '../../core/tempo.ts';
 import { uploadIdOf, uploadKey } from '../../core/upload.ts';
 import type { FetchOptions, SourceFetcher } from '../../media/fetch-source.ts';
 import { interrupted, sourceTimeout } from '../../media/source-errors.ts';
 import { type FetchedSource, SourceFile, type SourceLimits } from '../../media/source-file.ts';
 import type { ByteRange, ObjectStore, OpenObject, OwnSources } from '../../storage/object-store.ts';
+import { aboveFloor, type Floor, slowestBytesPerSecond } from '../../timing/floor.ts';
 
 export interface SourceReaderParts {
   readonly fetcher: SourceFetcher;
@@ -13,12 +15,19 @@ export interface SourceReaderParts {
   readonly store: Pick<ObjectStore, 'open'>;
   /** What else may be read by our own credentials. */
   readonly ownSources: OwnSources;
+  /** Whose task or upload it is; `null` for what is none. */
+  readonly tenantOf: (id: string) => Promise<string | null>;
   /** Of addresses that name objects in buckets, of which only our own is read. */
   readonly bucketSchemes: readonly string[];
   readonly limits: SourceLimits;
   /** Refuses what the fetcher could never fetch. */
   readonly validateUrl: (url: string, field: string) => void;
-  readonly tempo: Pick<Tempo['source'], 'totalDeadlineMs'>;
+  readonly tempo: Pick<Tempo['source'], 'totalDeadlineMs' | 'floorDeadlineMs'>;
+}
+
+export interface ReadOptions extends FetchOptions {
+  /** Whose source it is; empty where no keys are asked for. */
+  readonly tenant: string;
 }
 
 const maxResumes = 3;
@@ -54,7 +63,7 @@ export class SourceReader {
 
   /** Whether it lies in our own store: it can be read again at any time. */
   isOurs(url: string): boolean {
-    return this.#stored(url) !== null;
+    return uploadIdOf(url) !== null || this.#parts.ownSources.keyOf(url) !== null;
   }
 
   /**
@@ -62,8 +71,8 @@ export class SourceReader {
    *
    * @throws GatewayError with a `source_…` code, or `storage_failed`; the signal's reason.
    */
-  async fetch(url: string, path: string, options: FetchOptions): Promise<FetchedSource> {
-    const open = this.#stored(url);
+  async fetch(url: string, path: string, options: ReadOptions): Promise<FetchedSource> {
+    const open = this.#stored(url, options.tenant);
     if (!open) return await this.#parts.fetcher.fetch(url, path, options);
     return await this.#fetchStored(open, path, options);
   }
@@ -82,7 +91,8 @@ export class SourceReader {
     const deadline = AbortSignal.timeout(tempo.totalDeadlineMs);
     await using file = await SourceFile.create(path, { limits, ...options });
     try {
-      await copy(open, file, AbortSignal.any([options.signal, deadline]));
+      const floor = { ...tempo, minBytesPerSecond: slowestBytesPerSecond };
+      await copy(open, file, floor, AbortSignal.any([options.signal, deadline]));
       return await file.finish();
     } catch (error) {
       await rm(path, { force: true });
@@ -91,13 +101,25 @@ export class SourceReader {
     }
   }
 
-  /** How a source is opened that lies in our own store; `null` for any other. */
-  #stored(url: string): OpenStored | null {
+  /**
+   * How a source is opened that lies in our own store; `null` for any other. What is another tenant's is not there,
+   * unless its address has bits that only those know who were given it.
+   */
+  #stored(url: string, tenant: string): OpenStored | null {
     const { ownSources } = this.#parts;
     const upload = uploadIdOf(url);
     if (upload !== null) return this.#opener(uploadKey(upload));
     const key = ownSources.keyOf(url);
-    return key === null ? null : (range, signal) => ownSources.open(key, range, signal);
+    if (key === null) return null;
+    return async (range, signal) =>
+      (await this.#mayRead(key, tenant)) ? await ownSources.open(key, range, signal) : null;
+  }
+
+  async #mayRead(key: string, tenant: string): Promise<boolean> {
+    const id = guessableIdOf(key);
+    if (id === null || tenant === '') return true;
+    const owner = await this.#parts.tenantOf(id);
+    return owner === null || owner === tenant;
   }
 
   #opener(key: string): OpenStored {
@@ -108,7 +130,12 @@ export class SourceReader {
 type OpenStored = (range: ByteRange | null, signal: AbortSignal) => Promise<OpenObject | null>;
 
 /** Takes up a transfer that broke, as long as it is of the same object. */
-async function copy(open: OpenStored, file: SourceFile, signal: AbortSignal): Promise<void> {
+async function copy(
+  open: OpenStored,
+  file: SourceFile,
+  floor: Floor,
+  signal: AbortSignal,
+): Promise<void> {
   let first: OpenObject | null = null;
   for (let resumes = 0; ; resumes += 1) {
     // It broke behind its last byte.
@@ -120,7 +147,8 @@ async function copy(open: OpenStored, file: SourceFile, signal: AbortSignal): Pr
     try {
       if (found.etag !== first.etag) throw interrupted();
       file.admit(found.size);
-      for await (const chunk of found.body) await file.write(chunk, found.size);
+      const body = aboveFloor(found.body, floor, () => sourceTimeout(null));
+      for await (const chunk of body) await file.write(chunk, found.size);
       if (file.bytes !== first.size) throw interrupted();
       return;
     } catch (error) {

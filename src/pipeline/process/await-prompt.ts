@@ -30,7 +30,7 @@ export async function awaitPrompt(
     try {
       const end = await backend.client.promptEnd(awaited.promptId, signal);
       if (end) {
-        if (await hints.missedEnd()) backend.renewDeafSocket();
+        if (hints.isEndAwaited) backend.expectEnd(awaited.promptId);
         awaited.onGpuFree();
         return filesOf(end, awaited.prompt);
       }

@@ -1,4 +1,4 @@
-import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Backend } from '../../comfyui/backend.ts';
 import type { ComfyMessage } from '../../comfyui/messages.ts';
 import type { Prompt } from '../../core/bind.ts';
@@ -28,9 +28,7 @@ export class PromptHints implements Disposable {
   /** Rings when the prompt may be over. */
   readonly #alarm = new Alarm();
   #heardAt: number | null = null;
-  /** Whether the socket that is open is to be told of it, and has not been told its end. */
   #isEndAwaited: boolean;
-  readonly #endTold = Promise.withResolvers<void>();
   /** When its last node began. */
   #endingSince: number | null = null;
 
@@ -57,21 +55,15 @@ export class PromptHints implements Disposable {
     if (wasHinted) await nextTurn();
   }
 
-  /**
-   * Whether the socket was not told the end of the prompt, which has come. To say so may take it a
-   * moment: a server that collects its garbage answers nobody for a second, and then all at once.
-   */
-  async missedEnd(): Promise<boolean> {
-    if (!this.#isEndAwaited) return false;
-    const late = delay(this.#tempo.messageLagMs, undefined, { ref: false });
-    await Promise.race([this.#endTold.promise, late]);
+  /** Whether the socket that is open is to be told of it, and has not been told its end. */
+  get isEndAwaited(): boolean {
     return this.#isEndAwaited;
   }
 
   /** The prompt was posted for a socket that is gone: nothing more will be heard of it. */
   readonly #lose = () => {
     this.#heardAt = null;
-    this.#endIsTold();
+    this.#isEndAwaited = false;
     this.#alarm.ring();
   };
 
@@ -80,12 +72,12 @@ export class PromptHints implements Disposable {
     if (message.type === 'status' || message.data.prompt_id !== promptId) return;
     this.#heardAt = performance.now();
     if (message.type === 'execution_success') {
-      this.#endIsTold();
+      this.#isEndAwaited = false;
       this.#succeeded();
       return onGpuFree();
     }
     if (isLast(message)) {
-      this.#endIsTold();
+      this.#isEndAwaited = false;
       onGpuFree();
       return this.#alarm.ring();
     }
@@ -93,12 +85,6 @@ export class PromptHints implements Disposable {
     if (progress) onProgress(progress);
     if (this.#progress.isAtLastNode) this.#ending();
   };
-
-  /** Or nobody will tell it any more. */
-  #endIsTold(): void {
-    this.#isEndAwaited = false;
-    this.#endTold.resolve();
-  }
 
   #ending(): void {
     const { workflow, onGpuFree } = this.#hinted;

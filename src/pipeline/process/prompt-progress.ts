@@ -23,7 +23,7 @@ export class PromptProgress {
   follow(message: ComfyMessage): StageProgress | null {
     switch (message.type) {
       case 'execution_cached':
-        for (const node of message.data.nodes) this.#done.add(node);
+        for (const node of message.data.nodes) this.#finish(node);
         return this.#report();
       case 'executing':
         this.#enter(message.data.node);
@@ -43,15 +43,25 @@ export class PromptProgress {
   }
 
   #enter(node: string | null): void {
-    if (this.#current) this.#done.add(this.#current);
+    if (this.#current) this.#finish(this.#current);
     this.#current = node;
     this.#share = 0;
   }
 
+  /** Nodes that others expand into are not in the graph. What a server names is without end. */
+  #finish(node: string): void {
+    if (this.#done.size < this.#nodes && (!this.#prompt || this.#prompt[node]))
+      this.#done.add(node);
+  }
+
+  /** Without the graph the number of nodes is not known; a few is a fair guess. */
+  get #nodes(): number {
+    return this.#prompt ? Object.keys(this.#prompt).length : 5;
+  }
+
   #report(): StageProgress {
-    // Without the graph the number of nodes is not known; a few is a fair guess.
-    const nodes = this.#prompt ? Object.keys(this.#prompt).length : 5;
-    const fraction = Math.min((this.#done.size + Math.min(this.#share, 1)) / nodes, 0.99);
+    const done = this.#done.size + Math.min(Math.max(this.#share, 0), 1);
+    const fraction = Math.min(done / this.#nodes, 0.99);
     this.#highest = Math.max(this.#highest, Math.floor(fraction * 100));
     const title = this.#current && this.#prompt ? titleOf(this.#prompt, this.#current) : null;
     return { progress: this.#highest, detail: title ?? 'Processing' };

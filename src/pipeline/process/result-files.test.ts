@@ -15,7 +15,7 @@ function file(node: string, filename: string, change: Partial<OutputFile> = {}):
 }
 
 function found(outputs: readonly WorkflowOutput[], files: readonly OutputFile[]): string[] {
-  return resultFiles({ outputs }, files, folder).map(
+  return resultFiles({ outputs }, files, folder, 2).map(
     ({ output: { name }, index, file: { filename } }) => `${name} ${index} ${filename}`,
   );
 }
@@ -48,6 +48,14 @@ describe('resultFiles', () => {
     for (const name of ['', '.', '..', '../a.png', 'b\\a.png', 'a/b.png', 'a\0.png']) {
       assert.throws(() => found([output('main', '1', null)], [file('1', name)]), /without/, name);
     }
+  });
+
+  it('takes no more files than one task may have', () => {
+    const files = ['a.png', 'b.png', 'c.png'].map((name) => file('1', name));
+    assert.throws(() => found([output('main', '1')], files), {
+      code: 'outputs_too_many',
+      message: 'The result is 3 files; this gateway takes 2 of one task',
+    });
   });
 
   it('says which of several results is missing', () => {

@@ -13,14 +13,15 @@ export interface ResultFile {
 /**
  * What of a prompt's files is the result, the main output's first.
  *
- * @throws GatewayError `output_missing` where an output that counts wrote nothing.
+ * @throws GatewayError `output_missing` where an output that counts wrote nothing; `outputs_too_many`.
  */
 export function resultFiles(
   { outputs }: Pick<Workflow, 'outputs'>,
   files: readonly OutputFile[],
   folder: string,
+  maxOutputs: number,
 ): ResultFile[] {
-  return outputs.flatMap((output) => {
+  const results = outputs.flatMap((output) => {
     const written = files.filter((file) => isOf(output, file, folder));
     if (written.length === 0) {
       const which = outputs.length > 1 ? ` for ${output.name}` : '';
@@ -32,6 +33,13 @@ export function resultFiles(
     }
     return written.map((file, index) => ({ output, index, file }));
   });
+  if (results.length > maxOutputs) {
+    throw new GatewayError(
+      'outputs_too_many',
+      `The result is ${results.length} files; this gateway takes ${maxOutputs} of one task`,
+    );
+  }
+  return results;
 }
 
 /**

@@ -23,7 +23,7 @@ export async function runPrompt(
   ready: Ready,
   report: ReportProgress,
 ): Promise<Made | Undone> {
-  const { journal, seat, stats, tempo, signal } = attempt;
+  const { journal, seat, stats, maxOutputs, tempo, signal } = attempt;
   const { run, attempt: row } = journal.claim;
   const isAdopted = ready.kind === 'left-behind';
   const posted = isAdopted ? null : await submitPrompt(attempt, workflow, ready);
@@ -52,7 +52,7 @@ export async function runPrompt(
     const files = await awaitPrompt(seat.backend, awaited, tempo.prompt, signal);
     // How long a failure takes says nothing of the next run.
     if (!isAdopted && gpuMs !== null) recordGpuTime(attempt, gpuMs);
-    return { kind: 'made', files: resultFiles(workflow, files, folderOf(journal)) };
+    return { kind: 'made', files: resultFiles(workflow, files, folderOf(journal), maxOutputs) };
   } catch (error) {
     const isGone = error instanceof GatewayError && error.code === 'prompt_lost';
     if (isGone && isAdopted && row.postedAt === null) return undone('Its prompt was never posted');

@@ -1,5 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type PQueue from 'p-queue';
 import { doubledMs } from '../../core/backoff.ts';
 import { GatewayError } from '../../core/errors.ts';
 import { nextUnread } from '../../core/next-unread.ts';
@@ -20,7 +19,7 @@ import { every } from '../../timing/every.ts';
 import type { WorkflowRegistry } from '../../workflows/registry.ts';
 import { acquireSource, takenAt } from '../download/acquire-source.ts';
 import type { SourceReader } from '../download/source-reader.ts';
-import { inTurn } from '../in-turn.ts';
+import type { FairTurns } from '../fair-turns.ts';
 import type { KeptSources } from './kept-sources.ts';
 
 export interface FetchAheadParts {
@@ -34,7 +33,7 @@ export interface FetchAheadParts {
   readonly spool: Spool;
   readonly sourceReader: SourceReader;
   readonly probe: MediaProbe;
-  readonly downloads: PQueue;
+  readonly downloads: FairTurns;
   /** Of the places of downloads, so many at most; the others are for tasks that were begun. */
   readonly mostAtOnce: number;
   /** When so much was fetched ahead, nothing more is begun. */
@@ -46,9 +45,6 @@ export interface FetchAheadParts {
 
 /** Tasks of one tenant whose links do not answer; its others wait until these are begun. */
 const mostRestingOfTenant = 10;
-
-/** Downloads of tasks that were begun go first. */
-const priority = -1;
 
 /** A run whose links are read next, and what it runs. */
 interface Chosen {
@@ -181,7 +177,7 @@ export class FetchAhead {
     const { signal } = this.#stop;
     try {
       for (let tries = 0; ; tries += 1) {
-        const failures = await this.#inTurn(() => this.#fetchAll(chosen, tries > 0));
+        const failures = await this.#inTurn(run, () => this.#fetchAll(chosen, tries > 0));
         const refusal = failures.find(isForGood);
         if (refusal) return await this.#refuse(run, refusal.error);
         const [failure] = failures;
@@ -201,8 +197,10 @@ export class FetchAhead {
     }
   }
 
-  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    return await inTurn(this.#parts.downloads, this.#stop.signal, work, priority);
+  /** Downloads of tasks that were begun go first. */
+  async #inTurn<T>({ tenant }: UnreadRun, work: () => Promise<T>): Promise<T> {
+    const { signal } = this.#stop;
+    return await this.#parts.downloads.run([tenant], signal, work, { isPatient: true });
   }
 
   /** Fetches what is still to be read of the run, and returns what failed. */
@@ -239,8 +237,10 @@ export class FetchAhead {
     const key = { runId: run.id, input };
     const wish = { wantsSha256, report: () => {}, signal: this.#stop.signal };
     const source = await sources.getAhead(key, wish, async ({ owner, report, signal }) => {
-      const taken = takenAt(workflow, input, run.kind);
-      const wanted = { url, ...taken, wantsSha256, stored: null, ...spool.file(owner, input) };
+      const { tenant, kind } = run;
+      const taken = takenAt(workflow, input, kind);
+      const file = spool.file(owner, input);
+      const wanted = { url, tenant, ...taken, wantsSha256, stored: null, ...file };
       return await acquireSource(this.#parts, wanted, report, signal);
     });
     const { bytes, sha256, info, checked } = source;

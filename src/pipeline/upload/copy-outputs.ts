@@ -1,9 +1,8 @@
 import { GatewayError } from '../../core/errors.ts';
+import { type ResultOwner, resultKey, thumbnailKey } from '../../core/result-key.ts';
 import type { TaskOutput } from '../../core/task.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
-import type { Sharer } from '../../tasks/attempt-store.ts';
 import type { Twin } from '../../tasks/twin-store.ts';
-import { resultKey, thumbnailKey } from './result-key.ts';
 
 /**
  * Copies what was stored for one task to objects of another one's own: either one may be removed without the
@@ -14,7 +13,7 @@ import { resultKey, thumbnailKey } from './result-key.ts';
 export async function copyOutputs(
   store: Pick<ObjectStore, 'copy'>,
   { taskId, outputs }: Twin,
-  to: Sharer & { readonly attempt: number },
+  to: ResultOwner,
   onStoring: (key: string) => void,
   signal: AbortSignal,
 ): Promise<TaskOutput[] | null> {
@@ -31,7 +30,7 @@ export async function copyOutputs(
     const { name, key: fromKey, thumbnailKey: fromThumbnail } = output;
     const index = outputs.slice(0, place).filter((other) => other.name === name).length;
     const extension = fromKey.slice(fromKey.lastIndexOf('.') + 1);
-    const key = resultKey(to, to.attempt, { output: name, index, isMain: place === 0, extension });
+    const key = resultKey(to, { output: name, index, isMain: place === 0, extension });
     if (!(await copy(fromKey, key))) return null;
     const hasThumbnail = fromThumbnail && (await copy(fromThumbnail, thumbnailKey(key)));
     const own = { key, thumbnailKey: hasThumbnail ? thumbnailKey(key) : null };

@@ -1,6 +1,6 @@
+import { resultOwnerOf } from '../../core/attempt.ts';
 import type { TaskOutput } from '../../core/task.ts';
 import type { Attempt } from '../attempt-parts.ts';
-import { inTurn } from '../in-turn.ts';
 import { copyOutputs } from './copy-outputs.ts';
 
 /**
@@ -12,7 +12,7 @@ export async function deliver(
   outputs: readonly TaskOutput[],
   results: 'made' | 'taken',
 ): Promise<void> {
-  const { task, attempt } = journal.claim;
+  const { task } = journal.claim;
   const deliveries = new Map([[task.id, outputs]]);
   const body = { backend: seat.backend.label, results };
   for (;;) {
@@ -25,9 +25,9 @@ export async function deliver(
       return;
     }
     for (const sharer of completion.missing) {
-      const to = { ...sharer, attempt: attempt.number };
+      const to = resultOwnerOf(journal.claim, sharer);
       const made = { taskId: task.id, outputs };
-      const copies = await inTurn(uploads, signal, () =>
+      const copies = await uploads.run({ tenant: task.tenant }, signal, () =>
         copyOutputs(store, made, to, onStoring, signal),
       );
       if (copies) deliveries.set(sharer.id, copies);

@@ -2,7 +2,6 @@ import { reached } from '../../telemetry/milestones.ts';
 import { folderOf } from '../attempt-folder.ts';
 import type { Attempt } from '../attempt-parts.ts';
 import { megabytesOf } from '../format.ts';
-import { inTurn } from '../in-turn.ts';
 import type { AttemptEnd } from '../outcome.ts';
 import type { ResultFile } from '../process/result-files.ts';
 import type { Ready } from '../ready.ts';
@@ -23,11 +22,12 @@ export async function keepResults(
       reached('uploading');
       return await storeOutputs(attempt, {
         claim: journal.claim,
+        server: seat.backend.label,
         client,
         files,
         input,
         size,
-        inTurn: (work) => inTurn(uploads, signal, work),
+        turns: uploads,
         onStoring,
         report,
         signal,

@@ -1,17 +1,16 @@
 import { Readable } from 'node:stream';
 import type { ComfyClient } from '../../comfyui/client.ts';
-import type { Claim } from '../../core/attempt.ts';
+import { type Claim, resultOwnerOf } from '../../core/attempt.ts';
 import { GatewayError } from '../../core/errors.ts';
 import { contentTypeOf, formatOfName, type MediaFormat, type MediaInfo } from '../../core/media.ts';
+import { resultKey, thumbnailKey } from '../../core/result-key.ts';
 import type { SizePlan } from '../../core/size-plan.ts';
 import type { TaskOutput } from '../../core/task.ts';
 import type { Tempo } from '../../core/tempo.ts';
 import type { ByteSource, ObjectStore, OutputTarget } from '../../storage/object-store.ts';
-import type { ReportProgress } from '../attempt-journal.ts';
-import { transferProgress } from '../format.ts';
 import type { ResultFile } from '../process/result-files.ts';
 import { type FormedOutput, type FormParts, formOutput } from './form-output.ts';
-import { resultKey, thumbnailKey } from './result-key.ts';
+import type { TransferPace } from './transfer-pace.ts';
 
 export interface OutputParts extends FormParts {
   readonly store: ObjectStore;
@@ -30,9 +29,11 @@ export interface OutputTransfer {
   readonly size: SizePlan;
   /** Hears the key of every object before it is stored, those of thumbnails too. */
   readonly onStoring: (key: string) => void;
-  /** Hears how many bytes of the result it has moved. */
-  readonly onMoved: (bytes: number) => void;
-  readonly report: ReportProgress;
+  /** Hears which share of the result has been moved, 0 to 1. */
+  readonly onMoved: (share: number) => void;
+  readonly pace: TransferPace;
+  /** Whose its files in the spool are. */
+  readonly spoolOwner: string;
   readonly signal: AbortSignal;
 }
 
@@ -44,15 +45,25 @@ export interface OutputTransfer {
  */
 export async function transferOutput(
   parts: OutputParts,
-  { claim, client, input, size: plan, onStoring, onMoved, report, signal }: OutputTransfer,
+  {
+    claim,
+    client,
+    input,
+    size: plan,
+    onStoring,
+    onMoved,
+    pace,
+    spoolOwner,
+    signal,
+  }: OutputTransfer,
   result: ResultFile,
   isMain: boolean,
 ): Promise<TaskOutput> {
   const { store } = parts;
   const { thumbnailDeadlineMs } = parts.tempo.transfer;
-  const made = await openSource(client, result.file, signal);
+  const made = await openSource(client, result.file, pace, signal);
   const wanted = {
-    owner: claim.attempt.id,
+    owner: spoolOwner,
     delivery: claim.task.delivery,
     size: isMain && plan.by === 'gateway' ? plan.size : null,
   };
@@ -61,7 +72,7 @@ export async function transferOutput(
   const named = formatOfName(result.file.filename);
   const format = formed.format ?? named;
   const contentType = format ? contentTypeOf(format) : 'application/octet-stream';
-  const key = resultKey(claim.task, claim.attempt.number, {
+  const key = resultKey(resultOwnerOf(claim), {
     output: result.output.name,
     index: result.index,
     isMain,
@@ -78,8 +89,8 @@ export async function transferOutput(
   const { size, sha256 } = await target.put(key, source, {
     contentType,
     onProgress: (stored) => {
-      onMoved(stored);
-      report(transferProgress(stored, source.size));
+      onMoved(stored / source.size);
+      pace.stored(stored, source.size);
     },
     // A gateway that takes the attempt over goes on with the parts that are there.
     resumes: true,
@@ -133,6 +144,7 @@ async function storeThumbnail(
 async function openSource(
   client: ComfyClient,
   file: ResultFile['file'],
+  pace: TransferPace,
   signal: AbortSignal,
 ): Promise<ByteSource> {
   const size = await client.fileSize(file, signal);
@@ -141,7 +153,10 @@ async function openSource(
       detail: { ...file, size },
     });
   }
-  return { size, open: (range, signal) => client.openOutput(file, range, signal) };
+  return {
+    size,
+    open: async (range, signal) => pace.reading(await client.openOutput(file, range, signal)),
+  };
 }
 
 /** What it is, or else what the file's name says. */

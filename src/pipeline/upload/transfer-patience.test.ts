@@ -75,14 +75,14 @@ describe('how long a transfer is repeated', () => {
     assert.ok(at !== undefined && at <= 10 * minute, String(at));
   });
 
-  it('begins anew when a try moves more than any before, and only then', () => {
+  it('begins anew when a try moves noticeably more than any before, and only then', () => {
     const patience = new TransferPatience(realTempo.transfer);
     const lost = failure('output_truncated');
-    patience.moved(100);
+    patience.moved(0.1);
     assert.equal(patience.pauseMs(lost, 0), second);
-    patience.moved(200);
+    patience.moved(0.2);
     assert.equal(patience.pauseMs(lost, 2 * minute), second);
-    patience.moved(200);
+    patience.moved(0.201);
     assert.equal(patience.pauseMs(lost, 4 * minute), null);
   });
 

@@ -32,6 +32,9 @@ const causeOf: Partial<Record<ErrorCode, Cause | null>> = {
   storage_full: 'room',
 };
 
+/** A try has to get so much further, as a share of the whole, to count for more than those before. */
+const stepForward = 0.01;
+
 interface Window {
   readonly since: number;
   readonly pauseMs: number;
@@ -39,9 +42,9 @@ interface Window {
 
 /**
  * How long a transfer is repeated. Each cause has its own window, from its first failure on. A try that
- * fails at a later cause got past the earlier ones, and one that moves more bytes than any before got
- * past all: their windows begin anew when they fail again. So each cause is waited for in full, but no
- * mix of them is waited for for ever.
+ * fails at a later cause got past the earlier ones, and one that moves more of the result than any before
+ * got past all: their windows begin anew when they fail again. So each cause is waited for in full, but
+ * no mix of them, and nothing that drips, is waited for for ever.
  */
 export class TransferPatience {
   readonly #tempo: Tempo['transfer'];
@@ -52,10 +55,10 @@ export class TransferPatience {
     this.#tempo = tempo;
   }
 
-  /** A try has moved so many bytes. */
-  moved(bytes: number): void {
-    if (bytes <= this.#furthest) return;
-    this.#furthest = bytes;
+  /** A try has moved such a share of the result, 0 to 1. */
+  moved(share: number): void {
+    if (share < this.#furthest + stepForward) return;
+    this.#furthest = share;
     this.#windows.clear();
   }
 

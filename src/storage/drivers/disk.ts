@@ -12,9 +12,9 @@ export const diskDriver: Driver<DiskSettings> = {
   scheme: null,
   required: () => [],
   read: () => ({ driver: 'disk' }),
-  async open(_settings, { folder, baseUrl, tempo }) {
+  async open(_settings, { folder, publicUrl, isOurs, tempo }) {
     const { DiskStore } = await import('../disk-store.ts');
-    const store = await DiskStore.open({ root: folder, baseUrl, tempo });
+    const store = await DiskStore.open({ root: folder, publicUrl, isOurs, tempo });
     return { store, ownSources: store };
   },
 };

@@ -26,8 +26,10 @@ export interface DriverSettings {
 export interface OpenOptions {
   /** Where a store on our disk is. */
   readonly folder: string;
-  /** Where clients reach the gateway. */
-  readonly baseUrl: () => string;
+  /** Where clients reach the gateway; `null` where nobody said it. */
+  readonly publicUrl: string | null;
+  /** Whether an address has a host and a port by which the gateway is reached. */
+  readonly isOurs: (address: URL) => boolean;
   readonly tempo: Tempo['store'];
   /** Closes what has to be closed. */
   readonly parts: AsyncDisposableStack;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isTooDeep } from '../../core/json-depth.ts';
 import { emptyInput } from './node-form.ts';
 import type { EditorNode } from './read.ts';
 import type { Input, InputEnd, PromotedWidget, Sheet, SheetNode, SubgraphInput } from './sheet.ts';
@@ -69,6 +70,7 @@ function keptValues(list: unknown): ReadonlyMap<string, unknown> {
 /** Properties may be JSON inside a string. */
 export function unquoted(value: unknown): unknown {
   if (typeof value !== 'string') return value;
+  if (isTooDeep(value)) return undefined;
   try {
     return JSON.parse(value);
   } catch {

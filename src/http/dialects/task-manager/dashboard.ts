@@ -148,7 +148,7 @@ function taskNameRow(
   const why = found?.problem ?? (found ? reasons?.join('. ') : 'there is no such workflow');
   return html`<tr><td class="path">${task_name}</td><td class="path">${workflow}</td>
 <td class="path">${parameters.join(', ')}</td>
-<td>${available ? html`<span class="badge good">yes</span>` : html`<span class="badge bad">no</span><br><span class="faint">${why ?? 'no worker has been reached yet'}</span>`}</td></tr>
+<td>${available ? html`<span class="badge good">yes</span>` : html`<span class="badge bad">no</span><br><span class="faint">${why ?? 'no worker is known to run it'}</span>`}</td></tr>
 `;
 }
 

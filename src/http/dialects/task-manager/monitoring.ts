@@ -1,7 +1,9 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { isInService } from '../../../core/backend.ts';
+import { tenantSeenBy } from '../../auth.ts';
 import type { DialectParts } from '../../dialect.ts';
 import { createRoutes, defineRoute, json } from '../../openapi.ts';
+import { poolSeenBy } from '../../pool-view.ts';
 import { dashboardPage, dashboardPolicy, type Endpoint } from './dashboard.ts';
 import { errorBody } from './schema.ts';
 import type { TaskManagerSettings } from './settings.ts';
@@ -23,10 +25,12 @@ export function monitoringRoutes(
   const app = createRoutes();
 
   app.openapi(dashboardRoute, async (context) => {
+    const { caller } = context.var;
+    const tenant = tenantSeenBy(caller);
     const [backends, workflows, counts, taskNames] = await Promise.all([
-      pool.list(),
-      tasks.workflows(),
-      tasks.countByState(),
+      poolSeenBy(caller, parts),
+      tasks.workflows(tenant),
+      tasks.countByState(tenant),
       listTaskNames(parts),
     ]);
     const endpoints = endpointsOf(api);
@@ -40,7 +44,7 @@ export function monitoringRoutes(
   });
 
   app.openapi(metricsRoute, async (context) => {
-    const [backends, workflows] = await Promise.all([pool.list(), tasks.workflows()]);
+    const [backends, workflows] = await Promise.all([pool.list(), tasks.workflows(null)]);
     const reports = backends.flatMap(({ address, report }) =>
       report ? [{ address, report }] : [],
     );
@@ -65,12 +69,16 @@ function endpointsOf({ openAPIRegistry }: Pick<OpenAPIHono, 'openAPIRegistry'>):
   });
 }
 
-const closed = { 401: json(errorBody, 'A key is needed.') };
+const closed = {
+  401: json(errorBody, 'A key is needed.'),
+  403: json(errorBody, 'The key lacks the scope.'),
+};
 const away = { 503: json(errorBody, 'The gateway cannot tell at present.') };
 
 const dashboardRoute = defineRoute({
   method: 'get',
   path: '/dashboard',
+  policy: { scope: 'tasks:read' },
   summary: 'Workers, GPUs and queues, as a page for people',
   responses: {
     200: { description: 'The page.', content: { 'text/html': { schema: z.string() } } },
@@ -82,6 +90,7 @@ const dashboardRoute = defineRoute({
 const metricsRoute = defineRoute({
   method: 'get',
   path: '/dashboard/metrics',
+  policy: { scope: 'admin' },
   summary: 'Metrics for Prometheus',
   responses: {
     200: {
@@ -89,6 +98,7 @@ const metricsRoute = defineRoute({
       content: { 'text/plain': { schema: z.string() } },
     },
     ...closed,
+    403: json(errorBody, 'An operator’s key is needed.'),
     ...away,
   },
 });

@@ -4,7 +4,7 @@ import type { Stage, StageState } from '../../../core/stage.ts';
 import { stageNames } from '../../../core/stage.ts';
 import type { TaskOutput } from '../../../core/task.ts';
 import type { TaskView } from '../../../tasks/task-service.ts';
-import { classify, presentAccepted, presentTask } from './present.ts';
+import { classify, presentAccepted, presentTask as presentAt } from './present.ts';
 import { managedTask, taskAccepted } from './schema.ts';
 
 const at = new Date('2025-01-15T10:30:00.987Z');
@@ -41,6 +41,8 @@ const output = {
   url: 'https://store/k',
   thumbnailUrl: null,
 } as unknown as TaskOutput & { url: string; thumbnailUrl: null };
+
+const presentTask = (task: TaskView) => presentAt(task, 'http://gateway');
 
 describe('presentTask', () => {
   it('has a word for each state', () => {

@@ -3,6 +3,7 @@ import { overallProgress } from '../../../core/overall-progress.ts';
 import type { Stage, StageState } from '../../../core/stage.ts';
 import { hasEnded } from '../../../core/task.ts';
 import type { TaskView } from '../../../tasks/task-service.ts';
+import { linkTo } from '../../link-base.ts';
 import type { managedTask, managedTaskStates, taskAccepted } from './schema.ts';
 
 type ManagedTaskBody = z.infer<typeof managedTask>;
@@ -21,7 +22,8 @@ export function presentAccepted(task: TaskView): z.infer<typeof taskAccepted> {
   };
 }
 
-export function presentTask(task: TaskView): ManagedTaskBody {
+/** `base`: what its links begin with. */
+export function presentTask(task: TaskView, base: string): ManagedTaskBody {
   const state = presentState(task);
   const hasFailed = state === 'FAILURE' || state === 'TIMEOUT';
   // A task that waits for another attempt shows its last error to operators; its client only waits.
@@ -30,7 +32,7 @@ export function presentTask(task: TaskView): ManagedTaskBody {
     task_id: task.id,
     state,
     progress: progressOf(task),
-    result: state === 'SUCCESS' ? presentResult(task) : null,
+    result: state === 'SUCCESS' ? presentResult(task, base) : null,
     error: hasFailed ? (task.error?.message ?? null) : null,
     submitted_at: presentInstant(task.createdAt),
     started_at: startedAt && presentInstant(startedAt),
@@ -67,14 +69,14 @@ function progressOf({ state, stages }: TaskView): number {
   return overallProgress(reached) / 100;
 }
 
-function presentResult({ id, sources, outputs, removedAt }: TaskView): Result {
+function presentResult({ id, sources, outputs, removedAt }: TaskView, base: string): Result {
   const [main] = outputs;
   const isKept = removedAt === null || main?.deliveredTo !== undefined;
   const size = main?.input ?? main?.output ?? null;
   return {
     task_id: id,
     input_url: sources[0]?.url ?? null,
-    output_url: main && isKept ? main.url : null,
+    output_url: main && isKept ? linkTo(base, main.url) : null,
     classification: size && classify(size),
   };
 }

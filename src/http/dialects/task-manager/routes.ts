@@ -15,13 +15,16 @@ import type { TaskManagerSettings } from './settings.ts';
 import { listTaskNames } from './task-names.ts';
 
 export interface TaskParts
-  extends Pick<DialectParts, 'tasks' | 'results' | 'registry' | 'version' | 'stopping'> {
+  extends Pick<
+    DialectParts,
+    'tasks' | 'results' | 'registry' | 'linkBase' | 'version' | 'stopping'
+  > {
   readonly settings: TaskManagerSettings;
 }
 
 /** Tasks, and whether all is well. */
 export function taskRoutes(parts: TaskParts): OpenAPIHono {
-  const { tasks, registry, settings, version } = parts;
+  const { tasks, registry, settings, linkBase, version } = parts;
   const app = createRoutes();
 
   app.openapi(submitRoute, async (context) => {
@@ -34,12 +37,12 @@ export function taskRoutes(parts: TaskParts): OpenAPIHono {
     const task = await whileThere(raw, untilEnded(parts, accepted, ownerOf(caller), raw.signal));
     // A gateway that stops waits for connections to be closed.
     if (parts.stopping.aborted) context.header('Connection', 'close');
-    return context.json(presentTask(task), hasEnded(task.state) ? 200 : 202);
+    return context.json(presentTask(task, linkBase(context)), hasEnded(task.state) ? 200 : 202);
   });
 
   app.openapi(statusRoute, async (context) => {
     const task = await findTask(parts, context.req.valid('param').task_id, context.var.caller);
-    return context.json(presentTask(task), 200);
+    return context.json(presentTask(task, linkBase(context)), 200);
   });
 
   app.openapi(cleanUpRoute, async (context) => {
@@ -119,13 +122,17 @@ const taskIdParam = z.object({
   task_id: z.string().openapi({ example: '550e8400-e29b-41d4-a716-446655440000' }),
 });
 
-const closed = { 401: json(schema.errorBody, 'A key is needed.') };
+const closed = {
+  401: json(schema.errorBody, 'A key is needed.'),
+  403: json(schema.errorBody, 'The key lacks the scope.'),
+};
 const unknown = { 404: json(schema.errorBody, 'There is no such task.') };
 const away = { 503: json(schema.errorBody, 'The gateway cannot tell or do it at present.') };
 
 const submitRoute = defineRoute({
   method: 'post',
   path: '/api/v1/tasks',
+  policy: { scope: 'tasks:write' },
   summary: 'Submit a task',
   request: { body: { ...json(schema.submitTask, 'What to do, with what.'), required: true } },
   responses: {
@@ -144,6 +151,7 @@ const submitRoute = defineRoute({
 const statusRoute = defineRoute({
   method: 'get',
   path: '/api/v1/tasks/{task_id}',
+  policy: { scope: 'tasks:read' },
   summary: 'State, progress and result of a task',
   request: { params: taskIdParam },
   responses: { 200: json(schema.managedTask, 'The task.'), ...closed, ...unknown, ...away },
@@ -152,6 +160,7 @@ const statusRoute = defineRoute({
 const cleanUpRoute = defineRoute({
   method: 'delete',
   path: '/api/v1/tasks/{task_id}',
+  policy: { scope: 'tasks:write' },
   summary: 'Remove what is stored of a task that has ended, or revoke one that has not',
   request: { params: taskIdParam },
   responses: {
@@ -165,6 +174,7 @@ const cleanUpRoute = defineRoute({
 const taskNamesRoute = defineRoute({
   method: 'get',
   path: '/api/v1/task-names',
+  policy: { scope: 'tasks:read' },
   summary: 'The names of tasks, and what they stand for',
   responses: { 200: json(schema.taskNameList, 'In alphabetical order.'), ...closed, ...away },
 });
@@ -172,7 +182,7 @@ const taskNamesRoute = defineRoute({
 const healthRoute = defineRoute({
   method: 'get',
   path: '/health',
-  policy: { isOpen: true },
+  policy: { isOpen: true, anyHost: true },
   summary: 'Whether the gateway runs',
   responses: { 200: json(schema.health, 'It runs.') },
 });

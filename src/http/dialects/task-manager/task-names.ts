@@ -14,7 +14,7 @@ export async function listTaskNames({
   readonly settings: Pick<TaskManagerSettings, 'taskNames'>;
 }): Promise<TaskName[]> {
   const runnable = new Set(
-    (await tasks.workflows()).filter(({ runsOn }) => runsOn > 0).map(({ name }) => name),
+    (await tasks.workflows(null)).filter(({ runsOn }) => runsOn > 0).map(({ name }) => name),
   );
   const names = [...settings.taskNames].map(([task_name, workflow]) => {
     const found = registry.find(workflow);

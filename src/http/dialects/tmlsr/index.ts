@@ -1,8 +1,10 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { auditRoutes } from '../../audit.ts';
 import { backendRoutes } from '../../backends.ts';
+import { demandRoutes } from '../../demand.ts';
 import type { Dialect, DialectParts } from '../../dialect.ts';
 import { presentError } from '../../errors.ts';
+import { keyRoutes } from '../../keys.ts';
 import { objectRoutes } from '../../objects.ts';
 import { createRoutes } from '../../openapi.ts';
 import { uploadRoutes } from '../../uploads.ts';
@@ -26,9 +28,11 @@ export const tmlsr: Dialect = {
 function routesOf(parts: DialectParts): OpenAPIHono {
   const app = createRoutes();
   app.route('/', tmlsrRoutes(parts));
-  app.route('/', uploadRoutes(parts.uploads, parts.baseUrl, parts.tempo));
+  app.route('/', uploadRoutes(parts.uploads, parts.linkBase, parts.tempo));
   app.route('/', backendRoutes(parts.pool));
+  app.route('/', demandRoutes(parts.tasks));
   app.route('/', auditRoutes(parts.audit));
+  app.route('/', keyRoutes(parts.keys));
   app.route('/', workflowRoutes(parts.workflows));
   app.route('/', objectRoutes(parts.objects));
   return app;

@@ -1,6 +1,7 @@
 import { deliveryAsUsual } from '../../../core/delivery.ts';
 import type { MediaKind } from '../../../core/media.ts';
 import type { TaskRequest } from '../../../core/task.ts';
+import { uuidOfHex } from '../../../core/uuid.ts';
 import { withoutQuery } from '../../../core/without-query.ts';
 import type { Workflow } from '../../../core/workflow.ts';
 import type { CreateTask } from './schema.ts';
@@ -80,9 +81,7 @@ function withoutNulls(body: CreateTask): Record<string, unknown> {
 
 /** 32 hex digits, or with dashes; `null` for what can be no id of ours. */
 export function parseTaskId(text: string): string | null {
-  const hex = text.replaceAll('-', '').toLowerCase();
-  if (!/^[0-9a-f]{32}$/.test(hex)) return null;
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  return uuidOfHex(text.replaceAll('-', '').toLowerCase());
 }
 
 export function presentTaskId(id: string): string {

@@ -2,13 +2,24 @@ import type { z } from '@hono/zod-openapi';
 import type { BackendView } from '../../../core/backend.ts';
 import type { Stage } from '../../../core/stage.ts';
 import type { QueuePlace, TaskView, WorkflowView } from '../../../tasks/task-service.ts';
+import { linkTo } from '../../link-base.ts';
 import { presentTaskId } from './parse.ts';
 import type { stats as statsSchema, task as taskSchema } from './schema.ts';
 
 type TaskBody = z.infer<typeof taskSchema>;
 type StatsBody = z.infer<typeof statsSchema>;
 
-export function presentTask(task: TaskView, now: Date, place: QueuePlace | null = null): TaskBody {
+/** When a task is looked at, and what its links begin with. */
+export interface Seen {
+  readonly now: Date;
+  readonly base: string;
+}
+
+export function presentTask(
+  task: TaskView,
+  { now, base }: Seen,
+  place: QueuePlace | null = null,
+): TaskBody {
   const [main] = task.outputs;
   return {
     task_id: presentTaskId(task.id),
@@ -23,8 +34,8 @@ export function presentTask(task: TaskView, now: Date, place: QueuePlace | null 
       ...task.arguments,
     },
     stages: task.stages.map((stage) => presentStage(stage, now)),
-    output: main ? presentOutput(main) : null,
-    outputs: task.outputs.map((output) => ({ name: output.name, ...presentOutput(output) })),
+    output: main ? presentOutput(main, base) : null,
+    outputs: task.outputs.map((output) => ({ name: output.name, ...presentOutput(output, base) })),
     cached: task.outputs.some(({ takenFrom }) => takenFrom !== undefined),
     results_removed_at: task.removedAt?.toISOString() ?? null,
     queue: place && {
@@ -47,11 +58,14 @@ function presentStage(stage: Stage, now: Date): TaskBody['stages'][number] {
   return { name, status: state, progress, duration, detail };
 }
 
-function presentOutput(output: TaskView['outputs'][number]): NonNullable<TaskBody['output']> {
+function presentOutput(
+  output: TaskView['outputs'][number],
+  base: string,
+): NonNullable<TaskBody['output']> {
   const { url, thumbnailUrl, size, sha256, contentType, input, output: made } = output;
   return {
-    url,
-    thumbnail_url: thumbnailUrl,
+    url: linkTo(base, url),
+    thumbnail_url: thumbnailUrl && linkTo(base, thumbnailUrl),
     size_mb: Math.round((size / 1024 ** 2) * 100) / 100,
     metadata: {
       ...made,
@@ -75,6 +89,7 @@ export function presentBackend(backend: BackendView): StatsBody['pool_status'][n
     since: report?.since ?? null,
     task_id: report?.task ? presentTaskId(report.task) : null,
     next_task_id: report?.nextTask ? presentTaskId(report.nextTask) : null,
+    unfetched: report?.unfetched ?? 0,
     warm_workflow: report?.warm ?? null,
     busy_share: report?.busyShare ?? 0,
     devices: (report?.devices ?? []).map(({ name, memoryTotal, memoryFree }) => ({

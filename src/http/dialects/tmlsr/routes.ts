@@ -2,7 +2,7 @@ import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { BackendView } from '../../../core/backend.ts';
 import { taskNotFound } from '../../../core/errors.ts';
 import type { TaskService, TaskView } from '../../../tasks/task-service.ts';
-import { type Caller, ownerIn } from '../../auth.ts';
+import { type Caller, ownerIn, tenantSeenBy } from '../../auth.ts';
 import { errorSchema } from '../../errors.ts';
 import {
   type FormParts,
@@ -10,8 +10,10 @@ import {
   receiveForm,
   submitWithFiles,
 } from '../../form-tasks.ts';
+import type { LinkBase } from '../../link-base.ts';
 import { isForm } from '../../multipart.ts';
 import { createRoutes, defineRoute, handleFiles, json } from '../../openapi.ts';
+import { poolSeenBy } from '../../pool-view.ts';
 import { whileThere } from '../../request-body.ts';
 import { requestOfForm } from './form.ts';
 import {
@@ -29,6 +31,8 @@ export interface TmlsrParts extends FormParts {
   readonly uploads: FormUploads;
   readonly registry: WorkflowAliases;
   readonly pool: { list(): Promise<BackendView[]> };
+  readonly linkBase: LinkBase;
+  readonly checkReady: () => Promise<void>;
   readonly version: string;
 }
 
@@ -37,7 +41,7 @@ const newestTasks = 50;
 
 /** TMLSR's own API, versions 1 and 2 as a union. */
 export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
-  const { tasks, registry, pool, version } = parts;
+  const { tasks, registry, linkBase, checkReady, version } = parts;
   const app = createRoutes();
 
   handleFiles(app, createTaskRoute, async (context, next) => {
@@ -61,7 +65,8 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
       taskId(context.req.valid('param').task_id),
       ownerOf(context.var.caller),
     );
-    return context.json(presentTask(task, new Date(), await tasks.placeOf(task)), 200);
+    const seen = { now: new Date(), base: linkBase(context) };
+    return context.json(presentTask(task, seen, await tasks.placeOf(task)), 200);
   });
 
   app.openapi(cancelTaskRoute, async (context) => {
@@ -70,13 +75,15 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
   });
 
   app.openapi(statsRoute, async (context) => {
+    const { caller } = context.var;
+    const tenant = tenantSeenBy(caller);
     const [counts, newest, backends, each] = await Promise.all([
-      tasks.countByState(),
-      tasks.newest(newestTasks, ownerOf(context.var.caller).tenant),
-      pool.list(),
-      tasks.workflows(),
+      tasks.countByState(tenant),
+      tasks.newest(newestTasks, tenant),
+      poolSeenBy(caller, parts),
+      tasks.workflows(tenant),
     ]);
-    const now = new Date();
+    const seen = { now: new Date(), base: linkBase(context) };
     return context.json(
       {
         system: {
@@ -87,7 +94,7 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
         pool_status: backends.map(presentBackend),
         stats: counts,
         workflows: each.map(presentWorkflow),
-        tasks: newest.map((task) => presentTask(task, now)),
+        tasks: newest.map((task) => presentTask(task, seen)),
       },
       200,
     );
@@ -99,6 +106,10 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
       200,
     ),
   );
+  app.openapi(readyRoute, async (context) => {
+    await checkReady();
+    return context.json({ status: 'ready' as const }, 200);
+  });
   app.openapi(indexRoute, (context) =>
     context.json(
       { service: 'tmlsr', version, stats: '/monitor/stats', api: '/openapi.json', docs: '/docs' },
@@ -132,7 +143,10 @@ const taskIdParam = z.object({
   task_id: z.string().openapi({ example: 'f692edeb41cb4a3eaebd2db0044c0778' }),
 });
 
-const closed = { 401: json(errorSchema, 'A key is needed.') };
+const closed = {
+  401: json(errorSchema, 'A key is needed.'),
+  403: json(errorSchema, 'The key lacks the scope.'),
+};
 const invalid = { 400: json(errorSchema, 'The request is wrong; `field` says where.') };
 const unknown = { 404: json(errorSchema, 'There is no such task.') };
 const ended = { 409: json(errorSchema, 'The task has completed or failed already.') };
@@ -144,16 +158,19 @@ const creating = {
   responses: { 200: json(schema.taskCreated, 'The task is taken on.'), ...invalid, ...closed },
 } as const;
 
+const submitting = { scope: 'tasks:write' } as const;
+
 const inJson = json(schema.createTask, 'The source and what to do with it.');
 
 const createTaskInJsonRoute = defineRoute({
   ...creating,
+  policy: submitting,
   request: { body: { ...inJson, required: true } },
 });
 
 const createTaskRoute = defineRoute({
   ...creating,
-  policy: { file: 'form' },
+  policy: { ...submitting, file: 'form' },
   request: {
     body: {
       ...inJson,
@@ -166,6 +183,7 @@ const createTaskRoute = defineRoute({
 const getTaskRoute = defineRoute({
   method: 'get',
   path: '/tasks/{task_id}',
+  policy: { scope: 'tasks:read' },
   summary: 'State, progress and result of a task',
   request: { params: taskIdParam },
   responses: { 200: json(schema.task, 'The task.'), ...unknown, ...closed },
@@ -174,6 +192,7 @@ const getTaskRoute = defineRoute({
 const cancelTaskRoute = defineRoute({
   method: 'delete',
   path: '/tasks/{task_id}',
+  policy: { scope: 'tasks:write' },
   summary: 'Cancel a task that waits or runs',
   request: { params: taskIdParam },
   responses: {
@@ -187,7 +206,10 @@ const cancelTaskRoute = defineRoute({
 const statsRoute = defineRoute({
   method: 'get',
   path: '/monitor/stats',
+  policy: { scope: 'tasks:read' },
   summary: 'The pool, the queue and the newest tasks',
+  description:
+    'Operators see all of it. Others see the newest and the counts of their own tasks, at most 10,000 of those that wait or run, and of each server no more than its state and what it is.',
   responses: { 200: json(schema.stats, 'The state of the whole.'), ...closed },
 });
 
@@ -202,7 +224,20 @@ const indexRoute = defineRoute({
 const healthRoute = defineRoute({
   method: 'get',
   path: '/health',
-  policy: { isOpen: true },
+  policy: { isOpen: true, anyHost: true },
   summary: 'Whether the gateway runs',
   responses: { 200: json(schema.health, 'It runs.') },
+});
+
+const readyRoute = defineRoute({
+  method: 'get',
+  path: '/ready',
+  policy: { isOpen: true, anyHost: true },
+  summary: 'Whether the gateway takes requests on',
+  description:
+    'For load balancers. A gateway that cannot reach its database, or is asked to stop, is not ready.',
+  responses: {
+    200: json(schema.ready, 'It does.'),
+    503: json(errorSchema, 'Requests are better sent to another gateway.'),
+  },
 });

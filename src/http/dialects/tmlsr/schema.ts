@@ -193,14 +193,20 @@ export const stats = z
     }),
     pool_status: z.array(
       z.object({
-        address: z.string(),
+        address: z.string().openapi({
+          description: 'Told to operators alone; to others a name that stays: `backend-1`.',
+          example: 'http://127.0.0.1:8188',
+        }),
         status: z.string(),
         last_active: z.number().nullable().openapi({ description: 'Seconds since 1970.' }),
         version: z.string().nullable(),
-        reason: z.string(),
+        reason: z.string().openapi({ description: 'Told to operators alone; empty to others.' }),
         since: z.iso.datetime().nullable(),
-        task_id: z.string().nullable(),
+        task_id: z.string().nullable().openapi({ description: "`null`, too, for another's task." }),
         next_task_id: z.string().nullable(),
+        unfetched: z
+          .int()
+          .openapi({ description: 'Tasks whose results are still to be fetched from it.' }),
         warm_workflow: z.string().nullable(),
         busy_share: z.number().openapi({ description: 'Of the last five minutes, 0 to 1.' }),
         devices: z.array(
@@ -223,7 +229,9 @@ export const stats = z
         }),
         runs_on: z.int(),
         of: z.int(),
-        why_not: z.record(z.string(), z.array(z.string())),
+        why_not: z.record(z.string(), z.array(z.string())).openapi({
+          description: 'By ComfyUI server, why it does not run there. Told to operators alone.',
+        }),
         problem: z.string().nullable().openapi({
           description: 'What is wrong with its files as they are now.',
         }),
@@ -234,6 +242,8 @@ export const stats = z
   .openapi('Stats');
 
 /** What other services tell of themselves is told with it, where it does not contradict. */
+export const ready = z.object({ status: z.literal('ready') }).openapi('Ready');
+
 export const health = z
   .object({
     status: z.literal('ok'),

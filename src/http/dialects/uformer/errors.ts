@@ -9,7 +9,10 @@ export function presentError(error: GatewayError): ErrorAnswer {
   return { status: statusOf(error), body: { detail: error.message } };
 }
 
-export const closed = { 401: json(errorSchema, 'A key is needed.') };
+export const closed = {
+  401: json(errorSchema, 'A key is needed.'),
+  403: json(errorSchema, 'The key lacks the scope.'),
+};
 export const invalid = { 400: json(errorSchema, 'The request is wrong; `detail` says where.') };
 export const tooLarge = { 413: json(errorSchema, 'The body is too large.') };
 export const unknown = { 404: json(errorSchema, 'There is no such task, or no such result.') };

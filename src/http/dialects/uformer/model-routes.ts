@@ -1,5 +1,5 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
-import { actorOf, operatorsOnly } from '../../auth.ts';
+import { actorOf } from '../../auth.ts';
 import type { DialectParts } from '../../dialect.ts';
 import { createRoutes, defineRoute, json } from '../../openapi.ts';
 import { closed, invalid } from './errors.ts';
@@ -20,7 +20,6 @@ export function modelRoutes({
 
   app.openapi(strategyRoute, (context) => context.json({ load_all_on_startup: false }, 200));
 
-  app.use(unloadRoute.path, operatorsOnly);
   app.openapi(unloadRoute, async (context) => {
     const { model_names: names } = context.req.valid('json');
     const models = modelsOf(registry.all());
@@ -36,6 +35,7 @@ export function modelRoutes({
 const loadedRoute = defineRoute({
   method: 'get',
   path: '/api/loaded_models_status',
+  policy: { scope: 'tasks:read' },
   summary: 'The models, and which are loaded',
   responses: { 200: json(schema.loadedModels, 'All models.'), ...closed },
 });
@@ -43,6 +43,7 @@ const loadedRoute = defineRoute({
 const strategyRoute = defineRoute({
   method: 'get',
   path: '/api/model_loading_strategy',
+  policy: { scope: 'tasks:read' },
   summary: 'Whether models are loaded before they are needed',
   responses: { 200: json(schema.loadingStrategy, 'They are not.'), ...closed },
 });
@@ -50,12 +51,12 @@ const strategyRoute = defineRoute({
 const unloadRoute = defineRoute({
   method: 'post',
   path: '/api/unload_models',
+  policy: { scope: 'admin' },
   summary: 'Take models out of the memory of GPUs that have nothing to do',
   request: { body: { ...json(schema.unloadModels, 'Which.'), required: true } },
   responses: {
     200: json(schema.modelsUnloaded, 'What was unloaded, and what was not there or is in use.'),
     ...invalid,
     ...closed,
-    403: json(schema.errorSchema, "An operator's key is needed."),
   },
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Stage } from '../../../core/stage.ts';
 import type { TaskView } from '../../../tasks/task-service.ts';
-import { presentCacheStatus, presentStatus } from './present.ts';
+import { presentCacheStatus, presentStatus, secretOf } from './present.ts';
 
 const id = 'a1b2c3d4-e5f6-4890-a1b2-c3d4e5f67890';
 const waiting = {
@@ -68,6 +68,15 @@ describe('presentStatus', () => {
       status: 'completed',
       result_path: `${result_path}?id=${id}`,
     });
+  });
+
+  it('opens it without a key by the bits of its address, or by the id where it has none', () => {
+    const secret = '0123456789abcdef0123456789abcdef';
+    const outputs = [{ key: `${id.replaceAll('-', '')}/${secret}/photo.png` }];
+    const task = { ...completed, outputs } as unknown as TaskView;
+    assert.match(JSON.stringify(presentStatus(task, true)), new RegExp(`\\.png\\?id=${secret}"`));
+    assert.equal(secretOf(task), secret);
+    assert.equal(secretOf(completed), id);
   });
 });
 

@@ -1,6 +1,7 @@
 import type { z } from '@hono/zod-openapi';
 import type { MediaKind } from '../../../core/media.ts';
 import { overallProgress } from '../../../core/overall-progress.ts';
+import { secretOfResult } from '../../../core/result-key.ts';
 import type { StageName } from '../../../core/stage.ts';
 import type { ResultUsage } from '../../../tasks/result-service.ts';
 import type { TaskView } from '../../../tasks/task-service.ts';
@@ -34,10 +35,15 @@ export function presentStatus(task: TaskView, isGuarded: boolean): z.infer<typeo
   }
 }
 
-/** As clients are to ask for it. Without a key, the task's whole id shows that it was given to them. */
+/** As clients are to ask for it. Without a key, the secret shows that it was given to them. */
 function presentResultPath(task: TaskView, isGuarded: boolean): string {
   const path = encodeURI(resultPath(task) ?? '');
-  return isGuarded ? `${path}?id=${task.id}` : path;
+  return isGuarded ? `${path}?id=${secretOf(task)}` : path;
+}
+
+/** What opens its result without a key; of a result from before there were random bits, its id. */
+export function secretOf({ id, outputs: [main] }: TaskView): string {
+  return (main && secretOfResult(main.key)) ?? id;
 }
 
 /** Where the result of a completed task is served, not encoded; `null` of others. */

@@ -1,7 +1,8 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { GatewayError } from '../../../core/errors.ts';
 import { type MediaKind, mediaKinds } from '../../../core/media.ts';
-import { actorOf } from '../../auth.ts';
+import type { TaskView } from '../../../tasks/task-service.ts';
+import { actorOf, type Caller, callerIfAny, tenantSeenBy, unauthorized } from '../../auth.ts';
 import type { DialectParts } from '../../dialect.ts';
 import { createRoutes, defineRoute, json } from '../../openapi.ts';
 import { whileThere } from '../../request-body.ts';
@@ -9,7 +10,7 @@ import { disposition, sendFile } from '../../stored-file.ts';
 import { closed, invalid, unknown } from './errors.ts';
 import { anybody, findByResult, findTask, noSuchResult, ownerOf } from './find.ts';
 import { parseResultPath } from './parse.ts';
-import { presentCacheStatus } from './present.ts';
+import { presentCacheStatus, secretOf } from './present.ts';
 import { graceMs, noteSign } from './result-life.ts';
 import * as schema from './schema.ts';
 
@@ -23,14 +24,15 @@ export function resultRoutes({
   app.openapi(resultRoute, async (context) => {
     const { kind, task_type, file } = context.req.valid('param');
     const { id: secret } = context.req.valid('query');
-    const owner = secret === undefined ? ownerOf(context.var.caller) : anybody;
+    const caller = callerIfAny(context);
+    if (!caller && secret === undefined) throw unauthorized(context);
     const path = `/static_results/${kind}/${task_type}/processed/${file}`;
-    const task = await findByResult(tasks, path, owner);
-    if (secret !== undefined && secret !== task.id) throw noSuchResult();
+    const task = await findByResult(tasks, path, anybody);
+    if (secret !== secretOf(task) && !isOwn(task, secret, caller)) throw noSuchResult();
     const { raw } = context.req;
     const stat = await whileThere(raw, results.stat(task, raw.signal));
     if (!stat) throw noSuchResult();
-    await noteSign(results, task, owner);
+    await noteSign(results, task, anybody);
     const sent = await whileThere(
       raw,
       sendFile(context, {
@@ -84,6 +86,17 @@ export function resultRoutes({
   return app;
 }
 
+/** Whether the caller sees the task, and names no other one's result by the query. */
+function isOwn(
+  { id, tenant }: TaskView,
+  secret: string | undefined,
+  caller: Caller | null,
+): boolean {
+  if (!caller || (secret !== undefined && secret !== id)) return false;
+  const seen = tenantSeenBy(caller);
+  return seen === null || seen === tenant;
+}
+
 function nullIfUnknown(error: unknown): null {
   if (error instanceof GatewayError && error.code === 'task_not_found') return null;
   throw error;
@@ -101,8 +114,7 @@ const file = { schema: { type: 'string', format: 'binary' } } as const;
 const resultRoute = defineRoute({
   method: 'get',
   path: '/static_results/{kind}/{task_type}/processed/{file}',
-  // A secret in the address shows that its sender was given it.
-  policy: { isOpen: (request) => request.query('id') !== undefined },
+  policy: { scope: 'tasks:read', takesSecret: true },
   summary: 'A result, whole or in part',
   request: {
     params: z.object({
@@ -113,7 +125,7 @@ const resultRoute = defineRoute({
     query: z.object({
       id: z.string().optional().openapi({
         description:
-          'Where keys are asked for: part of the path as it was given out, in place of a key.',
+          'Where keys are asked for: part of the path as it was given out, in place of a key. With the key of its task, the id of that is taken, too.',
       }),
     }),
   },
@@ -133,6 +145,7 @@ const resultRoute = defineRoute({
 const confirmRoute = defineRoute({
   method: 'post',
   path: '/api/confirm_download',
+  policy: { scope: 'tasks:write' },
   summary: 'Tell that a result has been downloaded',
   request: {
     body: { ...json(schema.confirmDownload, 'The path as it was given out.'), required: true },
@@ -148,6 +161,7 @@ const confirmRoute = defineRoute({
 const heartbeatRoute = defineRoute({
   method: 'post',
   path: '/api/task_heartbeat',
+  policy: { scope: 'tasks:read' },
   summary: 'Tell that a result is still looked at',
   request: { body: { ...json(schema.heartbeat, 'Whose result.'), required: true } },
   responses: { 200: json(schema.heartbeatAnswer, 'Heard.'), ...invalid, ...closed },
@@ -156,6 +170,7 @@ const heartbeatRoute = defineRoute({
 const cacheStatusRoute = defineRoute({
   method: 'get',
   path: '/api/cache_status',
+  policy: { scope: 'tasks:read' },
   summary: 'What results take',
   responses: { 200: json(schema.cacheStatus, 'In megabytes.'), ...closed },
 });
@@ -163,6 +178,7 @@ const cacheStatusRoute = defineRoute({
 const clearCacheRoute = defineRoute({
   method: 'post',
   path: '/api/clear_cache',
+  policy: { scope: 'tasks:write' },
   summary: 'Remove results that have been downloaded',
   request: { query: schema.clearCache },
   responses: {

@@ -44,7 +44,7 @@ export function taskRoutes(parts: TaskRouteParts): OpenAPIHono {
     const task = await findTask(tasks, id, owner);
     if (task.kind !== kind) throw taskNotFound();
     await noteSign(results, task, owner);
-    return presentStatus(task, isGuarded);
+    return presentStatus(task, isGuarded());
   };
   app.openapi(imageStatusRoute, async (context) => {
     const { task_id } = context.req.valid('param');
@@ -100,7 +100,7 @@ const taskIdParam = z.object({
 
 const processing = {
   method: 'post',
-  policy: { file: 'form' },
+  policy: { scope: 'tasks:write', file: 'form' },
   responses: {
     202: json(schema.started, 'The task is taken on.'),
     ...invalid,
@@ -126,6 +126,7 @@ const processVideoRoute = defineRoute({
 
 const status = {
   method: 'get',
+  policy: { scope: 'tasks:read' },
   request: { params: taskIdParam },
   responses: { 200: json(schema.status, 'The task.'), ...unknown, ...closed },
 } as const;
@@ -145,7 +146,7 @@ const videoStatusRoute = defineRoute({
 const previewRoute = defineRoute({
   method: 'post',
   path: '/api/generate_preview',
-  policy: { file: 'form' },
+  policy: { scope: 'tasks:write', file: 'form' },
   summary: 'A picture as any browser shows it, TIFF among others',
   description: 'A WebP of at most 2048 pixels a side, upright. Nothing is kept.',
   request: form(schema.previewForm),

@@ -1,6 +1,7 @@
 import type { HttpBindings } from '@hono/node-server';
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
+import { may } from '../../../core/caller.ts';
 import { GatewayError, taskNotFound } from '../../../core/errors.ts';
 import { hasEnded } from '../../../core/task.ts';
 import type { TaskView } from '../../../tasks/task-service.ts';
@@ -61,7 +62,8 @@ export function upscaleRoutes(parts: UpscaleParts): OpenAPIHono {
       return context.json(errorBody('result_deleted', message), 410);
     }
     const isWhole = sent.status === 200 && context.req.method === 'GET';
-    if (isWhole && outgoing) {
+    const mayCollect = may(context.var.caller, 'tasks:write');
+    if (isWhole && mayCollect && outgoing) {
       handovers.watch(id, {
         outgoing,
         bytes: Number(sent.headers.get('content-length')),
@@ -151,7 +153,10 @@ function taskId(text: string): string {
   return id;
 }
 
-const closed = { 401: json(schema.error, 'A key is needed.') };
+const closed = {
+  401: json(schema.error, 'A key is needed.'),
+  403: json(schema.error, 'The key lacks the scope.'),
+};
 const invalid = { 400: json(schema.error, 'The request is wrong; the sentence names the field.') };
 const unknown = { 404: json(schema.error, 'There is no such job.') };
 const away = { 503: json(schema.error, 'Not at the moment; another try may succeed.') };
@@ -161,7 +166,7 @@ const file = { 'application/octet-stream': { schema: z.string().openapi({ format
 const upscaleRoute = defineRoute({
   method: 'post',
   path: '/api/v1/upscale',
-  policy: { file: 'form' },
+  policy: { scope: 'tasks:write', file: 'form' },
   summary: 'Submit a picture to be made larger',
   request: {
     body: { required: true, content: { 'multipart/form-data': { schema: schema.upscaleForm } } },
@@ -179,6 +184,7 @@ const upscaleRoute = defineRoute({
 const statusRoute = defineRoute({
   method: 'get',
   path: '/api/v1/status/{job_id}',
+  policy: { scope: 'tasks:read' },
   summary: 'State, progress and result of a job',
   request: { params: schema.jobIdParam },
   responses: { 200: json(schema.status, 'The job.'), ...unknown, ...closed, ...away },
@@ -187,6 +193,7 @@ const statusRoute = defineRoute({
 const downloadRoute = defineRoute({
   method: 'get',
   path: '/api/v1/download/{job_id}',
+  policy: { scope: 'tasks:read' },
   summary: 'The result of a job; it is deleted after a complete download',
   description:
     'A download that broke off may be repeated, and parts of the result may be fetched with `Range`; only a client that has had the whole in one answer has collected it.',
@@ -207,6 +214,7 @@ const downloadRoute = defineRoute({
 const cancelRoute = defineRoute({
   method: 'post',
   path: '/api/v1/cancel/{job_id}',
+  policy: { scope: 'tasks:write' },
   summary: 'Cancel a job that waits or runs',
   request: { params: schema.jobIdParam },
   responses: {
@@ -221,6 +229,7 @@ const cancelRoute = defineRoute({
 const modelsRoute = defineRoute({
   method: 'get',
   path: '/api/v1/models',
+  policy: { scope: 'tasks:read' },
   summary: 'The models that jobs may name',
   request: { query: schema.modelsQuery },
   responses: { 200: json(schema.models, 'The models.'), ...invalid, ...closed },
@@ -229,7 +238,7 @@ const modelsRoute = defineRoute({
 const healthRoute = defineRoute({
   method: 'get',
   path: '/api/v1/health',
-  policy: { isOpen: true },
+  policy: { isOpen: true, anyHost: true },
   summary: 'Whether the service runs',
   responses: { 200: json(schema.health, 'It runs.') },
 });

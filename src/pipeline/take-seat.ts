@@ -1,0 +1,49 @@
+import type { Backend } from '../comfyui/backend.ts';
+import type { ReportProgress } from './attempt-journal.ts';
+import type { Attempt } from './attempt-parts.ts';
+import type { Ready, Sources } from './ready.ts';
+
+/**
+ * Waits for a seat in front of a GPU: that which the run was claimed for, or another where its inputs are
+ * taken. What the check of the sources finds meanwhile ends the wait.
+ */
+export async function takeSeat(
+  attempt: Attempt,
+  sources: Sources,
+  report: ReportProgress,
+): Promise<void> {
+  const useless = new AbortController();
+  for (const { checked } of sources.values()) checked.catch((error) => useless.abort(error));
+  await loggingMoves(attempt, ({ seat, signal }) =>
+    seat.takeInFront(
+      {
+        fits: (backend) => takesAll(backend, sources),
+        onWaiting: () => report({ progress: 100, detail: 'Downloaded, waiting for a server' }),
+      },
+      AbortSignal.any([signal, useless.signal]),
+    ),
+  );
+}
+
+/** Waits for a GPU: that of its backend or of another which takes its inputs. */
+export async function takeGpu(attempt: Attempt, ready: Ready): Promise<void> {
+  const fits = (backend: Backend) =>
+    // The inputs of a prompt are on its backend already.
+    ready.kind === 'left-behind' || takesAll(backend, ready.sources);
+  await loggingMoves(attempt, ({ seat, signal }) => seat.takeGpu(signal, fits));
+}
+
+/** Says so where the attempt is in front of, or on, another backend than before. */
+async function loggingMoves(
+  attempt: Attempt,
+  take: (attempt: Attempt) => Promise<void>,
+): Promise<void> {
+  const { seat, log } = attempt;
+  const { label: from } = seat.backend;
+  await take(attempt);
+  if (seat.backend.label !== from) log.moved(from);
+}
+
+function takesAll(backend: Backend, sources: Sources): boolean {
+  return !sources.values().some(({ bytes }) => !backend.inputs.takes(bytes));
+}

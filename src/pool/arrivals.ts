@@ -1,0 +1,175 @@
+import type { Backend } from '../comfyui/backend.ts';
+import { realTempo, type Tempo } from '../core/tempo.ts';
+import { Timers } from '../timing/timers.ts';
+import { type Wait, WaitList } from './wait-list.ts';
+import { type GpuRequest, SeatLostError } from './waiting-room.ts';
+
+/** The seat in front of the backend's GPU; disposing of it gives it up. */
+export interface TakenSeat {
+  readonly backend: Backend;
+  readonly seat: Disposable;
+}
+
+/** What a task asks for whose sources are here. */
+export interface SeatWish {
+  /** Which others but the backend that it was claimed for could do with its inputs. */
+  readonly fits: (backend: Backend) => boolean;
+  /** Is told when no seat is free. */
+  readonly onWaiting: () => void;
+}
+
+/** A claimed task that has no seat yet. Disposing of it ends its wish for one. */
+export interface Arrival extends Disposable {
+  /**
+   * Takes a seat, as soon as there is one: that which it was claimed for if it can be chosen.
+   *
+   * @throws SeatLostError when no backend takes it at present.
+   */
+  takeSeat(wish: SeatWish, signal: AbortSignal): Promise<TakenSeat>;
+}
+
+/** A task that is ready for a seat, and for which none is free. */
+interface WantedSeat {
+  readonly request: GpuRequest;
+  readonly claimedFor: Backend;
+  readonly fits: SeatWish['fits'];
+}
+
+/**
+ * Tasks that were claimed and have no seat yet, because their sources are on their way. The seat that one
+ * was claimed for is kept for it for a moment; then it is open to others. Whoever is ready takes the next
+ * seat that is free, before any that is not.
+ */
+export class Arrivals implements Disposable {
+  readonly #backends: () => Iterable<Backend>;
+  readonly #onGone: () => void;
+  readonly #tempo: Tempo['waitingRoom'];
+  readonly #coming = new Set<GpuRequest>();
+  readonly #list = new WaitList<WantedSeat, TakenSeat>();
+  readonly #timers = new Timers();
+
+  /** `onGone` hears that one is not on its way any more: another may be claimed. */
+  constructor(
+    backends: () => Iterable<Backend>,
+    onGone: () => void,
+    tempo: Tempo['waitingRoom'] = realTempo.waitingRoom,
+  ) {
+    this.#backends = backends;
+    this.#onGone = onGone;
+    this.#tempo = tempo;
+  }
+
+  /** How many have no seat yet. */
+  get size(): number {
+    return this.#coming.size;
+  }
+
+  /** How many of them are the tenant's. */
+  countOf(tenant: string): number {
+    return this.#coming.values().reduce((sum, each) => sum + Number(each.tenant === tenant), 0);
+  }
+
+  /** Whether one that was claimed for the backend is ready, and waits for a seat. */
+  isWaitedFor(backend: Backend): boolean {
+    return this.#list.waits.some(({ wanted }) => wanted.claimedFor === backend);
+  }
+
+  /** The task was claimed for the backend, and is on its way from now on. */
+  expect(backend: Backend, request: GpuRequest): Arrival {
+    this.#coming.add(request);
+    const kept = backend.expect(request);
+    const late = this.#timers.after(this.#tempo.arrivalDeadlineMs, () => kept[Symbol.dispose]());
+    const gone = () => {
+      late[Symbol.dispose]();
+      kept[Symbol.dispose]();
+      if (this.#coming.delete(request)) this.#onGone();
+    };
+    return {
+      takeSeat: async ({ fits, onWaiting }, signal) => {
+        const wanted = { request, claimedFor: backend, fits };
+        const taken = this.#takeAny(wanted) ?? (await this.#wait(wanted, onWaiting, signal));
+        gone();
+        return taken;
+      },
+      [Symbol.dispose]: gone,
+    };
+  }
+
+  /** Gives the seat in front of the backend's GPU to who waits for one; `false` when nobody does. */
+  offer(backend: Backend): boolean {
+    // It came back without what those need that were claimed for it.
+    if (backend.isInService) this.#sendAwayLost(({ claimedFor }) => claimedFor === backend);
+    const [first] = this.#list.waits
+      .filter(({ wanted }) => suits(wanted, backend))
+      // Ties stay in the order in which they came.
+      .toSorted((a, b) => this.#seatsOf(a) - this.#seatsOf(b));
+    const taken = first && take(first.wanted, backend);
+    if (taken) this.#list.give(first, taken);
+    return taken !== undefined && taken !== null;
+  }
+
+  /** A backend takes nothing for now. Unless it is back soon, others are to do for those who wait for it. */
+  vacate(): void {
+    this.#timers.after(this.#tempo.awayMs, () => {
+      this.#sendAwayLost(() => true);
+      for (const backend of this.#backends()) this.offer(backend);
+    });
+  }
+
+  /** Sends away those whom no backend in service takes. */
+  #sendAwayLost(isMeant: (wanted: WantedSeat) => boolean): void {
+    const inService = [...this.#backends()].filter((backend) => backend.isInService);
+    for (const wait of this.#list.waits.filter(({ wanted }) => isMeant(wanted))) {
+      if (inService.some((backend) => mayTake(wait.wanted, backend))) continue;
+      this.#list.sendAway(wait, new SeatLostError('No backend in service takes it'));
+    }
+  }
+
+  #takeAny(wanted: WantedSeat): TakenSeat | null {
+    for (const backend of [wanted.claimedFor, ...this.#backends()]) {
+      const taken = suits(wanted, backend) ? take(wanted, backend) : null;
+      if (taken) return taken;
+    }
+    return null;
+  }
+
+  async #wait(wanted: WantedSeat, onWaiting: () => void, signal: AbortSignal): Promise<TakenSeat> {
+    onWaiting();
+    if (!wanted.claimedFor.isInService) this.vacate();
+    return await this.#list.wait(wanted, signal);
+  }
+
+  /** How many seats the tenant has by now: who has fewest goes first. */
+  #seatsOf({ wanted }: Wait<WantedSeat, TakenSeat>): number {
+    const { tenant } = wanted.request;
+    return [...this.#backends()].reduce((sum, backend) => sum + backend.seatsOf(tenant), 0);
+  }
+
+  [Symbol.dispose](): void {
+    this.#timers[Symbol.dispose]();
+  }
+}
+
+function take({ request }: WantedSeat, backend: Backend): TakenSeat | null {
+  const seat = backend.takeNext(request);
+  return seat && { backend, seat };
+}
+
+/** Whether the task could run there at all. */
+function mayTake({ request, claimedFor, fits }: WantedSeat, backend: Backend): boolean {
+  if (!backend.canRun(request.graph)) return false;
+  return backend === claimedFor || (!request.avoid.includes(backend.label) && fits(backend));
+}
+
+/**
+ * Whether the task takes the seat there now. In front of a GPU that works on other models than its own it
+ * does not: there is work for these, and its own seat is free when the task before it ends.
+ */
+function suits(wanted: WantedSeat, backend: Backend): boolean {
+  if (!backend.hasSeat || !mayTake(wanted, backend)) return false;
+  const { request, claimedFor } = wanted;
+  const isAtRest = backend.state === 'idle' && backend.hasRoom;
+  const isWarm = backend.holds === request.workflow;
+  const hasOwn = claimedFor.isInService && mayTake(wanted, claimedFor);
+  return backend === claimedFor || isAtRest || isWarm || !hasOwn;
+}
