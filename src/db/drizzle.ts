@@ -31,6 +31,7 @@ export const {
 const pg: typeof import('drizzle-orm/pg-core') = load('drizzle-orm/pg-core');
 export const {
   bigint,
+  boolean,
   check,
   customType,
   date,

@@ -6,6 +6,7 @@ import type { OperatorEventBody, OperatorEventKind } from '../core/operator-even
 import type { PauseKind } from '../core/pause.ts';
 import type { RunState } from '../core/run.ts';
 import type { SizeRequest } from '../core/size-plan.ts';
+import type { SourceNote } from '../core/source-note.ts';
 import type { StageName, StageState } from '../core/stage.ts';
 import type { Source, TaskError, TaskOutput, TaskState } from '../core/task.ts';
 import type { EventBody, EventKind } from '../core/task-event.ts';
@@ -13,6 +14,7 @@ import type { Workflow } from '../core/workflow.ts';
 import { jsonb, text } from './columns.ts';
 import {
   bigint,
+  boolean,
   check,
   date,
   index,
@@ -129,6 +131,8 @@ export const runs = pgTable(
     runAfter: instant('run_after'),
     /** Runs that have to be completed before it; each goes from here when it is. */
     needs: uuid('needs').array().notNull().default(sql`'{}'`),
+    /** Whether it has links that nobody has begun to read; never for uploads and own objects alone. */
+    isUnread: boolean('is_unread').notNull().default(false),
     /** Of everything that its outputs follow from; runs with the same one make the same. */
     fingerprint: text('fingerprint'),
     createdAt: instant('created_at').notNull().defaultNow(),
@@ -141,6 +145,10 @@ export const runs = pgTable(
     index('runs_ready')
       .on(t.workflow, t.workflowHash, t.tenant, t.rank, t.seq)
       .where(sql`${isReady(t)} and ${t.avoid} is null`),
+    // Of those whose links are to be read ahead, the heads of lines are found in the same way.
+    index('runs_unread')
+      .on(t.workflow, t.workflowHash, t.tenant, t.rank, t.seq)
+      .where(sql`${isReady(t)} and ${t.isUnread}`),
     // Few, and not of equal use to every backend: no head stands for those behind it.
     index('runs_retried')
       .on(t.rank, t.seq)
@@ -274,6 +282,31 @@ export const taskUploads = pgTable(
     primaryKey({ columns: [t.taskId, t.uploadId] }),
     index('task_uploads_of_upload').on(t.uploadId),
   ],
+);
+
+/**
+ * Sources that were read from links, or are being read, for runs that have not ended: where another gateway
+ * finds them. Most have no row: only those that are fetched ahead, or put into the object store. The record
+ * comes before the object `object_key` and goes after it, so that none is left behind.
+ */
+export const heldSources = pgTable(
+  'held_sources',
+  {
+    /** Not a reference: what is held outlives its run until somebody has removed it. */
+    runId: uuid('run_id').notNull(),
+    /** The workflow's input that it is for. */
+    input: text('input').notNull(),
+    /** Who fetches it, or has it on its disk; `null` for none. */
+    gateway: uuid('gateway'),
+    /** `null` until it is fetched and found good. */
+    note: jsonb('note').$type<SourceNote>(),
+    /** Where the object store has it, or is about to. */
+    objectKey: text('object_key'),
+    storedAt: instant('stored_at'),
+    /** The link did not answer: its gateway lets it be until then. */
+    restsUntil: instant('rests_until'),
+  },
+  (t) => [primaryKey({ columns: [t.runId, t.input] })],
 );
 
 /**

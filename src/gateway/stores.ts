@@ -14,6 +14,7 @@ import { ClaimStore } from '../tasks/claim-store.ts';
 import { Door } from '../tasks/door.ts';
 import { EventFeed } from '../tasks/event-feed.ts';
 import { EventStore } from '../tasks/event-store.ts';
+import { HeldSourceStore } from '../tasks/held-source-store.ts';
 import { PauseStore } from '../tasks/pause-store.ts';
 import { QueueStats } from '../tasks/queue-stats.ts';
 import { ResultStore } from '../tasks/result-store.ts';
@@ -45,6 +46,7 @@ export interface Stores {
   readonly pauses: PauseStore;
   readonly backends: BackendStore;
   readonly uploads: UploadStore;
+  readonly heldSources: HeldSourceStore;
   readonly results: ResultStore;
   readonly versions: VersionStore;
   readonly objects: ObjectStore;
@@ -104,6 +106,7 @@ export async function openStores({
     pauses: new PauseStore(orm, owner),
     backends,
     uploads: new UploadStore(orm),
+    heldSources: new HeldSourceStore(orm, owner),
     results: new ResultStore(database, config.retention, tempo.results),
     versions: new VersionStore(orm),
     objects,

@@ -238,6 +238,20 @@ export class ClaimStore {
     });
   }
 
+  /**
+   * Fails the task of a run that waits, by its source. Nothing happens where it is worked on by now, or where
+   * others share the run: what is wrong with this source says nothing of theirs.
+   */
+  async reject(runId: string, error: TaskError): Promise<void> {
+    const { code, message } = error;
+    await this.#door.carryOut('rejected', {
+      which: sql`runs.id = ${runId}::uuid and runs.state = 'pending' and cardinality(runs.task_ids) = 1`,
+      task: { error },
+      detail: message,
+      body: { code, message },
+    });
+  }
+
   #lease() {
     return {
       owner: this.owner,

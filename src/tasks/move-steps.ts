@@ -28,12 +28,12 @@ export function stagesOf(change: StageChange, detail: string | null): Parts {
            where task_stages.task_id = told.id and task_stages.state in ('pending', 'running')`,
       };
     case 'fail':
-      // The stage that failed says why; those after it never begin.
+      // The stage that failed says why; those after it never begin. A task that waits has failed by its source.
       return {
         stages: sql`
           update task_stages set
-                 state = case task_stages.state when 'running' then 'failed' else 'skipped' end,
-                 detail = case task_stages.state when 'running' then ${told} end,
+                 state = case when ${isAtFault} then 'failed' else 'skipped' end,
+                 detail = case when ${isAtFault} then ${told} end,
                  finished_at = now()
             from told
            where task_stages.task_id = told.id and task_stages.state in ('pending', 'running')`,
@@ -42,6 +42,9 @@ export function stagesOf(change: StageChange, detail: string | null): Parts {
       return {};
   }
 }
+
+const isAtFault = sql`(task_stages.state = 'running'
+  or told.before = 'pending' and task_stages.name = 'download')`;
 
 /** The stages of new tasks. */
 export const newStages: Parts = {

@@ -138,9 +138,9 @@ export const moves = {
     isTallied: true,
     event: 'failed',
   },
-  /** It failed by what the client or its source did. */
+  /** It failed by what the client or its source did, also where the source was fetched ahead. */
   rejected: {
-    from: worked,
+    from: ['pending', 'processing'],
     to: 'failed',
     run: { ...unowned, fingerprint: null },
     task: ended,
