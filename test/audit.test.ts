@@ -202,6 +202,28 @@ describe("the audit of operators' acts", () => {
     });
   });
 
+  it('has who paused and resumed what, until when and why', async () => {
+    const until = new Date(Date.now() + 60_000).toISOString();
+    const terms = { reason: 'Drivers', until };
+    assert.deepEqual(await leaves('ops', 'PUT', '/pauses/pool', terms), {
+      ...{ kind: 'paused', actor: 'ops', subject: 'pool', body: terms },
+    });
+    assert.deepEqual(await leaves('olga', 'PUT', '/pauses/workflows/sleep', {}, other), {
+      ...{ kind: 'paused', actor: 'olga', subject: 'workflow sleep' },
+      body: { reason: null, until: null },
+    });
+    await leaves('ops', 'PUT', '/pauses/tenants/alice', {});
+    for (const [path, subject] of [
+      ['pool', 'pool'],
+      ['workflows/sleep', 'workflow sleep'],
+      ['tenants/alice', 'tenant alice'],
+    ]) {
+      assert.deepEqual(await leaves('olga', 'DELETE', `/pauses/${path}`), {
+        ...{ kind: 'resumed', actor: 'olga', subject, body: {} },
+      });
+    }
+  });
+
   it('has what was done with keys, and never a key', async () => {
     const scopes = ['tasks:read'];
     const grant = { name: 'ci', tenant: 'studio', scopes };
@@ -245,6 +267,9 @@ describe("the audit of operators' acts", () => {
         [409, 'ops', 'DELETE', path],
         [400, 'ops', 'PUT', '/workflows/sleep', { nothing: 1 }],
         [404, 'ops', 'DELETE', '/workflows/nowhere'],
+        [403, 'alice', 'PUT', '/pauses/pool', {}],
+        [404, 'ops', 'DELETE', '/pauses/pool'],
+        [400, 'ops', 'PUT', '/pauses/pool', { until: '2020-01-01T00:00:00Z' }],
         [200, 'ops', 'POST', '/uformer/api/unload_models', models],
         [200, 'ops', 'POST', '/uformer/api/clear_cache'],
       ] as const) {

@@ -4,6 +4,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { Emulator } from '../src/emulator/emulator.ts';
+import { eventually } from './support/eventually.ts';
 import { sampleMp4, samplePng } from './support/media-samples.ts';
 import { type Answer, SourceServer } from './support/source-server.ts';
 import { TestGateway } from './support/test-gateway.ts';
@@ -210,7 +211,7 @@ describe('bad input', () => {
   });
 
   it('leaves nothing behind', async () => {
-    assert.deepEqual(await gateway.spooled(), []);
+    await eventually(async () => assert.deepEqual(await gateway.spooled(), []));
     const objects = await readdir(join(gateway.dataDir, 'objects'), { recursive: true });
     assert.deepEqual(
       objects.filter((name) => name.includes('.png') || name.includes('.mp4')),

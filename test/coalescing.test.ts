@@ -318,6 +318,7 @@ for (const engine of enginesAboveStores) {
       await gateway.until(follower, isRunning);
       const changed = await samplePng({ width: 24, height: 16, seed: 2_000 + seed });
       sources.file('a.png', changed);
+      await loseSpooled(gateway);
       emulator.faults.stall(false);
       const tasks = [await completes(gateway, leader), await completes(gateway, follower)];
       assert.deepEqual(
@@ -336,6 +337,7 @@ for (const engine of enginesAboveStores) {
       const follower = await gateway.submit({ url: other, workflow: 'while' });
       await gateway.until(follower, isRunning);
       sources.answer('a.png', (_request, response) => response.writeHead(404).end());
+      await loseSpooled(gateway);
       emulator.faults.stall(false);
       await completes(gateway, follower);
       assert.equal((await gateway.until(leader)).error_code, 'source_not_found');
@@ -403,6 +405,15 @@ describe('identical tasks', () => {
     });
   }
 });
+
+/** What was read of links is gone, so that it has to be read again. */
+async function loseSpooled({ dataDir }: TestGateway): Promise<void> {
+  const spool = join(dataDir, 'spool');
+  const names = await readdir(spool, { recursive: true });
+  await Promise.all(
+    names.filter((name) => name.includes('/')).map((name) => rm(join(spool, name))),
+  );
+}
 
 /** Takes whatever is put to it. */
 class TargetServer implements AsyncDisposable {

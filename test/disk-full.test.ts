@@ -133,7 +133,7 @@ describe('a disk that is full', () => {
     const id = await gateway.submit({ url, workflow: 'sleep' });
     const waiting = await gateway.until(id, ({ stages }) => /room/.test(stages[0]?.detail ?? ''));
     assert.equal(waiting.status, 'processing');
-    assert.deepEqual(await gateway.spooled(), []);
+    await eventually(async () => assert.deepEqual(await gateway.spooled(), []));
     mock.restoreAll();
     const done = await gateway.until(id);
     assert.deepEqual([done.status, done.retries], ['completed', 0], done.error ?? '');
@@ -146,10 +146,10 @@ describe('a disk that is full', () => {
     const id = await gateway.submit({ url, workflow: 'sleep' });
     await gateway.until(id, ({ stages }) => /room/.test(stages[2]?.detail ?? ''));
     await eventually(async () => assert.deepEqual(await files('objects'), before));
-    await eventually(async () => assert.deepEqual(await gateway.spooled(), []));
     mock.restoreAll();
     const done = await gateway.until(id);
     assert.deepEqual([done.status, done.retries], ['completed', 0], done.error ?? '');
+    await eventually(async () => assert.deepEqual(await gateway.spooled(), []));
     assert.equal(emulator.runs.length, runs + 1);
   });
 });

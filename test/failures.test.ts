@@ -271,7 +271,8 @@ describe('a backend that fails', { concurrency: true }, () => {
         ...testTempo,
         attempt: { ...testTempo.attempt, withdrawPatienceMs: 200 },
         backend: { ...testTempo.backend, heldAfterMs: 500, lookForLeftMs: 50 },
-        breaker: { ...testTempo.breaker, firstRestMs: 50 },
+        // Long enough to be seen.
+        breaker: { ...testTempo.breaker, firstRestMs: 1_500 },
       },
     });
     const held = await gateway.submit({ url, workflow: 'unheeding' });

@@ -3,6 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import sharp from 'sharp';
 import { request } from 'undici';
 import { Emulator } from '../src/emulator/emulator.ts';
+import { eventually } from './support/eventually.ts';
 import { sampleMp4, samplePng } from './support/media-samples.ts';
 import { SourceServer } from './support/source-server.ts';
 import { engines } from './support/test-database.ts';
@@ -65,7 +66,7 @@ for (const engine of engines) {
       const part = await request(task.output?.url ?? '', { headers: { range: 'bytes=-10' } });
       assert.equal(part.statusCode, 206);
       assert.deepEqual(Buffer.from(await part.body.arrayBuffer()), bytes.subarray(-10));
-      assert.deepEqual(await gateway.spooled(), []);
+      await eventually(async () => assert.deepEqual(await gateway.spooled(), []));
     });
 
     it('makes a clip twice as wide and high, with its frames and its sound', async () => {

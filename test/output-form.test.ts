@@ -4,6 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import sharp from 'sharp';
 import { request } from 'undici';
 import { Emulator } from '../src/emulator/emulator.ts';
+import { eventually } from './support/eventually.ts';
 import type { OutputBody, TaskBody } from './support/gateway-client.ts';
 import { sampleMp4, samplePng } from './support/media-samples.ts';
 import { SourceServer } from './support/source-server.ts';
@@ -44,7 +45,7 @@ describe('the form of results', () => {
   async function run(task: object, on = gateway): Promise<TaskBody> {
     const done = await on.until(await on.submit({ url, workflow: 'sleep', ...task }));
     assert.equal(done.status, 'completed', done.error ?? '');
-    assert.deepEqual(await on.spooled(), []);
+    await eventually(async () => assert.deepEqual(await on.spooled(), []));
     return done;
   }
 

@@ -131,7 +131,7 @@ for (const engine of enginesAboveStores) {
       assert.equal(failed.error_code, 'media_too_large');
       assert.equal(failed.stages[2]?.status, 'failed');
       await eventually(async () => assert.deepEqual(await objects(gateway), []));
-      assert.deepEqual(await gateway.spooled(), []);
+      await eventually(async () => assert.deepEqual(await gateway.spooled(), []));
     });
 
     it('is nothing when a task is canceled, whenever that comes', async () => {

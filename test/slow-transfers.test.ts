@@ -96,6 +96,7 @@ describe('slow transfers', () => {
         .map(([name, key]) => `${name}:${key}`)
         .join(','),
       TARGET_ALLOW: host,
+      MAX_UPLOADS: '4',
     });
     const alice = new GatewayClient(gateway.url, keys.alice);
     const bob = new GatewayClient(gateway.url, keys.bob);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Emulator } from '../src/emulator/emulator.ts';
+import { eventually } from './support/eventually.ts';
 import type { TaskBody } from './support/gateway-client.ts';
 import { samplePng } from './support/media-samples.ts';
 import { SourceServer } from './support/source-server.ts';
@@ -87,6 +88,6 @@ describe('staging', () => {
     await gateway.until(next, isReady);
     assert.equal((await gateway.until(next)).status, 'completed');
     assert.equal(emulator.runs.length, 2);
-    assert.deepEqual(await gateway.spooled(), []);
+    await eventually(async () => assert.deepEqual(await gateway.spooled(), []));
   });
 });

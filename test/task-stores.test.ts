@@ -21,6 +21,7 @@ import {
 } from './support/test-database.ts';
 
 const input = { kind: 'image', format: 'png', width: 8, height: 8 } as const;
+const sourceBytes = 3;
 const output: TaskOutput = {
   name: 'result',
   key: 'a/b.png',
@@ -148,6 +149,7 @@ for (const engine of engines) {
           promptId: randomUUID(),
           backend,
           input,
+          sourceBytes,
         }),
       );
       await stores.complete(claim, [output]);
@@ -177,6 +179,7 @@ for (const engine of engines) {
               promptId: randomUUID(),
               backend,
               input,
+              sourceBytes,
             }),
           ),
         () => stores.complete(claim, [output]),
@@ -330,7 +333,7 @@ for (const engine of engines) {
       const { id } = await tasks.insert(newTask());
       const claim = await claimOne();
       const promptId = randomUUID();
-      await attempts.record(claim, prompt({ promptId, backend, input }));
+      await attempts.record(claim, prompt({ promptId, backend, input, sourceBytes }));
       await attempts.handBack(claim, true);
       const successor = new GatewayStores(database);
       assert.deepEqual(await successor.claims.takeOver(['http://other']), []);
@@ -346,7 +349,7 @@ for (const engine of engines) {
       const { id } = await tasks.insert(newTask());
       const claim = await claimOne();
       const promptId = randomUUID();
-      await attempts.record(claim, prompt({ promptId, backend, input }));
+      await attempts.record(claim, prompt({ promptId, backend, input, sourceBytes }));
       await stores.expire(id);
       assert.deepEqual(await claims.takeOver([backend], [claim.run.id]), []);
       assert.equal(await claims.requeueAbandoned(-1, [claim.run.id]), 0);
@@ -375,7 +378,7 @@ for (const engine of engines) {
       const { id } = await tasks.insert(newTask());
       const claim = await claimOne();
       const promptId = randomUUID();
-      await attempts.record(claim, prompt({ promptId, backend, input }));
+      await attempts.record(claim, prompt({ promptId, backend, input, sourceBytes }));
       await tasks.cancel(id, owner);
       assert.deepEqual(await tasks.leftovers(60_000), []);
       assert.deepEqual(await tasks.leftovers(-1_000), [
@@ -487,7 +490,7 @@ for (const engine of engines) {
         await attempts.record(
           claim,
           news((it) => {
-            it.gpuMs = ms;
+            it.gpu = { ms, isTypical: true };
           }),
         );
         await stores.complete(claim, [output]);

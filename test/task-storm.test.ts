@@ -58,6 +58,7 @@ for (const engine of engines) {
         const news = new AttemptNews();
         news.begin('process');
         news.proceed('process', { progress: below(100), detail: null });
+        if (below(2) === 0) news.gpu = { ms: below(100), isTypical: false };
         return news;
       };
       const deliver = async (at: GatewayStores, claim: Claim) => {
@@ -75,7 +76,7 @@ for (const engine of engines) {
       };
       const end = async (at: GatewayStores, claim: Claim) => {
         const again = { afterMs: below(20), avoid: [backend], counts: true };
-        const prompt = { promptId: claim.attempt.id, backend, input: null };
+        const prompt = { promptId: claim.attempt.id, backend, input: null, sourceBytes: 3 };
         const ways = [
           () => deliver(at, claim),
           () => deliver(at, claim),
@@ -218,6 +219,27 @@ const broken = {
       from (select workflow, state, count as counted, 0 as real from task_counts
             union all select workflow, state, 0, 1 from tasks) as both_of_them
      group by workflow, state having sum(counted) <> sum(real)`,
+  'usage that is wrong': sql`
+    select workflow, sum(submitted) as submitted, sum(completed) as completed, sum(failed) as failed,
+           sum(canceled) as canceled, sum(gpu_ms) as gpu_ms, sum(source_bytes) as source_bytes,
+           sum(stored_bytes) as stored_bytes
+      from (select workflow, submitted, completed, failed, canceled, gpu_ms, source_bytes, stored_bytes from usage
+            union all
+            select workflow, -1, -(state = 'completed')::int, -(state = 'failed')::int,
+                   -(state = 'canceled')::int, 0, 0, -coalesce(stored_bytes, 0) from tasks
+            union all
+            select workflow, 0, 0, 0, 0, -coalesce(used_ms, 0), -coalesce(source_bytes, 0), 0
+              from attempts) as both_of_them
+     group by workflow
+    having (sum(submitted), sum(completed), sum(failed), sum(canceled), sum(stored_bytes)) <> (0, 0, 0, 0, 0)
+        -- A run that is given up for another one takes its failed attempts with it.
+        or sum(gpu_ms) < 0 or sum(source_bytes) < 0`,
+  'totals of tenants that are wrong': sql`
+    select sum(bytes) as bytes, sum(ms) as ms from (
+      select stored_bytes as bytes, charged_ms as ms from tenant_totals
+      union all select -coalesce(stored_bytes, 0), 0 from tasks
+      union all select 0, -gpu_ms from usage) as both_of_them
+    having sum(bytes) <> 0 or sum(ms) <> 0`,
   'events with gaps': sql`
     select tasks.id, tasks.events, array_agg(task_events.number order by number) as numbers
       from tasks left join task_events on task_events.task_id = tasks.id

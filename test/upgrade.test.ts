@@ -10,6 +10,7 @@ import { ClaimLostError } from '../src/tasks/attempt-store.ts';
 import { EventStore } from '../src/tasks/event-store.ts';
 import { QueueStats } from '../src/tasks/queue-stats.ts';
 import { ResultStore } from '../src/tasks/result-store.ts';
+import { UsageStore } from '../src/tasks/usage-store.ts';
 import { migrateUpTo } from './support/old-schema.ts';
 import { backend, GatewayStores, owner } from './support/task-stores.ts';
 import { connectTestDatabase, createTestDatabase, engines } from './support/test-database.ts';
@@ -119,6 +120,22 @@ for (const engine of engines) {
       assert.deepEqual(counts, { pending: 3, processing: 1, completed: 1, failed: 1, canceled: 0 });
       const usage = await new ResultStore(database).usage(owner);
       assert.deepEqual(usage, [{ kind: 'image', storedBytes: 12, count: 1 }]);
+    });
+
+    it('knows what was asked for and made before', async () => {
+      const usage = new UsageStore(database.orm);
+      const range = { from: '2000-01-01', to: '2100-01-01', tenant: null };
+      const told = await usage.rows({ ...range, by: ['workflow'] });
+      assert.deepEqual(
+        told.map(({ workflow, ...row }) => [
+          ...[workflow, row.submitted, row.completed, row.failed, row.gpuMs, row.storedBytes],
+        ]),
+        [
+          ['esrgan_image_4x', 6, 1, 1, 1_000, 12],
+          ['held', 5, 0, 0, 0, 0],
+        ],
+      );
+      assert.deepEqual([...(await usage.stored(''))], [{ tenant: '', bytes: 12 }]);
     });
 
     it('offers what waits, and what had followed a twin', async () => {
@@ -283,7 +300,7 @@ for (const engine of engines) {
       await old(`update tasks set state = 'canceled', finished_at = now() where id = '${first}'`);
       await old(`delete from tasks where id = '${first}'`);
       const news = new AttemptNews();
-      news.gpuMs = 1;
+      news.gpu = { ms: 1, isTypical: true };
       await stores.attempts.record(claim, news);
       await stores.attempts.retry(claim, failure, { afterMs: 0, avoid: [], counts: true });
       const { run } = await stores.claim(other, backend);

@@ -141,7 +141,7 @@ describe('files that clients send', () => {
   async function nothingIsLeft(at = gateway): Promise<void> {
     await eventually(async () => {
       assert.deepEqual(await kept(at), { rows: [], files: [] });
-      assert.deepEqual(await at.spooled(), []);
+      await eventually(async () => assert.deepEqual(await at.spooled(), []));
     }, 5_000);
   }
 
@@ -483,7 +483,7 @@ describe('files that clients send', () => {
         assert.equal(answer.status, 404);
       }
       assert.deepEqual((await kept()).files, []);
-      assert.deepEqual(await gateway.spooled(), []);
+      await eventually(async () => assert.deepEqual(await gateway.spooled(), []));
     });
 
     it('are opened for those with a key only, and with what makes sense', async () => {

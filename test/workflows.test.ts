@@ -269,7 +269,7 @@ for (const engine of enginesAboveStores) {
       });
       const { width, height, input, scale } = scaled.output?.metadata ?? {};
       assert.deepEqual([width, height, input.width, scale], [33, 44, 20, 1.65]);
-      assert.deepEqual(await gateway.spooled(), []);
+      await eventually(async () => assert.deepEqual(await gateway.spooled(), []));
 
       const wrongs: [inputs: object, field: string][] = [
         [{}, 'inputs.mask'],

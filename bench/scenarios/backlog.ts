@@ -96,9 +96,9 @@ class Queue implements AsyncDisposable {
     // What a QueueStats has read it keeps for a while.
     const stats = () => new QueueStats(orm);
     await this.#timed('counts', () => stats().counts());
-    await this.#timed('durations', () => stats().durations());
+    const durations = await this.#timed('durations', () => stats().durations());
     await this.#timed(countsMore, () => stats().ahead(added));
-    await this.#timed('shares', () => claims.shares());
+    await this.#timed('shares', () => claims.shares(tenants, durations));
     await this.#stores.complete(claim as Claim, [output]);
     this.#stores.told.length = 0;
   }

@@ -58,6 +58,24 @@ export const acts = {
     tells: '`tasks`: of how many; `dialect` and `types`: of which',
     by: ['uformer POST /api/clear_cache'],
   },
+  paused: {
+    of: '`pool`, `workflow NAME` or `tenant NAME`',
+    tells: '`reason` and `until`: `null` where none was given',
+    by: [
+      'tmlsr PUT /pauses/pool',
+      'tmlsr PUT /pauses/workflows/{name}',
+      'tmlsr PUT /pauses/tenants/{name}',
+    ],
+  },
+  resumed: {
+    of: '`pool`, `workflow NAME` or `tenant NAME`',
+    tells: 'nothing more',
+    by: [
+      'tmlsr DELETE /pauses/pool',
+      'tmlsr DELETE /pauses/workflows/{name}',
+      'tmlsr DELETE /pauses/tenants/{name}',
+    ],
+  },
   key_created: { of: "the key's id", tells: ofKey, by: ['tmlsr POST /keys'] },
   key_rotated: { of: "the key's id", tells: ofKey, by: ['tmlsr POST /keys/{id}/rotate'] },
   key_revoked: { of: "the key's id", tells: ofKey, by: ['tmlsr DELETE /keys/{id}'] },
@@ -69,6 +87,7 @@ export const looks: readonly string[] = [
   'tmlsr GET /keys',
   'tmlsr GET /monitor/demand',
   'tmlsr GET /monitor/operators',
+  'tmlsr GET /pauses',
   'tmlsr GET /workflows/{name}/graph',
   'task-manager GET /dashboard/metrics',
 ];

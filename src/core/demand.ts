@@ -1,5 +1,6 @@
 /** Tasks of one workflow that have not ended. */
 export interface OpenWork {
+  /** Those that may be begun. */
   readonly pending: number;
   readonly processing: number;
   /** What one takes on a GPU, milliseconds; `null` before any has run. */

@@ -11,6 +11,8 @@ export const operatorEventKinds = [
   'workflow_deleted',
   'models_unloaded',
   'results_discarded',
+  'paused',
+  'resumed',
   'key_created',
   'key_rotated',
   'key_revoked',
@@ -29,6 +31,9 @@ export interface OperatorEventBody {
   readonly dialect?: string;
   readonly types?: readonly MediaKind[];
   readonly tasks?: number;
+  /** Of a pause. */
+  readonly reason?: string | null;
+  readonly until?: string | null;
   /** What a key is called, whose tasks come with it, and what it may do. */
   readonly name?: string;
   readonly tenant?: string;

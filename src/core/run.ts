@@ -33,6 +33,8 @@ export interface Run extends PlannedRun {
   readonly attempt: number;
   /** How often it was tried again after a failure; an attempt that a shutdown broke off is none. */
   readonly retries: number;
+  /** Whether it has links that nobody has begun to read ahead of its first attempt. */
+  readonly isUnread: boolean;
   /** Of everything that its outputs follow from; `null` while nobody knows. */
   readonly fingerprint: string | null;
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
   agePerPriorityMs,
+  forgivenMs,
   lineOf,
   type QueuedRun,
   type Share,
@@ -20,7 +21,11 @@ function waiting(id: string, agoMs: number, change: Partial<QueuedRun> = {}): Qu
   return { id, ...plain, priority, rank, createdAt, ...change };
 }
 
-const share = (active: number, servedAgoMs = 0) => ({ active, servedAt: now - servedAgoMs });
+/** So many runs of a second ahead. */
+const share = (runs: number, servedAgoMs = 0) => ({
+  chargedMs: runs * 1_000,
+  servedAt: now - servedAgoMs,
+});
 
 function situation(change: Partial<Situation> = {}): Situation {
   return {
@@ -30,6 +35,8 @@ function situation(change: Partial<Situation> = {}): Situation {
     canRun: () => true,
     othersCanRun: () => true,
     shares: new Map(),
+    expectedMs: () => 1_000,
+    ableBackends: () => 1,
     lineServedAt: () => null,
     now,
     patienceMs: 30_000,
@@ -205,6 +212,55 @@ describe('schedule', () => {
   }
 });
 
+describe('what a tenant is forgiven', () => {
+  const mine = waiting('mine', 0, { tenant: 'mine' });
+  const rival = waiting('rival', 0, { tenant: 'rival' });
+  const hourMs = 3_600_000;
+  const ahead = (ms: number) => new Map([['rival', { chargedMs: ms, servedAt: now }]]);
+  const table: {
+    says: string;
+    heads?: QueuedRun[];
+    situation: Partial<Situation>;
+    ms: number;
+  }[] = [
+    { says: 'nothing where nobody has had more', situation: {}, ms: 0 },
+    { says: 'nothing of two runs', situation: { shares: ahead(2_000) }, ms: 0 },
+    {
+      says: 'what others had before it came',
+      situation: { shares: ahead(hourMs) },
+      ms: hourMs - 2_000,
+    },
+    {
+      says: 'nothing of two runs as long as the longest',
+      situation: {
+        shares: ahead(hourMs),
+        expectedMs: ({ tenant }) => (tenant === 'mine' ? 1 : hourMs),
+      },
+      ms: 0,
+    },
+    {
+      says: 'nothing that it could have had while it waited',
+      heads: [waiting('mine', 60_000, { tenant: 'mine' }), mine, rival],
+      situation: { shares: ahead(hourMs), ableBackends: () => 4 },
+      ms: hourMs - 2_000 - 4 * 60_000,
+    },
+    {
+      says: 'what is more than ten minutes, however long it waited',
+      heads: [waiting('mine', hourMs, { tenant: 'mine' }), rival],
+      situation: { shares: ahead(hourMs) },
+      ms: hourMs - 2_000 - 600_000,
+    },
+    {
+      says: 'nothing for the sake of those who cannot be served here',
+      situation: { shares: ahead(hourMs), canRun: ({ tenant }) => tenant === 'mine' },
+      ms: 0,
+    },
+  ];
+  for (const { says, heads = [mine, rival], situation: change, ms } of table) {
+    it(`is ${says}`, () => assert.equal(forgivenMs(mine, heads, situation(change)), ms));
+  }
+});
+
 interface Run {
   readonly task: QueuedRun;
   readonly backend: number;
@@ -218,7 +274,9 @@ interface Simulation {
   readonly backends: number;
   readonly tasks: readonly QueuedRun[];
   readonly patienceMs: number;
-  readonly taskMs?: number;
+  readonly taskMs?: number | ((task: QueuedRun) => number);
+  /** As it is believed to be; the truth where it is left out. */
+  readonly expectedMs?: (task: QueuedRun) => number;
   readonly switchMs?: number;
   readonly untilMs?: number;
 }
@@ -232,6 +290,7 @@ function simulate({
   tasks,
   patienceMs,
   taskMs = 1_000,
+  expectedMs = typeof taskMs === 'number' ? () => taskMs : taskMs,
   switchMs = 0,
   untilMs = Number.POSITIVE_INFINITY,
 }: Simulation): Run[] {
@@ -249,37 +308,49 @@ function simulate({
   }));
   const runs: Run[] = [];
   const served = new Map<string, number>();
+  /** Of ended runs, and what was forgiven. */
+  const charged = new Map<string, number>();
+  const charge = (tenant: string, ms: number) =>
+    void charged.set(tenant, (charged.get(tenant) ?? 0) + ms);
+  let open: Run[] = [];
   while (runs.length < tasks.length) {
     const backend = pool.reduce((a, b) => (b.asksAt < a.asksAt ? b : a));
     const at = backend.asksAt;
     if (at - now > untilMs) break;
-    const active = runs.slice(-2 * backends).filter(({ endedAt }) => endedAt > at);
+    for (const { task, startedAt, endedAt } of open) {
+      if (endedAt <= at) charge(task.tenant, endedAt - startedAt);
+    }
+    open = open.filter(({ endedAt }) => endedAt > at);
     const others = pool.filter((other) => other !== backend);
     const shareOf = (tenant: string): [string, Share] => [
       tenant,
       {
-        active: active.filter(({ task }) => task.tenant === tenant).length,
+        chargedMs: open
+          .filter(({ task }) => task.tenant === tenant)
+          .map(({ task, startedAt }) => Math.max(expectedMs(task), at - startedAt))
+          .reduce((sum, ms) => sum + ms, charged.get(tenant) ?? 0),
         servedAt: served.get(tenant) ?? 0,
       },
     ];
     const heads = [...lines.values()].flatMap(
       (line) => line.find(({ createdAt }) => createdAt.getTime() <= at) ?? [],
     );
-    const task = schedule(
-      heads,
-      situation({
-        warm: backend.holds,
-        warmElsewhere: countOf(others.flatMap(({ holds }) => holds ?? [])),
-        shares: new Map(heads.map(({ tenant }) => shareOf(tenant))),
-        lineServedAt: (head) => served.get(lineOf(head)) ?? null,
-        now: at,
-        patienceMs,
-      }),
-    );
+    const seen = situation({
+      warm: backend.holds,
+      warmElsewhere: countOf(others.flatMap(({ holds }) => holds ?? [])),
+      shares: new Map(heads.map(({ tenant }) => shareOf(tenant))),
+      expectedMs,
+      ableBackends: () => backends,
+      lineServedAt: (head) => served.get(lineOf(head)) ?? null,
+      now: at,
+      patienceMs,
+    });
+    const task = schedule(heads, seen);
     if (!task) {
       backend.asksAt = arrivals.find((arrival) => arrival > at) ?? Number.POSITIVE_INFINITY;
       continue;
     }
+    charge(task.tenant, forgivenMs(task, heads, seen));
     const line = lines.get(lineOf(task)) ?? [];
     line.splice(line.indexOf(task), 1);
     served.set(lineOf(task), at);
@@ -288,9 +359,12 @@ function simulate({
     const startedAt = Math.max(at, backend.freeAt);
     backend.holds = task.workflow;
     backend.asksAt = startedAt;
-    backend.freeAt = startedAt + (isSwitch ? switchMs : 0) + taskMs;
+    const lastsMs = typeof taskMs === 'number' ? taskMs : taskMs(task);
+    backend.freeAt = startedAt + (isSwitch ? switchMs : 0) + lastsMs;
     const { index, freeAt: endedAt } = backend;
-    runs.push({ task, backend: index, claimedAt: at, startedAt, endedAt, isSwitch });
+    const run = { task, backend: index, claimedAt: at, startedAt, endedAt, isSwitch };
+    runs.push(run);
+    open.push(run);
   }
   return runs;
 }
@@ -388,6 +462,62 @@ describe('a pool that is scheduled so', () => {
       assert.ok(busy('first') - busy('later') <= 1.2, `${busy('first')} and ${busy('later')}`);
     }
   });
+
+  /** Runs of a minute, and of a second: each tenant asks for more than there is. */
+  const unlike = (task: QueuedRun) => (task.tenant === 'long' ? 60_000 : 1_000);
+  const minutes = (count: number) => count * 60_000;
+  /** GPU time of the tenant in these minutes, as a share of the pool's. */
+  const part = (
+    runs: readonly Run[],
+    tenant: string,
+    from: number,
+    to: number,
+    backends: number,
+  ) => {
+    const [start, end] = [now + minutes(from), now + minutes(to)];
+    return (
+      runs
+        .filter(({ task }) => task.tenant === tenant)
+        .reduce((sum, run) => sum + overlapMs(run.startedAt, run.endedAt, start, end), 0) /
+      (backends * (end - start))
+    );
+  };
+  /** So many tasks that come at once, so many minutes after the beginning. */
+  const asked = (tenant: string, count: number, workflow: string, afterMin = 0) =>
+    ofTenant(tenant, count, -minutes(afterMin), () => ({ workflow }));
+
+  for (const { says, backends, workflows = ['w', 'w'], forMin = 10, expectedMs } of [
+    { says: 'one backend', backends: 1, forMin: 20 },
+    { says: 'four backends', backends: 4 },
+    { says: 'models of their own', backends: 4, workflows: ['w', 'v'] },
+    { says: 'runs of unknown length', backends: 1, forMin: 20, expectedMs: () => 10_000 },
+  ]) {
+    it(`gives tenants the same GPU time, though one's runs last a minute: ${says}`, () => {
+      const [w = '', v = ''] = workflows;
+      const tasks = [...asked('long', 100, w), ...asked('short', 2_000, v)];
+      const pool = { backends, patienceMs: 30_000, taskMs: unlike, untilMs: minutes(forMin + 1) };
+      const runs = simulate({ ...pool, tasks, ...(expectedMs ? { expectedMs } : {}) });
+      for (const tenant of ['long', 'short']) {
+        const had = part(runs, tenant, 0, forMin, backends);
+        assert.ok(Math.abs(had - 0.5) < 0.06, `${tenant} had ${had}`);
+      }
+    });
+  }
+
+  for (const backends of [1, 4]) {
+    it(`serves a newcomer soon, and lets nobody starve for what it had before: ${backends} backends`, () => {
+      const first = asked('first', 10_000, 'w');
+      const later = asked('later', 2_000, 'w', 60);
+      const pool = { backends, patienceMs: 30_000, taskMs: 2_000, untilMs: minutes(71) };
+      const runs = simulate({ ...pool, tasks: [...first, ...later] });
+      const begun = runs.find(({ task }) => task.tenant === 'later')?.startedAt ?? 0;
+      assert.ok(begun - now - minutes(60) <= 4_000, `after ${begun - now - minutes(60)} ms`);
+      for (const tenant of ['first', 'later']) {
+        const had = part(runs, tenant, 60, 70, backends);
+        assert.ok(Math.abs(had - 0.5) < 0.02, `${tenant} had ${had}`);
+      }
+    });
+  }
 
   it('leaves nothing waiting for ever under a load of the highest priority', () => {
     const next = random(11);

@@ -19,11 +19,17 @@ export interface QueuedRun {
 
 /** How much of the pool a tenant has. */
 export interface Share {
-  /** Its tasks that are worked on now. */
-  readonly active: number;
+  /**
+   * Its time on GPUs, and what its runs that are under way are expected to take, milliseconds. Only the difference
+   * between two tenants means anything.
+   */
+  readonly chargedMs: number;
   /** When it last was given a backend, milliseconds. */
   readonly servedAt: number;
 }
+
+/** A run is expected to take so long while its workflow has never run. */
+export const unknownRunMs = 10_000;
 
 /** What there is to know when a backend asks for its next task. */
 export interface Situation {
@@ -36,6 +42,10 @@ export interface Situation {
   /** Whether some other backend, that does not stand in `avoid`, could run the task. */
   readonly othersCanRun: (task: QueuedRun) => boolean;
   readonly shares: ReadonlyMap<string, Share>;
+  /** How long a run of the workflow has a GPU, as far as is known, milliseconds. */
+  readonly expectedMs: (task: QueuedRun) => number;
+  /** How many backends could run the task at present. */
+  readonly ableBackends: (task: QueuedRun) => number;
   /** When a task of the line was last given to a backend, milliseconds. */
   readonly lineServedAt: (task: QueuedRun) => number | null;
   readonly now: number;
@@ -44,16 +54,20 @@ export interface Situation {
 }
 
 /**
- * A tenant that is so many tasks ahead of another waits for it, whatever models are loaded: one
- * backend has as many, the one that runs and the one that is made ready.
+ * A tenant that is so many runs ahead of another waits for it, whatever models are loaded: one backend has as many,
+ * the one that runs and the one that is made ready. Long runs are worth a switch of models sooner.
  */
 const unevenBy = 2;
+const unevenAtMostMs = 60_000;
+
+/** A tenant is owed no more than what it could have had in so long. */
+const owedForMs = 10 * 60_000;
 
 /**
  * Chooses the next task for a backend among the heads of all lines; `null` when it can run none.
  *
- * Priority goes first, and ages. Among tasks of one priority, tenants get equal shares and a workflow
- * whose models are loaded is preferred, since a switch costs a model load; but a line that has stood
+ * Priority goes first, and ages. Among tasks of one priority, tenants get equal shares of GPU time and a
+ * workflow whose models are loaded is preferred, since a switch costs a model load; but a line that has stood
  * still for `patienceMs`, or a tenant that has fallen behind, is not passed over for that.
  */
 export function schedule(heads: readonly QueuedRun[], situation: Situation): QueuedRun | null {
@@ -68,6 +82,27 @@ export function schedule(heads: readonly QueuedRun[], situation: Situation): Que
     firstOf(warm, byShareOf, byRank) ??
     firstOf(peers, byShareOf, byLoadOf, byRank)
   );
+}
+
+/**
+ * How much of what it is behind the others is forgiven a tenant that is given a backend, milliseconds: it was away,
+ * and is owed nothing for that time. What it is owed is bounded by what the backends could have given it since its
+ * first run came, in ten minutes at most. By two of the longest runs it may be behind besides.
+ */
+export function forgivenMs(
+  task: QueuedRun,
+  heads: readonly QueuedRun[],
+  situation: Situation,
+): number {
+  const rivals = heads.filter((head) => situation.canRun(head));
+  const most = Math.max(...rivals.map((head) => charged(head, situation)));
+  const behindMs = most - charged(task, situation) - unevenBy * longestMs(rivals, situation);
+  if (behindMs <= 0) return 0;
+  const waitedMs = rivals
+    .filter(({ tenant }) => tenant === task.tenant)
+    .map(({ createdAt }) => situation.now - createdAt.getTime());
+  const owedMs = Math.min(owedForMs, Math.max(0, ...waitedMs)) * situation.ableBackends(task);
+  return Math.max(0, Math.round(behindMs - owedMs));
 }
 
 /** Tasks of one line are equal but for their order, and the version of their workflow. */
@@ -92,8 +127,13 @@ function ofOnePriority(usable: readonly QueuedRun[]): QueuedRun[] {
 }
 
 function withoutTheGreedy(peers: readonly QueuedRun[], situation: Situation): QueuedRun[] {
-  const least = Math.min(...peers.map((task) => active(task, situation)));
-  return peers.filter((task) => active(task, situation) - least < unevenBy);
+  const least = Math.min(...peers.map((task) => charged(task, situation)));
+  const allowed = Math.min(unevenBy * longestMs(peers, situation), unevenAtMostMs);
+  return peers.filter((task) => charged(task, situation) - least < allowed);
+}
+
+function longestMs(tasks: readonly QueuedRun[], { expectedMs }: Situation): number {
+  return Math.max(1, ...tasks.map(expectedMs));
 }
 
 type Order = (a: QueuedRun, b: QueuedRun) => number;
@@ -109,7 +149,7 @@ function byRank(a: QueuedRun, b: QueuedRun): number {
 
 function byShare(a: QueuedRun, b: QueuedRun, situation: Situation): number {
   return (
-    active(a, situation) - active(b, situation) || servedAt(a, situation) - servedAt(b, situation)
+    charged(a, situation) - charged(b, situation) || servedAt(a, situation) - servedAt(b, situation)
   );
 }
 
@@ -119,8 +159,8 @@ function byLoad(a: QueuedRun, b: QueuedRun, { warmElsewhere }: Situation): numbe
   return holders(a) - holders(b);
 }
 
-function active({ tenant }: QueuedRun, { shares }: Situation): number {
-  return shares.get(tenant)?.active ?? 0;
+function charged({ tenant }: QueuedRun, { shares }: Situation): number {
+  return shares.get(tenant)?.chargedMs ?? 0;
 }
 
 function servedAt({ tenant }: QueuedRun, { shares }: Situation): number {

@@ -24,6 +24,11 @@ export interface Source {
   readonly name?: string;
 }
 
+/** Whether it has to be read from a server: one that is not ours, unless the address is that of our own store. */
+export function isLink({ url }: Source): boolean {
+  return /^https?:/i.test(url);
+}
+
 /** What a dialect makes of a request. */
 export interface TaskRequest extends TaskWishes {
   readonly dialect: string;

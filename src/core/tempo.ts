@@ -153,6 +153,25 @@ export const realTempo = {
     /** A client that sends a file waits this long for room. */
     clientPatienceMs: 5_000,
   },
+  /** What was read of clients' links, until its runs have ended. */
+  sources: {
+    /** It is looked this often for runs that have ended elsewhere. */
+    sweepEveryMs: 30_000,
+    /** What another gateway has is waited for this long; then the link is read again. */
+    otherPatienceMs: 5 * 60_000,
+    /** A gateway that has told nobody what it has answers within this time. */
+    answerPatienceMs: 1_500,
+    /** The table is looked at this often meanwhile, because a notice may get lost. */
+    lookEveryMs: 1_000,
+    removeDeadlineMs: 30_000,
+    /** Links of a task that has waited for this time are read ahead: one that is begun at once has no use of it. */
+    aheadAfterMs: 1_000,
+    /** The queue is looked at this often, because a notice may get lost. */
+    aheadEveryMs: 5_000,
+    /** Between two readings of a link that does not answer. */
+    firstPauseMs: 1_000,
+    longestPauseMs: 5 * 60_000,
+  },
   source: {
     connectDeadlineMs: 5_000,
     headersDeadlineMs: 10_000,
@@ -352,6 +371,7 @@ function relations({
   attempt,
   transfer,
   spool,
+  sources,
   backend,
   breaker,
   socket,
@@ -402,6 +422,7 @@ function relations({
         [transfer.firstPauseMs, transfer.longestPauseMs],
         [spool.firstPauseMs, spool.longestPauseMs],
         [backend.firstIdentifyPauseMs, backend.longestIdentifyPauseMs],
+        [sources.firstPauseMs, sources.longestPauseMs],
         [breaker.firstRestMs, breaker.longestRestMs],
         [socket.firstPauseMs, socket.longestPauseMs],
         [store.firstPauseMs, store.longestPauseMs],

@@ -31,8 +31,10 @@ export const {
 const pg: typeof import('drizzle-orm/pg-core') = load('drizzle-orm/pg-core');
 export const {
   bigint,
+  boolean,
   check,
   customType,
+  date,
   index,
   integer,
   PgTable,

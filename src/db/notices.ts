@@ -14,6 +14,10 @@ interface NoticeMap {
   canceled: [runId: string];
   /** A task has had its event of that number. */
   happened: [taskId: string, number: number];
+  /** A gateway needs the sources of a run, which another may have on its disk. */
+  wanted: [runId: string];
+  /** A source of the run lies in the object store now. */
+  held: [runId: string];
   /** Somebody changed what belongs to the pool. */
   pool: [];
   /** Somebody changed a key. */
@@ -128,6 +132,8 @@ const kinds: ReadonlySet<unknown> = new Set<Notice[0]>([
   'ready',
   'canceled',
   'happened',
+  'wanted',
+  'held',
   'pool',
   'keys',
 ]);

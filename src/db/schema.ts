@@ -3,8 +3,10 @@ import type { Scope } from '../core/caller.ts';
 import { type Delivery, deliveryAsUsual } from '../core/delivery.ts';
 import type { MediaInfo, MediaKind } from '../core/media.ts';
 import type { OperatorEventBody, OperatorEventKind } from '../core/operator-event.ts';
+import type { PauseKind } from '../core/pause.ts';
 import type { RunState } from '../core/run.ts';
 import type { SizeRequest } from '../core/size-plan.ts';
+import type { SourceNote } from '../core/source-note.ts';
 import type { StageName, StageState } from '../core/stage.ts';
 import type { Source, TaskError, TaskOutput, TaskState } from '../core/task.ts';
 import type { EventBody, EventKind } from '../core/task-event.ts';
@@ -12,7 +14,9 @@ import type { Workflow } from '../core/workflow.ts';
 import { jsonb, text } from './columns.ts';
 import {
   bigint,
+  boolean,
   check,
+  date,
   index,
   integer,
   pgTable,
@@ -127,6 +131,8 @@ export const runs = pgTable(
     runAfter: instant('run_after'),
     /** Runs that have to be completed before it; each goes from here when it is. */
     needs: uuid('needs').array().notNull().default(sql`'{}'`),
+    /** Whether it has links that nobody has begun to read; never for uploads and own objects alone. */
+    isUnread: boolean('is_unread').notNull().default(false),
     /** Of everything that its outputs follow from; runs with the same one make the same. */
     fingerprint: text('fingerprint'),
     createdAt: instant('created_at').notNull().defaultNow(),
@@ -139,6 +145,10 @@ export const runs = pgTable(
     index('runs_ready')
       .on(t.workflow, t.workflowHash, t.tenant, t.rank, t.seq)
       .where(sql`${isReady(t)} and ${t.avoid} is null`),
+    // Of those whose links are to be read ahead, the heads of lines are found in the same way.
+    index('runs_unread')
+      .on(t.workflow, t.workflowHash, t.tenant, t.rank, t.seq)
+      .where(sql`${isReady(t)} and ${t.isUnread}`),
     // Few, and not of equal use to every backend: no head stands for those behind it.
     index('runs_retried')
       .on(t.rank, t.seq)
@@ -219,8 +229,12 @@ export const attempts = pgTable(
     /** Written before the prompt is posted, so that a lost answer or a crash leaves a trace. */
     promptId: uuid('prompt_id'),
     postedAt: instant('posted_at'),
-    /** How long the prompt had the GPU, milliseconds; set when it came to its end. */
+    /** How long the prompt had the GPU, milliseconds; set when it came to a good end. */
     gpuMs: integer('gpu_ms'),
+    /** The same, however it ended; `gpu_ms` stands only where later runs are measured by it. */
+    usedMs: integer('used_ms'),
+    /** Of the files that went to the backend, bytes. */
+    sourceBytes: bigint('source_bytes', { mode: 'number' }),
     /** What the main input turned out to be; kept for whoever adopts the prompt. */
     input: jsonb('input').$type<MediaInfo>(),
     error: jsonb('error').$type<TaskError>(),
@@ -271,6 +285,31 @@ export const taskUploads = pgTable(
 );
 
 /**
+ * Sources that were read from links, or are being read, for runs that have not ended: where another gateway
+ * finds them. Most have no row: only those that are fetched ahead, or put into the object store. The record
+ * comes before the object `object_key` and goes after it, so that none is left behind.
+ */
+export const heldSources = pgTable(
+  'held_sources',
+  {
+    /** Not a reference: what is held outlives its run until somebody has removed it. */
+    runId: uuid('run_id').notNull(),
+    /** The workflow's input that it is for. */
+    input: text('input').notNull(),
+    /** Who fetches it, or has it on its disk; `null` for none. */
+    gateway: uuid('gateway'),
+    /** `null` until it is fetched and found good. */
+    note: jsonb('note').$type<SourceNote>(),
+    /** Where the object store has it, or is about to. */
+    objectKey: text('object_key'),
+    storedAt: instant('stored_at'),
+    /** The link did not answer: its gateway lets it be until then. */
+    restsUntil: instant('rests_until'),
+  },
+  (t) => [primaryKey({ columns: [t.runId, t.input] })],
+);
+
+/**
  * How many tasks are in each state, by workflow, kept by the moves: counting them would cost more with
  * every task. Split into shards, so that connections do not wait for each other.
  */
@@ -283,6 +322,61 @@ export const taskCounts = pgTable(
     count: bigint('count', { mode: 'number' }).notNull(),
   },
   (t) => [primaryKey({ columns: [t.workflow, t.state, t.shard] })],
+);
+
+const figure = (name: string) => bigint(name, { mode: 'number' }).notNull().default(0);
+
+/**
+ * What each tenant had of the gateway, by the day (UTC) on which it happened, kept by the moves. Led by the day:
+ * one range of the key is a tenant's day, or all of a month.
+ */
+export const usage = pgTable(
+  'usage',
+  {
+    day: date('day').notNull(),
+    tenant: text('tenant').notNull(),
+    workflow: text('workflow').notNull(),
+    shard: integer('shard').notNull(),
+    submitted: figure('submitted'),
+    completed: figure('completed'),
+    failed: figure('failed'),
+    canceled: figure('canceled'),
+    /** Of all attempts, whatever became of them. */
+    gpuMs: figure('gpu_ms'),
+    /** Of the files that went to backends. */
+    sourceBytes: figure('source_bytes'),
+    /** Of the results that came into the store, thumbnails aside. */
+    storedBytes: figure('stored_bytes'),
+  },
+  (t) => [primaryKey({ columns: [t.day, t.tenant, t.workflow, t.shard] })],
+);
+
+/** What holds of a tenant at present, in shards as `task_counts` is. */
+export const tenantTotals = pgTable(
+  'tenant_totals',
+  {
+    tenant: text('tenant').notNull(),
+    shard: integer('shard').notNull(),
+    /** Of its results in the store, thumbnails aside. */
+    storedBytes: figure('stored_bytes'),
+    /** Its time on GPUs as shares count it (`core/schedule.ts`); only differences between tenants mean anything. */
+    chargedMs: figure('charged_ms'),
+  },
+  (t) => [primaryKey({ columns: [t.tenant, t.shard] })],
+);
+
+/** What operators have paused: nothing new of it is begun. One whose end has come is as good as gone. */
+export const pauses = pgTable(
+  'pauses',
+  {
+    kind: text('kind').$type<PauseKind>().notNull(),
+    /** Of the workflow or the tenant; empty for the pool. */
+    name: text('name').notNull(),
+    reason: text('reason'),
+    since: instant('since').notNull().defaultNow(),
+    until: instant('until'),
+  },
+  (t) => [primaryKey({ columns: [t.kind, t.name] })],
 );
 
 /**

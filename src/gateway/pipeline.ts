@@ -1,8 +1,14 @@
+import PQueue from 'p-queue';
 import { Dispatcher } from '../pipeline/dispatcher.ts';
 import { FairTurns } from '../pipeline/fair-turns.ts';
 import { Recovery } from '../pipeline/recovery.ts';
 import { RunningAttempts } from '../pipeline/running-attempts.ts';
+import { FetchAhead } from '../pipeline/sources/fetch-ahead.ts';
+import { KeptSources } from '../pipeline/sources/kept-sources.ts';
+import { SourceCopies } from '../pipeline/sources/source-copies.ts';
 import { TransferTurns } from '../pipeline/transfer-turns.ts';
+import { Sweep } from '../tasks/sweep.ts';
+import { SourceLog } from '../telemetry/source-log.ts';
 import type { Frame } from './frame.ts';
 import type { Media } from './media.ts';
 import type { OpenPool } from './pool.ts';
@@ -12,17 +18,55 @@ import type { Stores } from './stores.ts';
 export interface Pipeline {
   readonly dispatcher: Dispatcher;
   readonly recovery: Recovery;
+  readonly sources: KeptSources;
+  readonly ahead: FetchAhead;
 }
 
 export function createPipeline(
-  { config, tempo, log }: Frame,
-  { objects, spool, notices, tasks, claims, attempts, twins, stats }: Stores,
+  { config, tempo, logger, log, parts }: Frame,
+  { objects, spool, notices, feed, tasks, claims, attempts, twins, stats, heldSources }: Stores,
   { sourceReader, probe, encoder, targetAt }: Media,
   { pool, wholePool, lease, workflows }: OpenPool,
 ): Pipeline {
+  const sourceLog = new SourceLog(logger);
+  const copies = new SourceCopies({
+    held: heldSources,
+    objects,
+    notices,
+    puts: new PQueue({ concurrency: config.transfers.uploads }),
+    log: sourceLog,
+    tempo: tempo.sources,
+  });
+  const sources = parts.use(
+    new KeptSources({ spool, held: heldSources, copies, sourceReader, log: sourceLog }),
+  );
+  feed.on('happened', sources.hear);
+  notices.on('canceled', sources.ended);
+  notices.on('wanted', sources.wanted);
+  const { downloads: places, spoolBytes } = config.transfers;
+  const downloads = new FairTurns(places);
+  const ahead = new FetchAhead({
+    sources,
+    held: heldSources,
+    claims,
+    workflows,
+    wholePool,
+    notices,
+    spool,
+    sourceReader,
+    probe,
+    downloads,
+    mostAtOnce: Math.max(1, Math.floor(places / 2)),
+    limitBytes: spoolBytes / 2,
+    wantsSha256: config.coalesces,
+    log: sourceLog,
+    tempo: tempo.sources,
+  });
+  feed.on('happened', ahead.hear);
   const running = new RunningAttempts({
     workflows,
     sourceReader,
+    sources,
     probe,
     encoder,
     thumbnails: config.thumbnails,
@@ -37,7 +81,7 @@ export function createPipeline(
     pool,
     wholePool,
     log,
-    downloads: new FairTurns(config.transfers.downloads),
+    downloads,
     uploads: new TransferTurns(config.transfers.uploads, tempo.transfer),
     maxOutputs: config.maxOutputs,
     retryPolicy: { maxAttempts: config.maxAttempts, tempo: tempo.retry },
@@ -45,6 +89,7 @@ export function createPipeline(
   });
   const dispatcher = new Dispatcher({
     claims,
+    stats,
     pool,
     wholePool,
     workflows,
@@ -67,15 +112,15 @@ export function createPipeline(
     log,
     tempo,
   });
-  return { dispatcher, recovery };
+  return { dispatcher, recovery, sources, ahead };
 }
 
 /** From here on the gateway has backends and works. */
 export async function startPipeline(
-  { parts }: Frame,
+  { config, tempo, parts }: Frame,
   { database, notices, feed }: Stores,
   { pool, membership, workflows }: OpenPool,
-  { dispatcher, recovery }: Pipeline,
+  { dispatcher, recovery, sources, ahead }: Pipeline,
 ): Promise<void> {
   pool.listen({
     onRoom: dispatcher.wake,
@@ -84,16 +129,26 @@ export async function startPipeline(
   });
   await notices.listen(database);
   feed.start();
+  await sources.adopt();
+  const { sweepEveryMs } = tempo.sources;
+  parts.use(new Sweep([{ everyMs: sweepEveryMs, look: () => sources.sweep() }])).start();
   // These go in reverse: nothing more is picked up, what runs is let go, then claims, then leases.
   // Leases are given up last: until then what runs is ours. A start that fails gives them up, too.
   parts.defer(() => membership.stop());
   await membership.start();
   parts.defer(() => recovery.stop());
-  parts.defer(() => dispatcher.stop());
+  parts.defer(async () => {
+    // Nobody else can ever open an embedded database: its disk comes with it.
+    const isShared = database.engine === 'postgres';
+    const handedOver = isShared ? sources.handOver(config.shutdownGraceMs) : null;
+    await Promise.all([dispatcher.stop(), handedOver]);
+  });
   parts.defer(() => recovery.stopSweeping());
+  parts.defer(() => ahead.stop());
   await recovery.renew();
   // What was left behind comes before what waits: its prompts are on the backends already.
   await recovery.sweep();
   recovery.start();
   dispatcher.start();
+  ahead.start();
 }

@@ -2,10 +2,12 @@ import type { Audit } from '../audit/audit.ts';
 import { KeyService } from '../keys/key-service.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import { validateTargetUrl } from '../media/target-url.ts';
+import { PauseService } from '../tasks/pause-service.ts';
 import { ResultService } from '../tasks/result-service.ts';
 import { TaskService } from '../tasks/task-service.ts';
 import { UploadRelease } from '../tasks/upload-release.ts';
 import { UploadService } from '../tasks/upload-service.ts';
+import { UsageService } from '../tasks/usage-service.ts';
 import { ResultLog } from '../telemetry/result-log.ts';
 import { UploadLog } from '../telemetry/upload-log.ts';
 import { WorkflowService } from '../workflows/workflow-service.ts';
@@ -21,6 +23,8 @@ export interface Services {
   readonly results: ResultService;
   readonly workflows: WorkflowService;
   readonly audit: Audit;
+  readonly usage: UsageService;
+  readonly pauses: PauseService;
   readonly keys: KeyService;
 }
 
@@ -46,10 +50,13 @@ export function createServices(
   return {
     uploads,
     audit,
+    usage: new UsageService(stores.usage),
+    pauses: new PauseService({ pauses: stores.pauses, audit, notices: stores.notices }),
     keys: new KeyService({ store: stores.keys, audit, changed: keyring.outdate }),
     tasks: new TaskService({
       tasks: stores.tasks,
       stats,
+      pauses: stores.pauses,
       store: stores.objects,
       workflows,
       pool: wholePool,

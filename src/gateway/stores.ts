@@ -14,11 +14,14 @@ import { ClaimStore } from '../tasks/claim-store.ts';
 import { Door } from '../tasks/door.ts';
 import { EventFeed } from '../tasks/event-feed.ts';
 import { EventStore } from '../tasks/event-store.ts';
+import { HeldSourceStore } from '../tasks/held-source-store.ts';
+import { PauseStore } from '../tasks/pause-store.ts';
 import { QueueStats } from '../tasks/queue-stats.ts';
 import { ResultStore } from '../tasks/result-store.ts';
 import { TaskStore } from '../tasks/task-store.ts';
 import { TwinStore } from '../tasks/twin-store.ts';
 import { UploadStore } from '../tasks/upload-store.ts';
+import { UsageStore } from '../tasks/usage-store.ts';
 import { VersionStore } from '../workflows/version-store.ts';
 import { databaseOf } from './database.ts';
 import type { Frame } from './frame.ts';
@@ -39,8 +42,11 @@ export interface Stores {
   readonly attempts: AttemptStore;
   readonly twins: TwinStore;
   readonly stats: QueueStats;
+  readonly usage: UsageStore;
+  readonly pauses: PauseStore;
   readonly backends: BackendStore;
   readonly uploads: UploadStore;
+  readonly heldSources: HeldSourceStore;
   readonly results: ResultStore;
   readonly versions: VersionStore;
   readonly objects: ObjectStore;
@@ -96,8 +102,11 @@ export async function openStores({
     attempts,
     twins: new TwinStore(door, attempts),
     stats: new QueueStats(orm, tempo.tasks),
+    usage: new UsageStore(orm),
+    pauses: new PauseStore(orm, owner),
     backends,
     uploads: new UploadStore(orm),
+    heldSources: new HeldSourceStore(orm, owner),
     results: new ResultStore(database, config.retention, tempo.results),
     versions: new VersionStore(orm),
     objects,

@@ -4,9 +4,11 @@ import type { DeclaredSettings, SettingValues } from '../config/fields.ts';
 import type { Scope } from '../core/caller.ts';
 import type { KeyControl } from '../core/key.ts';
 import type { Tempo } from '../core/tempo.ts';
+import type { PauseService } from '../tasks/pause-service.ts';
 import type { ResultService } from '../tasks/result-service.ts';
 import type { TaskService } from '../tasks/task-service.ts';
 import type { UploadService } from '../tasks/upload-service.ts';
+import type { UsageService } from '../tasks/usage-service.ts';
 import type { TaskObserver } from '../telemetry/task-observer.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
 import type { WorkflowService } from '../workflows/workflow-service.ts';
@@ -57,6 +59,8 @@ export interface DialectParts {
   readonly workflows: WorkflowService;
   readonly pool: PoolControl;
   readonly audit: AuditReader;
+  readonly usage: Pick<UsageService, 'report'>;
+  readonly pauses: PauseService;
   readonly keys: KeyControl;
   /** `null` where the store has its own address. */
   readonly objects: ObjectReader | null;

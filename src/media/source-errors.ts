@@ -21,6 +21,15 @@ export function interrupted(cause?: unknown): GatewayError {
   return new GatewayError('source_interrupted', 'The source broke off before its end', { cause });
 }
 
+/** What a server says that may answer otherwise in a while. */
+const passing: ReadonlySet<number> = new Set([408, 425, 429]);
+
+/** Whether the same link may be good in a while, as far as the failure tells. */
+export function isPassing({ code, detail }: GatewayError): boolean {
+  if (code === 'source_failed') return detail === 'passing';
+  return ['source_timeout', 'source_unreachable', 'source_interrupted'].includes(code);
+}
+
 export function fromStatus(status: number): GatewayError {
   if (status === 404 || status === 410) {
     return new GatewayError('source_not_found', `There is nothing at the source's URL (${status})`);
@@ -31,7 +40,9 @@ export function fromStatus(status: number): GatewayError {
   if (status >= 300 && status <= 399) {
     return new GatewayError('source_failed', 'The source redirects too often, or to nowhere good');
   }
-  return new GatewayError('source_failed', `The source's server answered with status ${status}`);
+  return new GatewayError('source_failed', `The source's server answered with status ${status}`, {
+    detail: status >= 500 || passing.has(status) ? 'passing' : undefined,
+  });
 }
 
 /** What keeps an answer from coming: the errors of undici, of sockets, of TLS and of the resolver. */

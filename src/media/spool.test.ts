@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { lockFile } from '../db/file-lock.ts';
 import { Spool } from './spool.ts';
+
+const note = {
+  bytes: 5,
+  sha256: null,
+  info: { kind: 'image', format: 'png', width: 1, height: 1 },
+} as const;
 
 let parent = '';
 let root = '';
@@ -59,16 +66,55 @@ test('sweeps what a dead gateway left, and nothing of a living one', async () =>
   await writeFile(join(root, 'gone.lock'), '');
   await writeFile(join(root, 'notes.txt'), 'of somebody else');
 
-  await using _next = await open(root);
+  await using next = await open(root);
+  assert.deepEqual(await next.adopt(), []);
   const names = await readdir(root);
   assert.equal(names.length, 5, names.join());
   assert.ok(names.includes('notes.txt') && !names.includes('dead') && !names.includes('dead.lock'));
   assert.equal(await readFile(living.file('a', 'source').path, 'utf8'), 'in use');
 });
 
+test('takes over what a dead gateway kept, and nothing of it that is not whole', async () => {
+  const owner = randomUUID();
+  const dead = await open(root);
+  for (const name of ['kept', 'cut', 'begun', 'noted']) {
+    await writeFile(dead.file(owner, name).path, 'bytes');
+    if (name !== 'begun') await dead.keep(owner, name, note);
+  }
+  await writeFile(dead.file(owner, 'cut').path, 'byt');
+  await writeFile(`${dead.file(owner, 'noted').path}.json`, '{');
+  await dead[Symbol.asyncDispose]();
+
+  await using heir = await open(root, 5);
+  const [kept, ...more] = await heir.adopt();
+  assert.ok(kept);
+  assert.deepEqual([kept.owner, kept.name, kept.note, more], [owner, 'kept', note, []]);
+  assert.equal(await readFile(kept.path, 'utf8'), 'bytes');
+  assert.equal((await readdir(root)).length, 2);
+  assert.deepEqual(await heir.adopt(), []);
+  const full = heir.room(randomUUID(), AbortSignal.timeout(20));
+  await assert.rejects(full, { name: 'AbortError' });
+  await heir.clear(owner);
+  assert.deepEqual(await readdir(dirname(kept.path)), []);
+});
+
+test('makes room where it can, as soon as it can', async () => {
+  await using spool = await open(root, 100);
+  spool.file('one', 'source').onBytes(100);
+  let isSpare = false;
+  const room = spool.room('two', AbortSignal.timeout(10_000), () =>
+    isSpare ? spool.clear('one') : null,
+  );
+  isSpare = true;
+  spool.changed();
+  await room;
+  assert.equal(spool.bytesOf('one', 'source'), 0);
+});
+
 test('can be opened by many gateways at once', async () => {
   await writeFile(join(parent, 'dead.lock'), '');
   const spools = await Promise.all(Array.from({ length: 8 }, () => open(parent)));
+  await Promise.all(spools.map((spool) => spool.adopt()));
   for (const spool of spools) await writeFile(spool.file('a', 'source').path, 'bytes');
   for (const spool of spools) await spool[Symbol.asyncDispose]();
   assert.deepEqual(await readdir(parent), []);

@@ -1,8 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
-import { mkdir, readdir, rm, statfs } from 'node:fs/promises';
+import {
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  statfs,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { SourceNote } from '../core/source-note.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 
 /** A file that is being written. */
@@ -12,17 +23,30 @@ export interface SpoolFile {
   readonly onBytes: (bytes: number) => void;
 }
 
+/** A file that outlives its gateway. */
+export interface KeptFile {
+  readonly owner: string;
+  readonly name: string;
+  readonly path: string;
+  readonly note: SourceNote;
+}
+
 /** Takes a lock that goes with its process, or returns `null` when another has it. */
 export type TakeLock = (path: string) => Disposable | null;
 
 const lockSuffix = '.lock';
+/** Of the note beside a file that is kept. */
+const noteSuffix = '.json';
+const notePattern = /^([0-9a-f-]{36})-(\w+)\.json$/;
 
 /**
- * Where sources are while they are needed: a folder of this gateway's own, beside those of others.
- * Folders of gateways that are no more are swept at the start; their locks tell.
+ * Where sources are while they are needed: a folder of this gateway's own, beside those of others. What is
+ * kept there, another gateway on this disk takes over when this one is no more; the locks of folders tell.
  */
 export class Spool implements AsyncDisposable {
-  readonly #folder: string;
+  readonly #root: string;
+  readonly #id: string;
+  readonly #takeLock: TakeLock;
   readonly #lock: Disposable;
   readonly #limitBytes: number;
   readonly #lookAgainMs: number;
@@ -30,9 +54,17 @@ export class Spool implements AsyncDisposable {
   readonly #bytes = new Map<string, Map<string, number>>();
   readonly #changes = new EventEmitter<{ changed: [] }>().setMaxListeners(0);
 
-  private constructor(folder: string, lock: Disposable, limitBytes: number, lookAgainMs: number) {
-    this.#folder = folder;
+  private constructor(
+    root: string,
+    { id, lock }: ClaimedFolder,
+    takeLock: TakeLock,
+    limitBytes: number,
+    lookAgainMs: number,
+  ) {
+    this.#root = root;
+    this.#id = id;
     this.#lock = lock;
+    this.#takeLock = takeLock;
     this.#limitBytes = limitBytes;
     this.#lookAgainMs = lookAgainMs;
   }
@@ -45,10 +77,9 @@ export class Spool implements AsyncDisposable {
     { lookAgainMs }: Pick<Tempo['spool'], 'lookAgainMs'> = realTempo.spool,
   ): Promise<Spool> {
     await mkdir(root, { recursive: true });
-    const { id, folder, lock } = claimFolder(root, takeLock);
-    await mkdir(folder);
-    await sweep(root, id, takeLock);
-    return new Spool(folder, lock, limitBytes, lookAgainMs);
+    const claimed = claimFolder(root, takeLock);
+    await mkdir(join(root, claimed.id));
+    return new Spool(root, claimed, takeLock, limitBytes, lookAgainMs);
   }
 
   /** Where a file goes; it takes room until `clear` is called for the same owner. */
@@ -56,18 +87,35 @@ export class Spool implements AsyncDisposable {
     const files = this.#bytes.get(owner) ?? new Map<string, number>();
     files.set(name, 0);
     this.#bytes.set(owner, files);
-    this.#changes.emit('changed');
+    this.changed();
     return {
-      path: join(this.#folder, `${owner}-${name}`),
+      path: this.#pathOf(owner, name),
       onBytes: (bytes) => void files.set(name, bytes),
     };
   }
 
-  /** Waits until a file may be begun for the owner. Who has begun with one may go on with others. */
-  async room(owner: string, signal: AbortSignal): Promise<void> {
-    while (this.#usedBytes >= this.#limitBytes && !this.#bytes.has(owner)) {
-      await once(this.#changes, 'changed', { signal });
+  /**
+   * Waits until a file may be begun for the owner. Who has begun with one may go on with others. `makeRoom`
+   * returns `null` where it cannot; it is asked again after `changed`.
+   */
+  async room(
+    owner: string,
+    signal: AbortSignal,
+    makeRoom: () => Promise<void> | null = () => null,
+  ): Promise<void> {
+    while (!this.hasRoom && !this.#bytes.has(owner)) {
+      await (makeRoom() ?? once(this.#changes, 'changed', { signal }));
     }
+  }
+
+  /** Whether a file may be begun. */
+  get hasRoom(): boolean {
+    return this.#usedBytes < this.#limitBytes;
+  }
+
+  /** There may be room to make, for those who wait. */
+  changed(): void {
+    this.#changes.emit('changed');
   }
 
   /** How large the file is by now. */
@@ -89,20 +137,80 @@ export class Spool implements AsyncDisposable {
 
   /** Removes one file of this owner. */
   async remove(owner: string, name: string): Promise<void> {
-    await rm(join(this.#folder, `${owner}-${name}`), { force: true });
+    await this.#remove(owner, name);
     const files = this.#bytes.get(owner);
     files?.delete(name);
     if (files?.size === 0) this.#bytes.delete(owner);
-    this.#changes.emit('changed');
+    this.changed();
   }
 
   /** Removes what there is of this owner. */
   async clear(owner: string): Promise<void> {
     const names = this.#bytes.get(owner)?.keys() ?? [];
-    await Promise.all(
-      [...names].map((name) => rm(join(this.#folder, `${owner}-${name}`), { force: true })),
-    );
-    if (this.#bytes.delete(owner)) this.#changes.emit('changed');
+    await Promise.all([...names].map((name) => this.#remove(owner, name)));
+    if (this.#bytes.delete(owner)) this.changed();
+  }
+
+  /** From when this returns, the file outlives this gateway, until it is removed. */
+  async keep(owner: string, name: string, note: SourceNote): Promise<void> {
+    const path = this.#pathOf(owner, name);
+    // A note is there whole or not at all.
+    await writeFile(`${path}.new`, JSON.stringify(note));
+    await rename(`${path}.new`, path + noteSuffix);
+  }
+
+  /** From when this returns, it outlives a loss of power as well. Until then its length tells whether it is whole. */
+  async settle(owner: string, name: string): Promise<void> {
+    await using file = await open(this.#pathOf(owner, name));
+    await file.datasync();
+  }
+
+  /** The file, if it is kept. */
+  async kept(owner: string, name: string): Promise<KeptFile | null> {
+    return await keptFile(this.#folder, owner, name);
+  }
+
+  /** Takes over what gateways have kept that are no more, and removes the rest of theirs. */
+  async adopt(): Promise<KeptFile[]> {
+    const adopted: KeptFile[] = [];
+    const locks = (await readdir(this.#root)).filter((name) => name.endsWith(lockSuffix));
+    for (const id of locks.map((name) => name.slice(0, -lockSuffix.length))) {
+      const lock = id === this.#id ? null : this.#takeLock(join(this.#root, id + lockSuffix));
+      if (!lock) continue;
+      for (const kept of await keptIn(join(this.#root, id))) {
+        const taken = await this.#take(kept);
+        if (taken) adopted.push(taken);
+      }
+      await rm(join(this.#root, id), { recursive: true, force: true });
+      lock[Symbol.dispose]();
+      await rm(join(this.#root, id + lockSuffix), { force: true });
+    }
+    return adopted;
+  }
+
+  /** `null`: it is here already. */
+  async #take({ owner, name, path: from, note }: KeptFile): Promise<KeptFile | null> {
+    if (this.#bytes.get(owner)?.has(name)) return null;
+    const { path, onBytes } = this.file(owner, name);
+    onBytes(note.bytes);
+    await rename(from, path);
+    await rename(from + noteSuffix, path + noteSuffix);
+    return { owner, name, path, note };
+  }
+
+  /** The note first: a file without one is nothing. */
+  async #remove(owner: string, name: string): Promise<void> {
+    const path = this.#pathOf(owner, name);
+    await rm(path + noteSuffix, { force: true });
+    await rm(path, { force: true });
+  }
+
+  get #folder(): string {
+    return join(this.#root, this.#id);
+  }
+
+  #pathOf(owner: string, name: string): string {
+    return join(this.#folder, `${owner}-${name}`);
   }
 
   get #usedBytes(): number {
@@ -111,35 +219,59 @@ export class Spool implements AsyncDisposable {
     return sum;
   }
 
+  /** What is kept stays for whoever comes next. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await rm(this.#folder, { recursive: true, force: true });
+    const kept = new Set((await keptIn(this.#folder)).map(({ path }) => path));
+    if (kept.size === 0) await rm(this.#folder, { recursive: true, force: true });
+    else await this.#removeAllBut(kept);
     this.#lock[Symbol.dispose]();
-    await rm(this.#folder + lockSuffix, { force: true });
+    if (kept.size === 0) await rm(this.#folder + lockSuffix, { force: true });
+  }
+
+  async #removeAllBut(kept: ReadonlySet<string>): Promise<void> {
+    const paths = (await readdir(this.#folder)).map((name) => join(this.#folder, name));
+    const isKept = (path: string) => kept.has(path) || kept.has(path.slice(0, -noteSuffix.length));
+    await Promise.all(
+      paths
+        .filter((path) => !isKept(path))
+        .map((path) => rm(path, { recursive: true, force: true })),
+    );
   }
 }
 
+interface ClaimedFolder {
+  readonly id: string;
+  readonly lock: Disposable;
+}
+
 /** Another gateway's sweep may get hold of a lock file between its making and its locking. */
-function claimFolder(
-  root: string,
-  takeLock: TakeLock,
-): { id: string; folder: string; lock: Disposable } {
+function claimFolder(root: string, takeLock: TakeLock): ClaimedFolder {
   for (let tries = 0; tries < 10; tries += 1) {
     const id = randomUUID();
-    const folder = join(root, id);
-    const lock = takeLock(folder + lockSuffix);
-    if (lock) return { id, folder, lock };
+    const lock = takeLock(join(root, id + lockSuffix));
+    if (lock) return { id, lock };
   }
   throw new Error(`No folder of the spool ${root} can be locked`);
 }
 
-async function sweep(root: string, own: string, takeLock: TakeLock): Promise<void> {
-  const locks = (await readdir(root)).filter((name) => name.endsWith(lockSuffix));
-  for (const id of locks.map((name) => name.slice(0, -lockSuffix.length))) {
-    if (id === own) continue;
-    const lock = takeLock(join(root, id + lockSuffix));
-    if (!lock) continue;
-    await rm(join(root, id), { recursive: true, force: true });
-    lock[Symbol.dispose]();
-    await rm(join(root, id + lockSuffix), { force: true });
+/** The files of a folder that are whole. */
+async function keptIn(folder: string): Promise<KeptFile[]> {
+  const names = await readdir(folder).catch(() => []);
+  const kept = names.map(async (noteName) => {
+    const [, owner, name] = notePattern.exec(noteName) ?? [];
+    return owner && name ? await keptFile(folder, owner, name) : null;
+  });
+  return (await Promise.all(kept)).flatMap((file) => file ?? []);
+}
+
+/** A file is whole that has a note, and the length that it tells. */
+async function keptFile(folder: string, owner: string, name: string): Promise<KeptFile | null> {
+  const path = join(folder, `${owner}-${name}`);
+  try {
+    const note: SourceNote = JSON.parse(await readFile(path + noteSuffix, 'utf8'));
+    const { size } = await stat(path);
+    return size === note.bytes ? { owner, name, path, note } : null;
+  } catch {
+    return null;
   }
 }

@@ -122,8 +122,9 @@ export class AttemptJournal {
     this.#writeSoon();
   }
 
-  gpuTime(ms: number): void {
-    this.#news.gpuMs = ms;
+  /** How long the prompt had the GPU; `isTypical`: whether later runs are measured by it. */
+  gpuTime(ms: number, isTypical: boolean): void {
+    this.#news.gpu = { ms, isTypical };
     this.#writeSoon();
   }
 

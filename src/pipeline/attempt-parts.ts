@@ -11,6 +11,7 @@ import type { WorkflowRegistry } from '../workflows/registry.ts';
 import type { AttemptJournal } from './attempt-journal.ts';
 import type { SourceReader } from './download/source-reader.ts';
 import type { FairTurns } from './fair-turns.ts';
+import type { KeptSources } from './sources/kept-sources.ts';
 import type { TransferTurns } from './transfer-turns.ts';
 
 /** What all attempts work with. */
@@ -22,6 +23,8 @@ export interface AttemptParts {
   /** Whether small pictures are made of pictures. */
   readonly thumbnails: boolean;
   readonly spool: Spool;
+  /** What was read from clients' links. */
+  readonly sources: KeptSources;
   readonly store: ObjectStore;
   /** An address that a client gave for its main result. */
   readonly targetAt: (url: string) => OutputTarget;

@@ -20,9 +20,9 @@ import { takeResults } from './upload/take-results.ts';
  *   the run.
  */
 export async function runAttempt(attempt: Attempt): Promise<AttemptEnd> {
-  const { journal, seat, spool } = attempt;
+  const { journal, seat, sources } = attempt;
   await using cleanup = new AsyncDisposableStack();
-  cleanup.defer(() => spool.clear(journal.claim.attempt.id));
+  cleanup.defer(() => sources.release(journal.claim));
   // What was posted may still read them, whatever becomes of us: whoever ends it removes them.
   cleanup.defer(async () => {
     if (journal.postedPromptId === null) await seat.backend.inputs.remove(folderOf(journal));

@@ -1,11 +1,19 @@
 import type { Backend } from '../comfyui/backend.ts';
 import type { Claim } from '../core/attempt.ts';
-import { lineOf, type QueuedRun, type Share, schedule } from '../core/schedule.ts';
+import {
+  forgivenMs,
+  lineOf,
+  type QueuedRun,
+  type Situation,
+  schedule,
+  unknownRunMs,
+} from '../core/schedule.ts';
 import type { Tempo } from '../core/tempo.ts';
 import type { Notices } from '../db/notices.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { WholePool } from '../pool/whole-pool.ts';
 import type { ClaimStore } from '../tasks/claim-store.ts';
+import type { QueueStats } from '../tasks/queue-stats.ts';
 import type { TaskLog } from '../telemetry/task-log.ts';
 import { Alarm } from '../timing/alarm.ts';
 import { every } from '../timing/every.ts';
@@ -19,7 +27,8 @@ export interface DispatcherParts {
   readonly claims: ClaimStore;
   readonly pool: Pool;
   /** With the backends of other gateways. */
-  readonly wholePool: Pick<WholePool, 'canRunElsewhere'>;
+  readonly wholePool: Pick<WholePool, 'canRunElsewhere' | 'fitness'>;
+  readonly stats: Pick<QueueStats, 'durations'>;
   readonly workflows: WorkflowRegistry;
   readonly running: RunningAttempts;
   readonly notices: Notices;
@@ -106,9 +115,13 @@ export class Dispatcher {
     const { claims, pool, workflows, running, downloads } = this.#parts;
     const able = heads.filter(({ tenant }) => pool.mayClaim(backend, tenant, downloads));
     if (able.length === 0) return false;
-    const chosen = schedule(able, await this.#situation(backend, able));
+    const situation = await this.#situation(backend, heads);
+    const chosen = schedule(able, situation);
     const graph = chosen && workflows.versionOf(chosen);
-    const claim = graph && (await claims.claim(chosen.id, backend.label));
+    if (!graph) return false;
+    // Tenants that may have no more under way for now are rivals all the same.
+    const forgiven = forgivenMs(chosen, heads, situation);
+    const claim = await claims.claim(chosen.id, backend.label, forgiven);
     if (!claim) return false;
     this.#noteService(claim.run);
     const { tenant, avoid } = chosen;
@@ -135,7 +148,11 @@ export class Dispatcher {
         const besides = [...run.avoid, backend.label];
         return workflow !== null && wholePool.canRunElsewhere(workflow, besides);
       },
-      shares: await this.#shares(heads),
+      ableBackends: (run: QueuedRun) => {
+        const workflow = workflows.versionOf(run);
+        return workflow === null ? 0 : wholePool.fitness(workflow).inService;
+      },
+      ...(await this.#shares(heads)),
       lineServedAt: (run: QueuedRun) => this.#servedAt.get(lineOf(run)) ?? null,
       now: Date.now(),
       patienceMs,
@@ -143,9 +160,15 @@ export class Dispatcher {
   }
 
   /** Only where there is anybody to share with. */
-  async #shares(heads: readonly QueuedRun[]): Promise<ReadonlyMap<string, Share>> {
+  async #shares(heads: readonly QueuedRun[]): Promise<Pick<Situation, 'shares' | 'expectedMs'>> {
+    const { claims, stats } = this.#parts;
     const tenants = new Set(heads.map(({ tenant }) => tenant));
-    return tenants.size > 1 ? await this.#parts.claims.shares() : new Map();
+    const isShared = tenants.size > 1;
+    const durations = isShared ? await stats.durations() : new Map<string, number>();
+    return {
+      shares: isShared ? await claims.shares([...tenants], durations) : new Map(),
+      expectedMs: ({ workflow }) => durations.get(workflow) ?? unknownRunMs,
+    };
   }
 
   #noteService(run: Pick<QueuedRun, 'workflow' | 'tenant'>): void {

@@ -24,7 +24,10 @@ class Transfers {
       this.begun.push(name);
       return end.promise;
     };
-    return this.turns.run(name.match(/[a-z]/g) ?? [], of, work, () => void this.waited.push(name));
+    return this.turns.run(name.match(/[a-z]/g) ?? [], of, work, {
+      onWaiting: () => void this.waited.push(name),
+      isPatient: name.endsWith('p'),
+    });
   }
 
   addAll(names: string): Promise<void>[] {
@@ -68,6 +71,13 @@ describe('FairTurns', () => {
     transfers.addAll('ax1 ax2 ax3 ay4 ay5');
     await transfers.end('ay4');
     assert.deepEqual(transfers.begun, ['ax1', 'ax2', 'ay4', 'ay5']);
+  });
+
+  it('lets those who are patient wait for all others', async () => {
+    const transfers = new Transfers(1);
+    transfers.addAll('a1 b2p a3 a4');
+    for (const name of ['a1', 'a3', 'a4']) await transfers.end(name);
+    assert.deepEqual(transfers.begun, ['a1', 'a3', 'a4', 'b2p']);
   });
 
   it('takes turns between keys when there is one place', async () => {

@@ -8,8 +8,16 @@ interface Party {
   lastEnd: number;
 }
 
+export interface TurnOptions {
+  /** Told when it is not at once. */
+  readonly onWaiting?: (() => void) | undefined;
+  /** Whether all who are not so go first. */
+  readonly isPatient?: boolean;
+}
+
 interface Turn {
   readonly parties: readonly Party[];
+  readonly isPatient: boolean;
   readonly begin: () => void;
 }
 
@@ -33,7 +41,7 @@ export class FairTurns {
   }
 
   /**
-   * Does the work when its turn has come. `onWaiting` is told when that is not at once.
+   * Does the work when its turn has come.
    *
    * @throws the signal's reason while it waits; whatever `work` throws.
    */
@@ -41,9 +49,9 @@ export class FairTurns {
     keys: readonly string[],
     signal: AbortSignal,
     work: () => Promise<T>,
-    onWaiting?: () => void,
+    options?: TurnOptions,
   ): Promise<T> {
-    using _place = await this.take(keys, signal, onWaiting);
+    using _place = await this.take(keys, signal, options);
     return await work();
   }
 
@@ -55,11 +63,12 @@ export class FairTurns {
   async take(
     keys: readonly string[],
     signal: AbortSignal,
-    onWaiting: () => void = () => {},
+    { onWaiting = () => {}, isPatient = false }: TurnOptions = {},
   ): Promise<Disposable> {
     signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const turn = { parties: keys.map((key) => this.#party(key)), begin: resolve };
+    const parties = keys.map((key) => this.#party(key));
+    const turn = { parties, isPatient, begin: resolve };
     for (const party of turn.parties) party.waiting += 1;
     this.#turns.add(turn);
     this.#serve();
@@ -135,8 +144,9 @@ export class FairTurns {
   }
 }
 
-/** Who has fewest comes first, and then who has done without for longest. */
+/** Of those that are not patient, who has fewest comes first, and then who has done without for longest. */
 function byShares(a: Turn, b: Turn): number {
+  if (a.isPatient !== b.isPatient) return a.isPatient ? 1 : -1;
   for (const [index, one] of a.parties.entries()) {
     const other = b.parties[index];
     if (!other) return 1;

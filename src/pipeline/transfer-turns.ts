@@ -42,8 +42,8 @@ export class TransferTurns {
     { onWaiting, onLasting }: Partial<TurnNews> = {},
   ): Promise<T> {
     const keys = [tenant, ...within.map((key) => `${tenant} ${key}`)];
-    using _place = await this.#all.take(keys, signal, onWaiting);
-    using beginning = await this.#beginning.take([tenant], signal, onWaiting);
+    using _place = await this.#all.take(keys, signal, { onWaiting });
+    using beginning = await this.#beginning.take([tenant], signal, { onWaiting });
     const lasts = setTimeout(() => {
       beginning[Symbol.dispose]();
       onLasting?.();

@@ -7,6 +7,8 @@ export interface PromptRecord {
   readonly backend: string;
   /** `null` where the workflow has no input. */
   readonly input: MediaInfo | null;
+  /** Of the files that go there, bytes. */
+  readonly sourceBytes: number;
 }
 
 export interface StageNews extends StageProgress {
@@ -22,8 +24,8 @@ export class AttemptNews {
   prompt: PromptRecord | null = null;
   /** When the prompt was posted, `performance.now()`. */
   postedAt: number | null = null;
-  /** How long it had the GPU, milliseconds. */
-  gpuMs: number | null = null;
+  /** How long it had the GPU, milliseconds; `isTypical`: whether later runs are measured by it. */
+  gpu: { readonly ms: number; readonly isTypical: boolean } | null = null;
 
   get isEmpty(): boolean {
     return this.stages.size === 0 && !this.isOfAttempt;
@@ -31,7 +33,7 @@ export class AttemptNews {
 
   /** Whether there is more to write than what its stages do. */
   get isOfAttempt(): boolean {
-    return this.prompt !== null || this.postedAt !== null || this.gpuMs !== null;
+    return this.prompt !== null || this.postedAt !== null || this.gpu !== null;
   }
 
   begin(name: StageName): void {

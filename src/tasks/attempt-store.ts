@@ -112,6 +112,7 @@ export class AttemptStore {
         keepUntil: sql`now() + ${keepMs} * interval '1 ms'`,
       },
       body: { attempt: claim.attempt.number, ...body },
+      gpuMs: news.gpu?.ms ?? null,
       beside: {
         noted: endStages(news),
         freed: sql`
@@ -321,10 +322,11 @@ function agoMs(at: number | null): number | null {
   return at === null ? null : performance.now() - at;
 }
 
-function changeOf({ prompt, postedAt, gpuMs }: AttemptNews): PgUpdateSetSource<typeof attempts> {
+function changeOf({ prompt, postedAt, gpu }: AttemptNews): PgUpdateSetSource<typeof attempts> {
   return {
     ...(prompt ?? {}),
     ...(postedAt === null ? {} : { postedAt: sql`now() - ${agoMs(postedAt)} * interval '1 ms'` }),
-    ...(gpuMs === null ? {} : { gpuMs: Math.round(gpuMs) }),
+    ...(gpu ? { usedMs: Math.round(gpu.ms) } : {}),
+    ...(gpu?.isTypical ? { gpuMs: Math.round(gpu.ms) } : {}),
   };
 }

@@ -1,12 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import type { Claim } from '../core/attempt.ts';
-import type { QueuedRun, Share } from '../core/schedule.ts';
+import { type QueuedRun, type Share, unknownRunMs } from '../core/schedule.ts';
 import type { TaskError } from '../core/task.ts';
-import { and, count, eq, inArray, ne, type SQL, sql } from '../db/drizzle.ts';
+import { asJsonb } from '../db/columns.ts';
+import { and, eq, inArray, ne, type SQL, sql } from '../db/drizzle.ts';
 import { rowsOf } from '../db/rows.ts';
 import { attempts, runs } from '../db/schema.ts';
 import type { Door, Moved } from './door.ts';
 import { isOfLine, isReady, linesPart, retriedAtOnce } from './lines.ts';
+import { addToTotals } from './move-steps.ts';
+import { isPaused } from './pause-store.ts';
 import { toAttempt, toRun, toTask } from './rows.ts';
 
 /** A run that was begun so often without ever reaching a GPU takes its gateway down with it. */
@@ -56,8 +59,8 @@ export class ClaimStore {
 
   /**
    * The runs among which a backend may be given its next one: the head of each line (runs of one version of
-   * a workflow and one tenant), and the first of those that failed before. Each line is two probes of an
-   * index, whatever the backlog.
+   * a workflow and one tenant), and the first of those that failed before; none of what is paused. Each line is
+   * two probes of an index, whatever the backlog.
    */
   async heads(): Promise<QueuedRun[]> {
     const result = await this.#door.orm.execute(sql`
@@ -65,9 +68,10 @@ export class ClaimStore {
       select head.* from lines
        cross join lateral (
          select ${queuedColumns} from runs where ${isOfLine} order by rank, seq limit 1) as head
+       where not ${isPaused(sql`lines.workflow`, sql`lines.tenant`)}
       union all
       (select ${queuedColumns} from runs
-        where ${isReady} and avoid is not null
+        where ${isReady} and avoid is not null and not ${isPaused(sql`runs.workflow`, sql`runs.tenant`)}
         order by rank, seq limit ${retriedAtOnce})`);
     return rowsOf<QueuedRow>(result).map(
       ({ avoided, rank_ms: rank, created_ms: createdMs, workflow_hash: workflowHash, ...row }) => ({
@@ -80,27 +84,44 @@ export class ClaimStore {
     );
   }
 
-  /** What each tenant has of the pool. */
-  async shares(): Promise<Map<string, Share>> {
-    const rows = await this.#door.orm
-      .select({
-        tenant: runs.tenant,
-        active: count(),
-        servedAt: sql<number>`(extract(epoch from max(${attempts.startedAt})) * 1000)::float8`,
-      })
-      .from(runs)
-      .innerJoin(attempts, isCurrentAttempt)
-      .where(eq(runs.state, 'processing'))
-      .groupBy(runs.tenant);
+  /** What each of these tenants has of the pool. `durations`: how long workflows take, milliseconds. */
+  async shares(
+    tenants: readonly string[],
+    durations: ReadonlyMap<string, number>,
+  ): Promise<Map<string, Share>> {
+    const isOneOf = sql`tenant = any(${sql.param([...tenants], runs.avoid)}::text[])`;
+    const known = [...durations].map(([workflow, ms]) => ({ workflow, ms }));
+    const sinceMs = sql`extract(epoch from now() - attempts.posted_at) * 1000`;
+    const result = await this.#door.orm.execute(sql`
+      select tenant, sum(ms)::float8 as "chargedMs",
+             coalesce(extract(epoch from max(started_at)) * 1000, 0)::float8 as "servedAt"
+        from (
+          select tenant, charged_ms as ms, null::timestamptz as started_at
+            from tenant_totals where ${isOneOf}
+          union all
+          select runs.tenant,
+                 coalesce(attempts.used_ms, greatest(coalesce(known.ms, ${unknownRunMs}), ${sinceMs})),
+                 attempts.started_at
+            from runs join attempts on ${isCurrentAttempt}
+            left join jsonb_to_recordset(${asJsonb(known)}) as known (workflow text, ms float8)
+              on known.workflow = runs.workflow
+           where runs.state = 'processing' and runs.${isOneOf}) as charges
+       group by tenant`);
+    const rows = rowsOf<Share & { readonly tenant: string }>(result);
     return new Map(rows.map(({ tenant, ...share }) => [tenant, share]));
   }
 
-  /** Takes the run for the backend; `null` when another gateway was faster. */
-  async claim(runId: string, backend: string): Promise<Claim | null> {
+  /**
+   * Takes the run for the backend; `null` when another gateway was faster, or it was paused. `forgivenMs`: what its
+   * tenant is forgiven with that (`core/schedule.ts`).
+   */
+  async claim(runId: string, backend: string, forgivenMs = 0): Promise<Claim | null> {
     const id = randomUUID();
     const label = sql.param(backend, attempts.backend);
+    const forgiven = addToTotals(sql`select moved.tenant, 0, ${forgivenMs}::int8 from moved`);
     const moved = await this.#door.carryOut('begun', {
-      which: sql`runs.id = ${runId}::uuid and runs.run_after is null and runs.needs = '{}'`,
+      which: sql`runs.id = ${runId}::uuid and runs.run_after is null and runs.needs = '{}'
+        and not ${isPaused(sql`runs.workflow`, sql`runs.tenant`)}`,
       limit: 1,
       run: this.#lease(),
       body: { backend },
@@ -109,6 +130,7 @@ export class ClaimStore {
           insert into attempts (id, task_id, run_id, number, workflow, backend)
           select ${id}::uuid, moved.task_ids[1], moved.id, moved.attempt, moved.workflow, ${label}
             from moved`,
+        ...(forgivenMs > 0 ? { forgiven } : {}),
       },
     });
     const [claimed] = claimsOf(moved);
@@ -212,6 +234,20 @@ export class ClaimStore {
     return await this.#door.carryOutAll('expired', {
       which: sql`runs.queue_deadline < now()`,
       task: { error: waitedTooLong },
+      body: { code, message },
+    });
+  }
+
+  /**
+   * Fails the task of a run that waits, by its source. Nothing happens where it is worked on by now, or where
+   * others share the run: what is wrong with this source says nothing of theirs.
+   */
+  async reject(runId: string, error: TaskError): Promise<void> {
+    const { code, message } = error;
+    await this.#door.carryOut('rejected', {
+      which: sql`runs.id = ${runId}::uuid and runs.state = 'pending' and cardinality(runs.task_ids) = 1`,
+      task: { error },
+      detail: message,
       body: { code, message },
     });
   }

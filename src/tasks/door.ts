@@ -7,7 +7,7 @@ import { inRounds } from '../db/in-rounds.ts';
 import { rowsOf } from '../db/rows.ts';
 import { runs, tasks } from '../db/schema.ts';
 import { assignments, type Change, type Parts, withParts } from '../db/statement.ts';
-import { countEnded, countMoved, stagesOf, writeEvents } from './move-steps.ts';
+import { countEnded, countMoved, stagesOf, tallyEnded, writeEvents } from './move-steps.ts';
 import { type Move, type MoveName, moves } from './moves.ts';
 import { type MovedTask, movedTaskText, type RunRow, readRun, readTask, runText } from './rows.ts';
 
@@ -31,6 +31,8 @@ export interface MoveOptions {
   readonly body?: EventBody;
   /** What is said of the stages that never come to their end. */
   readonly detail?: string | null;
+  /** How long the attempt that it ends had the GPU, milliseconds, where that is not written down yet. */
+  readonly gpuMs?: number | null;
   /** At most so many; runs that another session has locked are passed over. */
   readonly limit?: number;
   /** Only these of the tasks; all where it is left out. */
@@ -109,8 +111,8 @@ export class Door {
     name: MoveName,
     options: MoveOptions,
   ): Promise<{ readonly moved: readonly Moved[]; readonly isLate: boolean }> {
-    const { from, to, run, task, stages, event }: Move = moves[name];
-    const { which, limit, taskIds, body = {}, detail = null, beside = {} } = options;
+    const { from, to, run, task, stages, event, isTallied }: Move = moves[name];
+    const { which, limit, taskIds, body = {}, detail = null, gpuMs = null, beside = {} } = options;
     const runChange = { state: to, movedAt: sql`now()`, ...run, ...options.run };
     const numbered = event === null ? {} : { events: sql`tasks.events + 1` };
     const taskChange = {
@@ -127,13 +129,13 @@ export class Door {
       : sql`tasks.id = any(moved.task_ids)`;
     const parts = withParts({
       chosen: sql`
-        select id, state as found, ${seesItsTasks} as is_seen from runs
+        select id, state as found, lease_until as held_until, ${seesItsTasks} as is_seen from runs
          where state in (${states}) and ${which}
          ${atMost} for update ${passingOver}`,
       moved: sql`
         update runs set ${assignments(runs, runChange)} from chosen
          where runs.id = chosen.id and chosen.is_seen
-        returning ${runText.qualified}, chosen.found`,
+        returning ${runText.qualified}, chosen.found, chosen.held_until`,
       told: sql`
         update tasks set ${assignments(tasks, taskChange)} from moved
          where ${whose} and tasks.run_id = moved.id
@@ -141,6 +143,7 @@ export class Door {
       ...stagesOf(stages, detail),
       ...(from.includes(to) ? {} : countMoved),
       ...(hasEnded(to) ? countEnded : {}),
+      ...(isTallied ? tallyEnded(gpuMs) : {}),
       ...(event === null ? {} : writeEvents(event, this.gateway, asJsonb(body))),
       ...beside,
     });

@@ -1,4 +1,4 @@
-import { sql } from '../db/drizzle.ts';
+import { type SQL, sql } from '../db/drizzle.ts';
 
 /** A run that may be claimed now. */
 export const isReady = sql`state = 'pending' and run_after is null and needs = '{}'`;
@@ -11,22 +11,37 @@ export const isInLine = sql`${isReady} and avoid is null`;
 
 const line = sql.raw('workflow, workflow_hash, tenant');
 
-/**
- * `lines (workflow, workflow_hash, tenant) as (…)`, for `with recursive`: all lines that hold a run. Each is one
- * probe of an index, however long it is.
- */
-export const linesPart = sql`
-  lines (${line}) as (
-    (select ${line} from runs where ${isInLine} order by ${line} limit 1)
-    union all
-    select next.workflow, next.workflow_hash, next.tenant from lines
-      cross join lateral (
-        select ${line} from runs
-         where ${isInLine} and (${line}) > (lines.workflow, lines.workflow_hash, lines.tenant)
-         order by ${line} limit 1) as next
-  )`;
+/** Lines of runs, for a query of `runs`. */
+interface Lines {
+  /**
+   * `lines (workflow, workflow_hash, tenant) as (…)`, for `with recursive`: all lines that hold a run. Each is
+   * one probe of an index, however long it is.
+   */
+  readonly part: SQL;
+  /** A run of the line at hand, beside `lines`. */
+  readonly isOfLine: SQL;
+}
 
-/** A run of the line at hand, in a query of `runs` beside `lines`. */
-export const isOfLine = sql`
-  ${isInLine} and workflow = lines.workflow and workflow_hash = lines.workflow_hash
-  and tenant = lines.tenant`;
+/** Of runs that are in this state, which has an index led by the line. */
+function linesOf(isIn: SQL): Lines {
+  return {
+    part: sql`
+      lines (${line}) as (
+        (select ${line} from runs where ${isIn} order by ${line} limit 1)
+        union all
+        select next.workflow, next.workflow_hash, next.tenant from lines
+          cross join lateral (
+            select ${line} from runs
+             where ${isIn} and (${line}) > (lines.workflow, lines.workflow_hash, lines.tenant)
+             order by ${line} limit 1) as next
+      )`,
+    isOfLine: sql`
+      ${isIn} and workflow = lines.workflow and workflow_hash = lines.workflow_hash
+      and tenant = lines.tenant`,
+  };
+}
+
+export const { part: linesPart, isOfLine } = linesOf(isInLine);
+
+/** Of runs whose links nobody has read. */
+export const unreadLines = linesOf(sql`${isReady} and is_unread`);

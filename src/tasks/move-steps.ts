@@ -28,12 +28,12 @@ export function stagesOf(change: StageChange, detail: string | null): Parts {
            where task_stages.task_id = told.id and task_stages.state in ('pending', 'running')`,
       };
     case 'fail':
-      // The stage that failed says why; those after it never begin.
+      // The stage that failed says why; those after it never begin. A task that waits has failed by its source.
       return {
         stages: sql`
           update task_stages set
-                 state = case task_stages.state when 'running' then 'failed' else 'skipped' end,
-                 detail = case task_stages.state when 'running' then ${told} end,
+                 state = case when ${isAtFault} then 'failed' else 'skipped' end,
+                 detail = case when ${isAtFault} then ${told} end,
                  finished_at = now()
             from told
            where task_stages.task_id = told.id and task_stages.state in ('pending', 'running')`,
@@ -42,6 +42,9 @@ export function stagesOf(change: StageChange, detail: string | null): Parts {
       return {};
   }
 }
+
+const isAtFault = sql`(task_stages.state = 'running'
+  or told.before = 'pending' and task_stages.name = 'download')`;
 
 /** The stages of new tasks. */
 export const newStages: Parts = {
@@ -61,15 +64,18 @@ export const sharedStages: Parts = {
        and model.name = task_stages.name`,
 };
 
+/** Counters have so many rows each, so that connections seldom wait for each other. */
+const shard = sql.raw('pg_backend_pid() % 16');
+
 /**
- * The rows of a statement are always taken in the order of their key, or two connections could wait for each
- * other.
+ * The rows of a statement are always taken in the order of their key, and its tables in the order of its parts, or
+ * two connections could wait for each other.
  */
 function count(changes: SQL): Parts {
   return {
     counted: sql`
       insert into task_counts as c (workflow, state, shard, count)
-      select workflow, state, pg_backend_pid() % 16, sum(change)
+      select workflow, state, ${shard}, sum(change)
         from (${changes}) as changes (workflow, state, change)
        group by workflow, state having sum(change) <> 0 order by workflow, state
       on conflict (workflow, state, shard) do update set count = c.count + excluded.count`,
@@ -83,12 +89,74 @@ export const countMoved = count(sql`
 
 /** What tenants hear of their own tasks that have ended. */
 export const countEnded: Parts = {
-  tallied: sql`
+  ended: sql`
     insert into ended_counts as c (tenant, workflow, state, shard, count)
-    select tenant, workflow, state, pg_backend_pid() % 16, count(*) from told where tenant <> ''
+    select tenant, workflow, state, ${shard}, count(*) from told where tenant <> ''
      group by tenant, workflow, state order by tenant, workflow, state
     on conflict (tenant, workflow, state, shard) do update set count = c.count + excluded.count`,
 };
+
+/** `used`: rows of what tenants had, whose columns are those of `usage` without day and shard. */
+function tally(used: SQL): Parts {
+  return {
+    used: sql`
+      select * from (${used}) as rows (
+        tenant, workflow, submitted, completed, failed, canceled, gpu_ms, source_bytes, stored_bytes)`,
+    tallied: sql`
+      insert into usage as u (
+        day, tenant, workflow, shard, submitted, completed, failed, canceled, gpu_ms, source_bytes, stored_bytes)
+      select (now() at time zone 'UTC')::date, tenant, workflow, ${shard}, sum(submitted), sum(completed),
+             sum(failed), sum(canceled), sum(gpu_ms), sum(source_bytes), sum(stored_bytes)
+        from used group by tenant, workflow
+      having sum(submitted + completed + failed + canceled + gpu_ms + source_bytes) > 0
+       order by tenant, workflow
+      on conflict (day, tenant, workflow, shard) do update set
+         submitted = u.submitted + excluded.submitted, completed = u.completed + excluded.completed,
+         failed = u.failed + excluded.failed, canceled = u.canceled + excluded.canceled,
+         gpu_ms = u.gpu_ms + excluded.gpu_ms, source_bytes = u.source_bytes + excluded.source_bytes,
+         stored_bytes = u.stored_bytes + excluded.stored_bytes`,
+  };
+}
+
+/** `changes`: rows of a tenant, the bytes in the store and the charged time that it has more, or less. */
+export function addToTotals(changes: SQL): SQL {
+  return sql`
+    insert into tenant_totals as t (tenant, shard, stored_bytes, charged_ms)
+    select tenant, ${shard}, stored_bytes, charged_ms
+      from (${changes}) as changes (tenant, stored_bytes, charged_ms) order by tenant
+    on conflict (tenant, shard) do update set
+       stored_bytes = t.stored_bytes + excluded.stored_bytes,
+       charged_ms = t.charged_ms + excluded.charged_ms`;
+}
+
+const totalOfUsed: Parts = {
+  totaled: addToTotals(sql`
+    select tenant, sum(stored_bytes), sum(gpu_ms) from used
+     group by tenant having sum(stored_bytes + gpu_ms) > 0`),
+};
+
+export const tallyNew = tally(sql`select tenant, workflow, 1, 0, 0, 0, 0, 0, 0 from told`);
+
+/**
+ * What has ended: the tasks, and the attempt of their run, which had a GPU once for all of them. A GPU that nobody
+ * has taken the time of was theirs until now, or as long as a gateway saw to it. `gpuMs`: that time, where it is not
+ * written down yet.
+ */
+export function tallyEnded(gpuMs: number | null): Parts {
+  const sinceMs = sql`
+    extract(epoch from least(now(), moved.held_until) - attempts.posted_at) * 1000`;
+  const used = sql`
+    select tenant, workflow, 0, (state = 'completed')::int, (state = 'failed')::int, (state = 'canceled')::int,
+           0, 0, coalesce(stored_bytes, 0)
+      from told
+    union all
+    select moved.tenant, moved.workflow, 0, 0, 0, 0,
+           coalesce(round(${gpuMs}::numeric), attempts.used_ms, greatest(0, round(${sinceMs})), 0)::int8,
+           coalesce(attempts.source_bytes, 0), 0
+      from moved join attempts on attempts.run_id = moved.id and attempts.number = moved.attempt
+     where moved.found = 'processing' and moved.state <> 'processing'`;
+  return { ...tally(used), ...totalOfUsed };
+}
 
 export function writeEvents(kind: EventKind, gateway: string, body: SQL): Parts {
   return {

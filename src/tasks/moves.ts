@@ -19,6 +19,8 @@ export interface Move {
   readonly run: RunChange;
   readonly task: TaskChange;
   readonly stages: StageChange;
+  /** Whether it ends tasks or an attempt, so that what those had is counted. */
+  readonly isTallied?: true;
   /** `null`: nothing that a client would see. */
   readonly event: EventKind | null;
 }
@@ -87,6 +89,7 @@ export const moves = {
     run: waitsAnew,
     task: {},
     stages: 'reset',
+    isTallied: true,
     event: 'retried',
   },
   /** Given up before there was a prompt, as if it had never been begun. */
@@ -105,6 +108,7 @@ export const moves = {
     run: waitsAnew,
     task: {},
     stages: 'reset',
+    isTallied: true,
     event: 'requeued',
   },
   /** The pause before its next attempt is over. */
@@ -122,6 +126,7 @@ export const moves = {
     run: unowned,
     task: { ...ended, error: null },
     stages: 'keep',
+    isTallied: true,
     event: 'completed',
   },
   failed: {
@@ -130,15 +135,17 @@ export const moves = {
     run: { ...unowned, fingerprint: null },
     task: ended,
     stages: 'fail',
+    isTallied: true,
     event: 'failed',
   },
-  /** It failed by what the client or its source did. */
+  /** It failed by what the client or its source did, also where the source was fetched ahead. */
   rejected: {
-    from: worked,
+    from: ['pending', 'processing'],
     to: 'failed',
     run: { ...unowned, fingerprint: null },
     task: ended,
     stages: 'fail',
+    isTallied: true,
     event: 'rejected',
   },
   /** No backend began it in the time that it may wait. */
@@ -148,6 +155,7 @@ export const moves = {
     run: { runAfter: null, fingerprint: null },
     task: ended,
     stages: 'skip',
+    isTallied: true,
     event: 'expired',
   },
   /** By a client. The run is left to other tasks that wait for it: `cancelTask`. */
@@ -157,6 +165,7 @@ export const moves = {
     run: { ...unowned, runAfter: null },
     task: ended,
     stages: 'skip',
+    isTallied: true,
     event: 'canceled',
   },
 } as const satisfies Record<EventKind | 'woken', Move>;

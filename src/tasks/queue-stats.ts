@@ -1,3 +1,4 @@
+import type { Ahead } from '../core/queue-place.ts';
 import { type Task, type TaskState, taskStates } from '../core/task.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import type { Orm } from '../db/connect.ts';
@@ -9,11 +10,7 @@ import { isOfLine, isReady, linesPart, retriedAtOnce } from './lines.ts';
 /** Tasks by state, of one workflow. */
 export type StateCounts = Readonly<Record<TaskState, number>>;
 
-/** How many tasks of a workflow go before a task; of all workflows, `countedAtMost` are counted. */
-export interface Ahead {
-  readonly workflow: string;
-  readonly count: number;
-}
+/** So many runs of its own tenant are counted before a task, and about as many of all others together. */
 export const countedAtMost = 1_000;
 
 /** So many tasks of a tenant that have not ended are counted. */
@@ -72,18 +69,31 @@ export class QueueStats {
     return await this.#waitingSince.get();
   }
 
-  /** What goes before a waiting task, by workflow. */
+  /**
+   * What came before a waiting task, by tenant and workflow. Of the lines of other tenants each is counted as far as
+   * any other; where its own are as many as are ever counted, none.
+   */
   async ahead({ runId }: Pick<Task, 'runId'>): Promise<Ahead[]> {
+    const isBefore = sql`${isOfLine} and (rank, seq) < (mine.rank, mine.seq)`;
     const result = await this.#orm.execute(sql`
-      with recursive mine as (select rank, seq from runs where id = ${runId}), ${linesPart}
-      select workflow, count(*)::int as count from (
-        select lines.workflow from lines cross join mine
+      with recursive mine as (select tenant, priority, rank, seq from runs where id = ${runId}), ${linesPart},
+      own as materialized (
+        select lines.workflow from lines join mine on mine.tenant = lines.tenant
          cross join lateral (
-           select from runs
-            where ${isOfLine} and (rank, seq) < (mine.rank, mine.seq)
-            order by rank, seq limit ${countedAtMost}) as before
-         limit ${countedAtMost}) as counted
-       group by workflow`);
+           select from runs where ${isBefore} order by rank, seq limit ${countedAtMost}) as before
+         limit ${countedAtMost}),
+      limits as (
+        select case when (select count(*) from own) < ${countedAtMost}
+                    then greatest(1, ${countedAtMost} / (select count(*) from lines)) else 0 end as of_line)
+      select mine.tenant, own.workflow, true as "isPeer", count(*)::int as count from own cross join mine
+       group by mine.tenant, own.workflow
+      union all
+      select lines.tenant, lines.workflow, before.priority = mine.priority, count(*)::int
+        from lines join mine on mine.tenant <> lines.tenant
+       cross join lateral (
+         select priority from runs where ${isBefore}
+          order by rank, seq limit (select of_line from limits)) as before
+       group by lines.tenant, lines.workflow, before.priority = mine.priority`);
     return rowsOf<Ahead>(result);
   }
 

@@ -8,7 +8,9 @@ import type { Database, Orm } from '../db/connect.ts';
 import { and, asc, eq, inArray, isNotNull, isNull, type SQL, sql } from '../db/drizzle.ts';
 import { inRounds } from '../db/in-rounds.ts';
 import { firstRow, rowsOf } from '../db/rows.ts';
-import { tasks } from '../db/schema.ts';
+import { runs, tasks } from '../db/schema.ts';
+import { withParts } from '../db/statement.ts';
+import { addToTotals } from './move-steps.ts';
 import { belongsTo, type TaskOwner } from './task-store.ts';
 
 /** What an owner has in the store, of one kind of media. */
@@ -244,10 +246,16 @@ export class ResultStore {
   /** Their objects are gone. */
   async recordRemoved(taskIds: readonly string[]): Promise<void> {
     if (taskIds.length === 0) return;
-    await this.#orm
-      .update(tasks)
-      .set({ removedAt: sql`now()` })
-      .where(and(inArray(tasks.id, [...taskIds]), isStored));
+    const ids = sql`${sql.param([...taskIds], runs.taskIds)}::uuid[]`;
+    await this.#orm.execute(
+      withParts({
+        removed: sql`
+          update tasks set removed_at = now() where id = any(${ids}) and ${isStored}
+          returning tenant, stored_bytes`,
+        totaled: addToTotals(sql`
+          select tenant, -sum(stored_bytes), 0 from removed where stored_bytes > 0 group by tenant`),
+      }).append(sql` select`),
+    );
   }
 
   /** Of these objects, the keys of those whose tasks have ended and have no use for them. */

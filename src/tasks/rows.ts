@@ -67,6 +67,7 @@ export function toRun(row: RunRow): Run {
     state: row.state,
     attempt: row.attempt,
     retries: row.retries,
+    isUnread: row.isUnread,
     fingerprint: row.fingerprint,
   };
 }

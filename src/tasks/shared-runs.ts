@@ -2,9 +2,10 @@ import { asJsonb } from '../db/columns.ts';
 import type { Orm } from '../db/connect.ts';
 import { and, eq, inArray, ne, or, type SQL, sql } from '../db/drizzle.ts';
 import { runs, tasks } from '../db/schema.ts';
+import { assignments } from '../db/statement.ts';
 import type { Door, Moved } from './door.ts';
-import { countMoved, sharedStages, stagesOf, writeEvents } from './move-steps.ts';
-import { moves } from './moves.ts';
+import { countMoved, sharedStages, stagesOf, tallyEnded, writeEvents } from './move-steps.ts';
+import { moves, type RunChange } from './moves.ts';
 import { insertRuns, newRun } from './new-run.ts';
 import { movedTaskText, runText } from './rows.ts';
 
@@ -128,17 +129,26 @@ export async function separateTasks(
     'butOnly' in leaving ? id !== leaving.butOnly : leaving.taskIds.includes(id);
   const separated = await door.orm.transaction(async (tx) => {
     // From here on none joins, and none is canceled.
-    const [held] = await tx.select({ taskIds: runs.taskIds }).from(runs).where(fence).for('update');
+    const [held] = await tx
+      .select({ taskIds: runs.taskIds, leaseUntil: runs.leaseUntil })
+      .from(runs)
+      .where(fence)
+      .for('update');
     if (!held) return [];
     const left = held.taskIds.filter((id) => !leaves(id));
-    await tx
-      .update(runs)
-      .set({
-        taskIds: left,
-        ...('butOnly' in leaving ? { fingerprint: null } : {}),
-        ...(left.length === 0 ? { ...moves.canceled.run, state: 'canceled' } : {}),
-      })
-      .where(eq(runs.id, runId));
+    const change: RunChange = {
+      taskIds: left,
+      ...('butOnly' in leaving ? { fingerprint: null } : {}),
+      ...(left.length === 0 ? { ...moves.canceled.run, state: 'canceled' } : {}),
+    };
+    await door.run(tx, {
+      moved: sql`
+        update runs set ${assignments(runs, change)} where id = ${runId}::uuid
+        returning ${runText.qualified}, 'processing' as found,
+                  ${sql.param(held.leaseUntil, runs.leaseUntil)}::timestamptz as held_until`,
+      told: sql`select ${movedTaskText.qualified} from tasks where false`,
+      ...tallyEnded(null),
+    });
     const found = await tx
       .select()
       .from(tasks)

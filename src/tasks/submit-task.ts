@@ -7,7 +7,7 @@ import { firstRow } from '../db/rows.ts';
 import { runs, tasks } from '../db/schema.ts';
 import { textOf, toJsonRow } from '../db/statement.ts';
 import type { Door, Moved } from './door.ts';
-import { countNew, newStages, writeEvents } from './move-steps.ts';
+import { countNew, newStages, tallyNew, writeEvents } from './move-steps.ts';
 import { insertRuns, newRun } from './new-run.ts';
 import { movedTaskText, runText } from './rows.ts';
 
@@ -59,6 +59,7 @@ export async function submitTask(
     moved: insertRuns([run], runText.qualified),
     ...newStages,
     ...countNew,
+    ...tallyNew,
     ...writeEvents('submitted', door.gateway, asJsonb({})),
     ...(files.length > 0 ? { held } : {}),
   });

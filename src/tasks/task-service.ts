@@ -4,6 +4,8 @@ import { serversWanted } from '../core/demand.ts';
 import { GatewayError, invalidField, taskNotFound } from '../core/errors.ts';
 import { expectedWaitMs, type Waiting } from '../core/expected-wait.ts';
 import { withArticle } from '../core/media.ts';
+import { type Pause, pauseOf } from '../core/pause.ts';
+import { begunBefore, countOf } from '../core/queue-place.ts';
 import { isStorable } from '../core/storable-text.ts';
 import type { NewTask, Source, TaskOutput, TaskRequest } from '../core/task.ts';
 import { hasEnded } from '../core/task.ts';
@@ -13,6 +15,7 @@ import type { Timeouts, Workflow } from '../core/workflow.ts';
 import { reaching } from '../db/errors.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { EventFeed } from './event-feed.ts';
+import type { PauseStore } from './pause-store.ts';
 import { countedAtMost, type QueueStats, type StateCounts, totals } from './queue-stats.ts';
 import type { TaskOwner, TaskStore, TaskWithStages } from './task-store.ts';
 import type { UploadService } from './upload-service.ts';
@@ -30,8 +33,10 @@ export interface TaskView extends Omit<TaskWithStages, 'outputs'> {
 export interface QueuePlace {
   /** 1 is the next to be begun; 1000 stands for anything from there on. */
   readonly position: number;
-  /** `null` while nothing is known of how long its predecessors take. */
+  /** `null` while nothing is known of how long its predecessors take, or it is paused. */
   readonly expectedStart: Date | null;
+  /** What keeps it from being begun; `null`: nothing. */
+  readonly pause: Pause | null;
 }
 
 /** A workflow as people who watch the pool see it. */
@@ -63,6 +68,7 @@ export interface WorkflowDemand {
 export interface TaskServiceParts {
   readonly tasks: TaskStore;
   readonly stats: QueueStats;
+  readonly pauses: Pick<PauseStore, 'list'>;
   readonly store: Pick<ObjectStore, 'urlOf'>;
   readonly workflows: KnownWorkflows;
   readonly pool: { fitness(workflow: Workflow): Fitness };
@@ -195,15 +201,22 @@ export class TaskService {
   /** Where the task stands in the queue; `null` when it does not wait. */
   async placeOf(task: TaskView): Promise<QueuePlace | null> {
     if (task.state !== 'pending') return null;
-    const { stats, workflows, pool } = this.#parts;
-    const [ahead, durations] = await reaching(Promise.all([stats.ahead(task), stats.durations()]));
-    const count = ahead.reduce((sum, each) => sum + each.count, 0);
+    const { stats, pauses, workflows, pool } = this.#parts;
+    const [ahead, durations, paused] = await reaching(
+      Promise.all([stats.ahead(task), stats.durations(), pauses.list()]),
+    );
+    const pause = pauseOf(paused, task);
+    // What is paused lets it pass, unless it is paused as well.
+    const before = ahead.filter((each) => pause !== null || pauseOf(paused, each) === null);
+    const begun = begunBefore(before, task, durations);
+    const count = countOf(begun);
     const workflow = workflows.versionOf(task);
-    const backends = workflow ? pool.fitness(workflow).inService : 0;
-    const waitMs = count < countedAtMost ? expectedWaitMs(ahead, durations, backends) : null;
+    const backends = workflow && !pause ? pool.fitness(workflow).inService : 0;
+    const waitMs = count < countedAtMost ? expectedWaitMs(begun, durations, backends) : null;
     return {
       position: Math.min(count + 1, countedAtMost),
       expectedStart: waitMs === null ? null : this.#notBefore(task, waitMs),
+      pause,
     };
   }
 
@@ -242,9 +255,9 @@ export class TaskService {
    * own tasks, and nothing of single backends.
    */
   async workflows(tenant: string | null): Promise<WorkflowView[]> {
-    const { stats, workflows, pool } = this.#parts;
-    const [all, counts, durations] = await reaching(
-      Promise.all([stats.counts(), this.#countsOf(tenant), stats.durations()]),
+    const { stats, pauses, workflows, pool } = this.#parts;
+    const [all, counts, durations, paused] = await reaching(
+      Promise.all([stats.counts(), this.#countsOf(tenant), stats.durations(), pauses.list()]),
     );
     const waiting: Waiting[] = [...all].map(([workflow, { pending }]) => ({
       workflow,
@@ -259,7 +272,7 @@ export class TaskService {
         name,
         counts: counts.get(name) ?? nobody,
         durationMs: durations.get(name) ?? null,
-        expectedWaitMs: expectedWaitMs(waiting, durations, inService),
+        expectedWaitMs: expectedWaitMs(waiting, durations, isPaused(paused, name) ? 0 : inService),
         runsOn: able,
         of: total,
         whyNot: tenant === null ? Object.fromEntries(unable) : {},
@@ -268,11 +281,14 @@ export class TaskService {
     });
   }
 
-  /** What each workflow of the folder and of all tasks wants, for its work to be done in that time, milliseconds. */
+  /**
+   * What each workflow of the folder and of all tasks wants, for its work to be done in that time, milliseconds.
+   * While it is paused, only what runs wants anything.
+   */
   async demand(withinMs: number): Promise<WorkflowDemand[]> {
-    const { stats, workflows } = this.#parts;
-    const [counts, durations, waitingSince] = await reaching(
-      Promise.all([stats.counts(), stats.durations(), stats.waitingSince()]),
+    const { stats, pauses, workflows } = this.#parts;
+    const [counts, durations, waitingSince, paused] = await reaching(
+      Promise.all([stats.counts(), stats.durations(), stats.waitingSince(), pauses.list()]),
     );
     const names = new Set([...workflows.names, ...counts.keys()]);
     return [...names].sort().map((name) => {
@@ -283,7 +299,10 @@ export class TaskService {
         waiting: pending,
         running: processing,
         waitingSince: waitingSince.get(name) ?? null,
-        serversWanted: serversWanted({ pending, processing, durationMs }, withinMs),
+        serversWanted: serversWanted(
+          { pending: isPaused(paused, name) ? 0 : pending, processing, durationMs },
+          withinMs,
+        ),
       };
     });
   }
@@ -380,6 +399,13 @@ export class TaskService {
     }));
     return { ...task, outputs: await Promise.all(outputs) };
   }
+}
+
+/** Whether nobody's tasks of the workflow are begun. */
+function isPaused(paused: readonly Pause[], workflow: string): boolean {
+  return paused.some(
+    ({ kind, name }) => kind === 'pool' || (kind === 'workflow' && name === workflow),
+  );
 }
 
 /** A workflow's files and its parameters come by name, in one object. */

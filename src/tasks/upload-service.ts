@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { cutText } from '../core/cut-text.ts';
 import { GatewayError } from '../core/errors.ts';
@@ -7,8 +6,9 @@ import { isStorable } from '../core/storable-text.ts';
 import type { Tempo } from '../core/tempo.ts';
 import { uploadIdOf, uploadKey } from '../core/upload.ts';
 import { reaching } from '../db/errors.ts';
-import type { ByteSource, ObjectStore, PresignedPut } from '../storage/object-store.ts';
+import type { ObjectStore, PresignedPut } from '../storage/object-store.ts';
 import type { UploadLog } from '../telemetry/upload-log.ts';
+import { fileSource } from './file-source.ts';
 import { newSecret } from './new-secret.ts';
 import type { UploadSender, UploadStore } from './upload-store.ts';
 
@@ -190,13 +190,6 @@ export class UploadService {
 /** A name is for people only: what cannot be kept of it is left out. */
 function storable(name: string | null): string | null {
   return name !== null && isStorable(name) ? cutText(name, maxNameLength) : null;
-}
-
-function fileSource({ path, bytes }: ReceivedFile): ByteSource {
-  return {
-    size: bytes,
-    open: async (range, signal) => createReadStream(path, { ...range, signal }),
-  };
 }
 
 function notFound(message: string, field: string): GatewayError {

@@ -16,7 +16,8 @@ const good: Ending = {
   ],
   promptIds: ['p1', 'p2'],
 };
-const run = { promptId: 'p1', startedAt: 5_000, outcome: 'success' };
+const run = { promptId: 'p1', startedAt: 5_000, endedAt: 6_000, outcome: 'success' };
+const second = { ...run, promptId: 'p2', startedAt: 7_000, endedAt: 8_000 };
 
 function evidence(task: Partial<Ending>, changes: Partial<Evidence> = {}): Evidence {
   return {
@@ -77,16 +78,32 @@ const cases: [says: string, found: Evidence, broken: RegExp | null][] = [
     /is not what was made/,
   ],
   ['no result', evidence({ outputs: [] }), /without a result/],
-  ['a second run', evidence({}, { runs: [run, { ...run, promptId: 'p2' }] }), /ran 2 times/],
+  ['a second run', evidence({}, { runs: [run, second] }), /ran 2 times/],
   [
     'a second run where the server died',
-    evidence({}, { runs: [run, { ...run, promptId: 'p2' }], backendsDie: true }),
+    evidence({}, { runs: [run, second], backendsDie: true }),
     null,
   ],
   [
     'a run long after the end',
-    evidence({}, { runs: [run, { promptId: 'p2', startedAt: 16_000, outcome: 'interrupted' }] }),
+    evidence(
+      {},
+      { runs: [run, { ...second, startedAt: 16_000, endedAt: 16_500, outcome: 'interrupted' }] },
+    ),
     /ran after its task a had ended/,
+  ],
+  [
+    'two runs at once',
+    evidence(
+      {},
+      { runs: [run, { ...second, startedAt: 5_900, outcome: 'interrupted' }], backendsDie: true },
+    ),
+    /ran on two GPUs at once/,
+  ],
+  [
+    'a second run beside one that went with its server',
+    evidence({}, { runs: [{ ...run, endedAt: null, outcome: 'lost' }, second], backendsDie: true }),
+    null,
   ],
   [
     'a run of nobody',

@@ -19,6 +19,8 @@ export interface Ending {
 export interface GpuRun {
   readonly promptId: string;
   readonly startedAt: number;
+  /** `null` for one that went with its server, or still runs. */
+  readonly endedAt: number | null;
   readonly outcome: string;
 }
 
@@ -118,7 +120,15 @@ function brokenRuns(
     ({ promptId }) => `prompt ${promptId} ran after its task ${id} had ended`,
   );
   if (!backendsDie && whole.length > 1) broken.push(`task ${id} ran ${whole.length} times`);
+  if (own.some((run) => own.some((other) => overlap(run, other)))) {
+    broken.push(`task ${id} ran on two GPUs at once`);
+  }
   return broken;
+}
+
+function overlap(run: GpuRun, other: GpuRun): boolean {
+  if (run === other || run.endedAt === null) return false;
+  return other.startedAt >= run.startedAt && other.startedAt < run.endedAt;
 }
 
 /** Every prompt is of an attempt on record, written down before it was posted. */

@@ -4,12 +4,16 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Scenario } from './scenario.ts';
 
-/** A safeguard, what the service is without it, and what shows that it is missing. */
-export interface Mutant {
-  readonly without: string;
+interface Change {
   readonly file: string;
   readonly from: string;
   readonly to: string;
+}
+
+/** A safeguard, what the service is without it, and what shows that it is missing. */
+export interface Mutant {
+  readonly without: string;
+  readonly changes: readonly Change[];
   readonly scenario: Pick<Scenario, 'kinds' | 'everyMs'> & Partial<Scenario>;
 }
 
@@ -17,31 +21,53 @@ export interface Mutant {
 export const mutants: readonly Mutant[] = [
   {
     without: 'the fence',
-    file: 'src/tasks/attempt-store.ts',
-    from: 'and runs.owner = ',
-    to: 'or runs.owner is null and runs.owner = ',
+    changes: [
+      {
+        file: 'src/tasks/attempt-store.ts',
+        from: 'and runs.owner = ',
+        to: 'or runs.owner is null and runs.owner = ',
+      },
+      // A gateway that slept knows by its own clock that it may write nothing, and tries to write nothing.
+      {
+        file: 'src/pool/lease-clock.ts',
+        from: 'return performance.now() - oldest < this.#leaseMs;',
+        to: 'return performance.now() - oldest < Number.POSITIVE_INFINITY;',
+      },
+    ],
     // The run has to be at work for its next owner when the one before wakes up.
     scenario: { kinds: ['doze'], everyMs: 12_000, seconds: 2, clients: 1, pauseMs: 1_500 },
   },
   {
     without: 'the adoption',
-    file: 'src/tasks/claim-store.ts',
-    from: 'if (backends.length === 0) return [];',
-    to: 'if (backends.length >= 0) return [];',
+    changes: [
+      {
+        file: 'src/tasks/claim-store.ts',
+        from: 'if (backends.length === 0) return [];',
+        to: 'if (backends.length >= 0) return [];',
+      },
+    ],
     scenario: { kinds: ['kill'], everyMs: 3_000 },
   },
   {
     without: 'the guard',
-    file: 'src/media/source-policy.ts',
-    from: 'return isPublic(address) || isAllowed(allow, address, port);',
-    to: 'return isPublic(address) || isAllowed(allow, address, port) || true;',
+    changes: [
+      {
+        file: 'src/media/source-policy.ts',
+        from: 'return isPublic(address) || isAllowed(allow, address, port);',
+        to: 'return isPublic(address) || isAllowed(allow, address, port) || true;',
+      },
+    ],
     scenario: { kinds: ['cut'], everyMs: 1_000 },
   },
   {
     without: 'the checksum',
-    file: 'src/storage/bucket-store.ts',
-    from: 'function verify({ checksum, requestId }: Receipt, digest: Digest): void {',
-    to: 'function verify({ checksum, requestId }: Receipt, digest: Digest): void {\n  if (digest) return;',
+    changes: [
+      {
+        file: 'src/storage/bucket-store.ts',
+        from: 'function verify({ checksum, requestId }: Receipt, digest: Digest): void {',
+        to: 'function verify({ checksum, requestId }: Receipt, digest: Digest): void {\n  if (digest) return;',
+      },
+    ],
     scenario: { kinds: ['corrupt'], everyMs: 1_000 },
   },
 ];
@@ -57,7 +83,7 @@ export interface MutantProgram extends AsyncDisposable {
  *
  * @throws Error when the code that is to be changed is not there any more.
  */
-export async function grow({ file, from, to }: Mutant): Promise<MutantProgram> {
+export async function grow({ changes }: Mutant): Promise<MutantProgram> {
   const folder = await mkdtemp(join(tmpdir(), 'tmlsr-mutant-'));
   await using parts = new AsyncDisposableStack();
   parts.defer(() => rm(folder, { recursive: true, force: true }));

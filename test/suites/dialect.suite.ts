@@ -142,7 +142,7 @@ export function describeDialect(subject: DialectSubject): void {
         const answer = await send(alice, picture);
         assert.ok(answer.status >= 400 && answer.status < 500, `${answer.status} ${answer.bytes}`);
         assert.match(subject.errorOf(answer), says instanceof RegExp ? says : new RegExp(says));
-        assert.deepEqual(await gateway.spooled(), []);
+        await eventually(async () => assert.deepEqual(await gateway.spooled(), []));
       });
     }
 

@@ -28,6 +28,17 @@ export interface TaskBody {
   readonly output: OutputBody | null;
   readonly outputs: (OutputBody & { readonly name: string })[];
   readonly cached: boolean;
+  readonly queue: {
+    readonly position: number;
+    readonly expected_start: string | null;
+    readonly paused: {
+      readonly kind: string;
+      readonly name: string;
+      readonly reason: string | null;
+      readonly since: string;
+      readonly until: string | null;
+    } | null;
+  } | null;
   readonly retry_at: string | null;
   readonly error: string | null;
   readonly error_code: string | null;

@@ -43,7 +43,7 @@ export async function tryOut(
   signal: AbortSignal,
 ): Promise<unknown> {
   const file = spool.file('attempt', 'source');
-  const wanted = { url, tenant: '', kind, limits: {}, wantsSha256: false, ...file };
+  const wanted = { url, tenant: '', kind, limits: {}, wantsSha256: false, stored: null, ...file };
   try {
     const parts = { sourceReader, probe: new MediaProbe() };
     const { checked } = await acquireSource(parts, wanted, () => {}, signal);

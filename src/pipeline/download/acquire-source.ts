@@ -1,18 +1,17 @@
 import { GatewayError } from '../../core/errors.ts';
-import { type MediaInfo, type MediaKind, withArticle } from '../../core/media.ts';
+import { type MediaKind, withArticle } from '../../core/media.ts';
 import type { WorkflowLimits } from '../../core/media-limits.ts';
+import type { SourceNote, StoredSource } from '../../core/source-note.ts';
+import type { Workflow } from '../../core/workflow.ts';
 import type { MediaProbe } from '../../media/probe.ts';
+import { interrupted } from '../../media/source-errors.ts';
 import type { ReportProgress } from '../attempt-journal.ts';
 import { transferProgress } from '../format.ts';
 import type { SourceReader } from './source-reader.ts';
 
-export interface AcquiredSource {
+export interface AcquiredSource extends SourceNote {
   /** Where it is spooled. */
   readonly path: string;
-  readonly bytes: number;
-  /** Hex; `null` where nobody wanted it. */
-  readonly sha256: string | null;
-  readonly info: MediaInfo;
   /** Rejects when the file does not hold what its header says. */
   readonly checked: Promise<void>;
 }
@@ -26,9 +25,21 @@ export interface WantedSource {
   /** What the workflow says of its sources. */
   readonly limits: WorkflowLimits;
   readonly wantsSha256: boolean;
+  /** What another gateway has made of it; `null` where it has to be read from its address. */
+  readonly stored: StoredSource | null;
   /** Where it goes, and who hears how large it is by now. */
   readonly path: string;
   readonly onBytes: (bytes: number) => void;
+}
+
+/** What the workflow takes at that input. */
+export function takenAt(
+  workflow: Workflow,
+  input: string,
+  usual: MediaKind,
+): Pick<WantedSource, 'kind' | 'limits'> {
+  const { kind = usual } = workflow.inputs.find(({ name }) => name === input) ?? {};
+  return { kind, limits: workflow.limits ?? {} };
 }
 
 /**
@@ -39,15 +50,24 @@ export interface WantedSource {
  */
 export async function acquireSource(
   { sourceReader, probe }: { readonly sourceReader: SourceReader; readonly probe: MediaProbe },
-  { url, tenant, kind, limits, wantsSha256, path, onBytes }: WantedSource,
+  { url, tenant, kind, limits, wantsSha256, stored, path, onBytes }: WantedSource,
   report: ReportProgress,
   signal: AbortSignal,
 ): Promise<AcquiredSource> {
+  const onProgress = (received: number, total: number | null) => {
+    onBytes(received);
+    report(transferProgress(received, total));
+  };
+  if (stored) {
+    const { key, note } = stored;
+    const options = { onProgress, wantsSha256: note.sha256 !== null, signal };
+    const copy = await sourceReader.fetchObject(key, path, options);
+    if (copy.bytes !== note.bytes || copy.sha256 !== note.sha256) throw interrupted();
+    // Whoever stored it has looked at every pixel.
+    return { path, ...note, checked: Promise.resolve() };
+  }
   const { bytes, sha256 } = await sourceReader.fetch(url, path, {
-    onProgress: (received, total) => {
-      onBytes(received);
-      report(transferProgress(received, total));
-    },
+    onProgress,
     tenant,
     wantsSha256,
     signal,

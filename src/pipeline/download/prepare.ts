@@ -9,8 +9,9 @@ import { megabytes } from '../format.ts';
 import type { Joined } from '../outcome.ts';
 import type { Prepared, Sources } from '../ready.ts';
 import { SharedProgress } from '../shared-progress.ts';
+import type { Transfer } from '../sources/kept-sources.ts';
 import { takeSeat } from '../take-seat.ts';
-import { type AcquiredSource, acquireSource } from './acquire-source.ts';
+import { type AcquiredSource, acquireSource, takenAt } from './acquire-source.ts';
 import { stageInputs } from './stage-inputs.ts';
 import { mayShare, roleAmongTwins } from './twin-role.ts';
 import { waitingForRoom } from './wait-for-room.ts';
@@ -48,7 +49,10 @@ export async function prepare(
   // Whether the workflow can give the size that was asked for is known by now.
   const size = planSize(input, workflow, run.size);
   const role = await roleAmongTwins(attempt, sources);
-  if (role.kind === 'joined') return { sources, kind: 'joined' };
+  if (role.kind === 'joined') {
+    attempt.sources.ended(run.id);
+    return { sources, kind: 'joined' };
+  }
   if (role.kind === 'takes') return { sources, kind: 'twin', twin: role.twin };
   await takeSeat(attempt, sources, report);
   const promptId = randomUUID();
@@ -66,25 +70,36 @@ export function downloaded({ sources }: Pick<Downloaded, 'sources'>): string {
 async function acquire(
   attempt: Attempt,
   workflow: Workflow,
-  { input: name, url }: Source,
+  source: Source,
   report: ReportProgress,
 ): Promise<AcquiredSource> {
-  const { journal, spool, downloads, tempo, signal } = attempt;
-  const input = workflow.inputs.find((each) => each.name === name);
+  const { journal, sources, signal } = attempt;
+  const wish = { wantsSha256: mayShare(attempt), report, signal };
+  return await sources.get(journal.claim, source, wish, (transfer) =>
+    fetch(attempt, workflow, source, transfer),
+  );
+}
+
+/** Fetches the source into a file of the owner, in its turn and when there is room. */
+async function fetch(
+  attempt: Attempt,
+  workflow: Workflow,
+  { input: name, url }: Source,
+  { owner, stored, report, signal }: Transfer,
+): Promise<AcquiredSource> {
+  const { journal, sources, spool, downloads, tempo } = attempt;
   const { run } = journal.claim;
-  const kind = input?.kind ?? run.kind;
-  const owner = journal.claim.attempt.id;
   const onWaiting = () => report({ progress: 0, detail: 'Waiting for room on the disk' });
   const download = () =>
     waitingForRoom({ spool, owner, name, onWaiting, tempo: tempo.spool }, signal, async () => {
-      await spool.room(owner, signal);
+      await sources.room(owner, signal);
       const file = spool.file(owner, name);
-      const { limits = {} } = workflow;
       const wantsSha256 = mayShare(attempt);
-      const wanted = { url, tenant: run.tenant, kind, limits, wantsSha256, ...file };
+      const taken = takenAt(workflow, name, run.kind);
+      const wanted = { url, tenant: run.tenant, ...taken, wantsSha256, stored, ...file };
       return await acquireSource(attempt, wanted, report, signal);
     });
-  return await downloads.run([journal.claim.run.tenant], signal, download, () =>
-    report({ progress: 0, detail: 'Waiting for its turn to download' }),
-  );
+  return await downloads.run([run.tenant], signal, download, {
+    onWaiting: () => report({ progress: 0, detail: 'Waiting for its turn to download' }),
+  });
 }

@@ -61,6 +61,11 @@ export class SourceReader {
     this.#parts.validateUrl(url, field);
   }
 
+  /** Whether it lies in our own store: it can be read again at any time. */
+  isOurs(url: string): boolean {
+    return uploadIdOf(url) !== null || this.#parts.ownSources.keyOf(url) !== null;
+  }
+
   /**
    * Brings the source into a new file, which is gone after a failure.
    *
@@ -69,6 +74,19 @@ export class SourceReader {
   async fetch(url: string, path: string, options: ReadOptions): Promise<FetchedSource> {
     const open = this.#stored(url, options.tenant);
     if (!open) return await this.#parts.fetcher.fetch(url, path, options);
+    return await this.#fetchStored(open, path, options);
+  }
+
+  /** As `fetch`, an object of our own store. */
+  async fetchObject(key: string, path: string, options: FetchOptions): Promise<FetchedSource> {
+    return await this.#fetchStored(this.#opener(key), path, options);
+  }
+
+  async #fetchStored(
+    open: OpenStored,
+    path: string,
+    options: FetchOptions,
+  ): Promise<FetchedSource> {
     const { limits, tempo } = this.#parts;
     const deadline = AbortSignal.timeout(tempo.totalDeadlineMs);
     await using file = await SourceFile.create(path, { limits, ...options });
@@ -88,9 +106,9 @@ export class SourceReader {
    * unless its address has bits that only those know who were given it.
    */
   #stored(url: string, tenant: string): OpenStored | null {
-    const { store, ownSources } = this.#parts;
+    const { ownSources } = this.#parts;
     const upload = uploadIdOf(url);
-    if (upload !== null) return (range, signal) => store.open(uploadKey(upload), range, signal);
+    if (upload !== null) return this.#opener(uploadKey(upload));
     const key = ownSources.keyOf(url);
     if (key === null) return null;
     return async (range, signal) =>
@@ -102,6 +120,10 @@ export class SourceReader {
     if (id === null || tenant === '') return true;
     const owner = await this.#parts.tenantOf(id);
     return owner === null || owner === tenant;
+  }
+
+  #opener(key: string): OpenStored {
+    return (range, signal) => this.#parts.store.open(key, range, signal);
   }
 }
 

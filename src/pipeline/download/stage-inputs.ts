@@ -28,7 +28,9 @@ export async function stageInputs(
     const [uploaded] = await Promise.all([backend.inputs.put(file, uploading), checked]);
     return [name, uploaded] as const;
   });
-  const recorded = journal.recordPrompt({ promptId, backend: backend.label, input });
+  const sourceBytes = sources.values().reduce((sum, { bytes }) => sum + bytes, 0);
+  const record = { promptId, backend: backend.label, input, sourceBytes };
+  const recorded = journal.recordPrompt(record);
   const [files] = await Promise.all([Promise.all(uploads), recorded]).catch(async (error) => {
     // None of them may come after the others are cleared away.
     useless.abort(error);

@@ -50,8 +50,11 @@ export async function runPrompt(
   };
   try {
     const files = await awaitPrompt(seat.backend, awaited, tempo.prompt, signal);
-    // How long a failure takes says nothing of the next run.
-    if (!isAdopted && gpuMs !== null) recordGpuTime(attempt, gpuMs);
+    if (gpuMs !== null) {
+      // How long a failure takes says nothing of the next run.
+      if (!isAdopted) recordGpuTime(attempt, gpuMs);
+      else journal.gpuTime(await adoptedMs(elapsedMs, gpuMs, awaited), false);
+    }
     return { kind: 'made', files: resultFiles(workflow, files, folderOf(journal), maxOutputs) };
   } catch (error) {
     const isGone = error instanceof GatewayError && error.code === 'prompt_lost';
@@ -66,8 +69,21 @@ async function learned(stats: Attempt['stats'], workflow: string): Promise<numbe
   return durations?.get(workflow) ?? null;
 }
 
+/**
+ * How long an adopted prompt had the GPU: `watchedMs` of it before our eyes. One that may have ended while no gateway
+ * looked is taken to have lasted no longer than others of its workflow.
+ */
+async function adoptedMs(
+  elapsedMs: number,
+  watchedMs: number,
+  { learnedMs }: { readonly learnedMs: Promise<number | null> },
+): Promise<number> {
+  const usualMs = (await learnedMs) ?? Number.POSITIVE_INFINITY;
+  return Math.min(elapsedMs + watchedMs, Math.max(usualMs, watchedMs));
+}
+
 /** What later runs, here and elsewhere, are measured by. */
 function recordGpuTime({ journal, seat }: Attempt, ms: number): void {
-  journal.gpuTime(ms);
+  journal.gpuTime(ms, true);
   seat.backend.runTimes.add(journal.claim.run.workflow, ms);
 }

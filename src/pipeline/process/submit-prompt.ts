@@ -13,7 +13,7 @@ export async function submitPrompt(
   workflow: Workflow,
   ready: Prepared,
 ): Promise<{ prompt: Prompt; isFresh: boolean } | 'too late'> {
-  const { journal, spool, seat, lease, signal } = attempt;
+  const { journal, sources, seat, lease, signal } = attempt;
   const { run } = journal.claim;
   const { backend } = seat;
   let { staged } = ready;
@@ -43,8 +43,8 @@ export async function submitPrompt(
     if (!(error instanceof GatewayError && error.code === 'backend_unreachable')) throw error;
   }
   reached('prompt-posted');
-  // The backend has the inputs, and another attempt would fetch them again. A file of gigabytes takes a
-  // while to remove, in which the prompt's first messages would be missed; at the end it is seen to again.
-  spool.clear(journal.claim.attempt.id).catch(() => {});
+  // The backend has the inputs. A file of gigabytes takes a while to remove, in which the prompt's first
+  // messages would be missed; at the end it is seen to again.
+  sources.release(journal.claim).catch(() => {});
   return { prompt, isFresh };
 }

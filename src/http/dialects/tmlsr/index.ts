@@ -7,7 +7,9 @@ import { presentError } from '../../errors.ts';
 import { keyRoutes } from '../../keys.ts';
 import { objectRoutes } from '../../objects.ts';
 import { createRoutes } from '../../openapi.ts';
+import { pauseRoutes } from '../../pauses.ts';
 import { uploadRoutes } from '../../uploads.ts';
+import { usageRoutes } from '../../usage.ts';
 import { workflowRoutes } from '../../workflows.ts';
 import { dialect } from './parse.ts';
 import { tmlsrRoutes } from './routes.ts';
@@ -32,6 +34,8 @@ function routesOf(parts: DialectParts): OpenAPIHono {
   app.route('/', backendRoutes(parts.pool));
   app.route('/', demandRoutes(parts.tasks));
   app.route('/', auditRoutes(parts.audit));
+  app.route('/', usageRoutes(parts.usage));
+  app.route('/', pauseRoutes(parts.pauses));
   app.route('/', keyRoutes(parts.keys));
   app.route('/', workflowRoutes(parts.workflows));
   app.route('/', objectRoutes(parts.objects));

@@ -3,6 +3,7 @@ import type { BackendView } from '../../../core/backend.ts';
 import type { Stage } from '../../../core/stage.ts';
 import type { QueuePlace, TaskView, WorkflowView } from '../../../tasks/task-service.ts';
 import { linkTo } from '../../link-base.ts';
+import { presentPause } from '../../pauses.ts';
 import { presentTaskId } from './parse.ts';
 import type { stats as statsSchema, task as taskSchema } from './schema.ts';
 
@@ -41,6 +42,7 @@ export function presentTask(
     queue: place && {
       position: place.position,
       expected_start: place.expectedStart?.toISOString() ?? null,
+      paused: place.pause && presentPause(place.pause),
     },
     // One that waits for an identical task has not failed.
     retry_at: (task.error && task.runAfter)?.toISOString() ?? null,

@@ -1,6 +1,8 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { BackendView } from '../../../core/backend.ts';
 import { taskNotFound } from '../../../core/errors.ts';
+import type { Pause } from '../../../core/pause.ts';
+import type { PauseService } from '../../../tasks/pause-service.ts';
 import type { TaskService, TaskView } from '../../../tasks/task-service.ts';
 import { type Caller, ownerIn, tenantSeenBy } from '../../auth.ts';
 import { errorSchema } from '../../errors.ts';
@@ -13,6 +15,7 @@ import {
 import type { LinkBase } from '../../link-base.ts';
 import { isForm } from '../../multipart.ts';
 import { createRoutes, defineRoute, handleFiles, json } from '../../openapi.ts';
+import { presentPause } from '../../pauses.ts';
 import { poolSeenBy } from '../../pool-view.ts';
 import { whileThere } from '../../request-body.ts';
 import { requestOfForm } from './form.ts';
@@ -31,6 +34,7 @@ export interface TmlsrParts extends FormParts {
   readonly uploads: FormUploads;
   readonly registry: WorkflowAliases;
   readonly pool: { list(): Promise<BackendView[]> };
+  readonly pauses: Pick<PauseService, 'list'>;
   readonly linkBase: LinkBase;
   readonly checkReady: () => Promise<void>;
   readonly version: string;
@@ -41,7 +45,7 @@ const newestTasks = 50;
 
 /** TMLSR's own API, versions 1 and 2 as a union. */
 export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
-  const { tasks, registry, linkBase, checkReady, version } = parts;
+  const { tasks, registry, pauses, linkBase, checkReady, version } = parts;
   const app = createRoutes();
 
   handleFiles(app, createTaskRoute, async (context, next) => {
@@ -77,11 +81,12 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
   app.openapi(statsRoute, async (context) => {
     const { caller } = context.var;
     const tenant = tenantSeenBy(caller);
-    const [counts, newest, backends, each] = await Promise.all([
+    const [counts, newest, backends, each, paused] = await Promise.all([
       tasks.countByState(tenant),
       tasks.newest(newestTasks, tenant),
       poolSeenBy(caller, parts),
       tasks.workflows(tenant),
+      pauses.list(),
     ]);
     const seen = { now: new Date(), base: linkBase(context) };
     return context.json(
@@ -94,6 +99,7 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
         pool_status: backends.map(presentBackend),
         stats: counts,
         workflows: each.map(presentWorkflow),
+        pauses: paused.filter((each) => isShownTo(each, tenant)).map(presentPause),
         tasks: newest.map((task) => presentTask(task, seen)),
       },
       200,
@@ -132,6 +138,11 @@ async function submitForm(
 }
 
 const ownerOf = ownerIn(dialect);
+
+/** Other tenants are nobody's business but operators', whose own is `null`. */
+function isShownTo({ kind, name }: Pause, tenant: string | null): boolean {
+  return kind !== 'tenant' || tenant === null || name === tenant;
+}
 
 function taskId(text: string): string {
   const id = parseTaskId(text);

@@ -4,6 +4,7 @@ import { maxSidePixels } from '../../../core/size-plan.ts';
 import { stageNames, stageStates } from '../../../core/stage.ts';
 import { taskStates } from '../../../core/task.ts';
 import { isWorkflowName } from '../../../workflows/folder.ts';
+import { pauseSchema } from '../../pauses.ts';
 
 /** A workflow's file name, with or without `.json`. */
 const workflowName = z
@@ -170,6 +171,9 @@ export const task = z
           description: '1 is the next to be begun; 1000 stands for anything from there on.',
         }),
         expected_start: z.iso.datetime().nullable(),
+        paused: pauseSchema.nullable().openapi({
+          description: 'What keeps it from being begun. Its queue_timeout runs on.',
+        }),
       })
       .nullable()
       .openapi({ description: 'Set while the task waits; not in lists of tasks.' }),
@@ -237,6 +241,9 @@ export const stats = z
         }),
       }),
     ),
+    pauses: z.array(pauseSchema).openapi({
+      description: 'What is paused; of tenants, those that the key may see.',
+    }),
     tasks: z.array(task),
   })
   .openapi('Stats');

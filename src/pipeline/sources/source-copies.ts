@@ -1,0 +1,143 @@
+import { randomBytes } from 'node:crypto';
+import type PQueue from 'p-queue';
+import { contentTypeOf } from '../../core/media.ts';
+import type { StoredSource } from '../../core/source-note.ts';
+import type { Tempo } from '../../core/tempo.ts';
+import type { Notices } from '../../db/notices.ts';
+import type { ObjectStore } from '../../storage/object-store.ts';
+import { fileSource } from '../../tasks/file-source.ts';
+import type { HeldSourceStore, SourceKey } from '../../tasks/held-source-store.ts';
+import type { SourceLog } from '../../telemetry/source-log.ts';
+import { Alarm } from '../../timing/alarm.ts';
+import type { AcquiredSource } from '../download/acquire-source.ts';
+
+export interface SourceCopiesParts {
+  readonly held: HeldSourceStore;
+  readonly objects: Pick<ObjectStore, 'put' | 'delete' | 'abandon'>;
+  readonly notices: Pick<Notices, 'hasOthers' | 'tellOthers' | 'on' | 'off'>;
+  /** A bound on how many are put into the store at once. */
+  readonly puts: PQueue;
+  readonly log: SourceLog;
+  readonly tempo: Tempo['sources'];
+}
+
+/** Where a source is that is not here. */
+export interface Whereabouts {
+  /** What the store has of it, or may have of a gateway that died while it put it there. */
+  readonly stored: StoredSource | null;
+  /** Whether a gateway that is no more had it on its disk. */
+  readonly isLeft: boolean;
+}
+
+export const nowhere: Whereabouts = { stored: null, isLeft: false };
+
+/**
+ * How gateways hand sources to each other, which share nothing but the database and the object store: a copy
+ * lies in the store, under a key that nobody can guess and nobody is told, until the run has ended.
+ */
+export class SourceCopies {
+  readonly #parts: SourceCopiesParts;
+
+  constructor(parts: SourceCopiesParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether others may need what this gateway has. */
+  get areWanted(): boolean {
+    return this.#parts.notices.hasOthers;
+  }
+
+  /**
+   * Where the source is. What another gateway has, or fetches at this moment, is waited for until it lies in
+   * the store, but not for ever. `wasBegun`: a gateway may have it that was alone, and told nobody.
+   *
+   * @throws the signal's reason.
+   */
+  async locate(key: SourceKey, wasBegun: boolean, signal: AbortSignal): Promise<Whereabouts> {
+    const { held, notices, tempo } = this.#parts;
+    const answered = new Alarm();
+    const hear = (runId: string) => {
+      if (runId === key.runId) answered.ring();
+    };
+    notices.on('held', hear);
+    try {
+      const begunAt = performance.now();
+      for (let looks = 0; ; looks += 1) {
+        const found = await held.find(key);
+        signal.throwIfAborted();
+        const { note = null, objectKey = null, isStored = false } = found ?? {};
+        if (note && (isStored || !found?.isWithOther)) {
+          const stored = objectKey === null ? null : { key: objectKey, note };
+          return { stored, isLeft: !found?.isWithOther };
+        }
+        if (found && !found.isWithOther) return nowhere;
+        const mayBeWithOther = found !== null || (wasBegun && notices.hasOthers);
+        const patienceMs = found ? tempo.otherPatienceMs : tempo.answerPatienceMs;
+        const leftMs = begunAt + patienceMs - performance.now();
+        if (!mayBeWithOther || leftMs <= 0) return nowhere;
+        if (looks === 0) notices.tellOthers('wanted', key.runId);
+        await answered.wait(Math.min(leftMs, tempo.lookEveryMs), signal);
+      }
+    } finally {
+      notices.off('held', hear);
+    }
+  }
+
+  /** Puts the source into the store, unless it is there, and tells the others. What fails is logged. */
+  async publish(key: SourceKey, source: AcquiredSource, signal: AbortSignal): Promise<void> {
+    const { puts, log } = this.#parts;
+    try {
+      await puts.add(() => this.#publish(key, source, signal), { signal });
+    } catch (error) {
+      if (!signal.aborted) log.publishFailed(key.runId, error);
+    }
+  }
+
+  async #publish(key: SourceKey, source: AcquiredSource, signal: AbortSignal): Promise<void> {
+    const { held, objects, notices } = this.#parts;
+    const { bytes, sha256, info } = source;
+    const fresh = `sources/${randomBytes(16).toString('hex')}`;
+    const objectKey = await held.storing(key, { bytes, sha256, info }, fresh);
+    if (objectKey !== null) {
+      const contentType = contentTypeOf(info.format);
+      await objects.put(objectKey, fileSource(source), { contentType, signal });
+      if (!(await held.stored(key))) return await this.#removeObject(objectKey);
+    }
+    notices.tellOthers('held', key.runId);
+  }
+
+  /** Removes the copies of a run that has ended. What fails is swept later. */
+  async remove(runId: string): Promise<void> {
+    await this.#removeEnded(runId);
+  }
+
+  /** Removes the copies of runs that have ended, whoever made them. */
+  async sweep(): Promise<void> {
+    await this.#removeEnded(null);
+    await this.#parts.held.giveUpAbandoned();
+  }
+
+  /** Whether it was read before, so that its owner is not to blame for a link that is good for once. */
+  async wasRead(key: SourceKey): Promise<boolean> {
+    return await this.#parts.held.wasRead(key);
+  }
+
+  /** The object first: while there is a record of it, another sweep will find it. */
+  async #removeEnded(runId: string | null): Promise<void> {
+    const { held, log } = this.#parts;
+    try {
+      for (const { objectKey, ...key } of await held.ended(runId)) {
+        if (objectKey !== null) await this.#removeObject(objectKey);
+        await held.forget(key);
+      }
+    } catch (error) {
+      log.sweepFailed(error);
+    }
+  }
+
+  async #removeObject(key: string): Promise<void> {
+    const { objects, tempo } = this.#parts;
+    const deadline = AbortSignal.timeout(tempo.removeDeadlineMs);
+    await Promise.all([objects.delete(key, deadline), objects.abandon(key, deadline)]);
+  }
+}
