@@ -27,15 +27,15 @@ export const mutants: readonly Mutant[] = [
         from: 'and runs.owner = ',
         to: 'or runs.owner is null and runs.owner = ',
       },
-      // A gateway that slept knows by its own clock that it may write nothing, and tries to write nothing.
+      // The moves' own: from which states each starts.
       {
-        file: 'src/pool/lease-clock.ts',
-        from: 'return performance.now() - oldest < this.#leaseMs;',
-        to: 'return performance.now() - oldest < Number.POSITIVE_INFINITY;',
+        file: 'src/tasks/door.ts',
+        from: 'from.map((state) =>',
+        to: "['pending', 'processing', 'completed'].map((state) =>",
       },
     ],
-    // The run has to be at work for its next owner when the one before wakes up.
-    scenario: { kinds: ['doze'], everyMs: 12_000, seconds: 2, clients: 1, pauseMs: 1_500 },
+    // Long enough for its successor to end what it was at.
+    scenario: { kinds: ['doze'], everyMs: 12_000, clients: 1, pauseMs: 500 },
   },
   {
     without: 'the adoption',
@@ -91,13 +91,12 @@ export async function grow({ changes }: Mutant): Promise<MutantProgram> {
     await cp(join(root, each), join(folder, each), { recursive: true });
   }
   await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
-  const path = join(folder, file);
-  const text = await readFile(path, 'utf8');
-  if (text.split(from).length !== 2) throw new Error(`${file} does not hold once: ${from}`);
-  await writeFile(
-    path,
-    text.replace(from, () => to),
-  );
+  for (const { file, from, to } of changes) {
+    const path = join(folder, file);
+    const text = await readFile(path, 'utf8');
+    if (text.split(from).length !== 2) throw new Error(`${file} does not hold once: ${from}`);
+    await writeFile(path, text.replace(from, to.replaceAll('$', '$$')));
+  }
   const owned = parts.move();
   return {
     program: join(folder, 'test/faults/gateway-main.ts'),
