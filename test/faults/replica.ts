@@ -72,12 +72,14 @@ export class Replica implements AsyncDisposable {
   async #launch(fate: Fate | null): Promise<void> {
     const { env, random, program = ownProgram } = this.#options;
     for (let starts = 1; !this.#isOver; starts += 1) {
+      // One that ended before it listened may have met its fate.
+      const fateNow = starts === 1 ? fate : null;
       try {
-        const gateway = await startFor(fate, env, program);
+        const gateway = await startFor(fateNow, env, program);
         this.#gateway = gateway;
         this.#proxy = await TcpProxy.before(gateway.client.url, { random });
-        void this.#follow(gateway, this.#proxy, fate?.kind === 'crash');
-        if (fate?.kind === 'doze') void wake(gateway, fate.ms);
+        void this.#follow(gateway, this.#proxy, fateNow?.kind === 'crash');
+        if (fateNow?.kind === 'doze') void wake(gateway, fateNow.ms);
         return;
       } catch (error) {
         if (starts === mostStarts) throw error;

@@ -57,7 +57,10 @@ export class GatewayProcess implements AsyncDisposable {
       log.push(event);
       if (event.msg === 'gateway.started') started.resolve(new GatewayClient(event.url));
     });
-    const reject = (reason: string) => started.reject(new Error(`The gateway ${reason}`));
+    const reject = (reason: string) => {
+      const last = log.at(-1)?.msg ?? 'nothing';
+      started.reject(new Error(`The gateway ${reason}; it said last: ${last}`));
+    };
     const tooLate = setTimeout(() => reject('did not listen in time'), patienceMs);
     gateway.exited.then(() => reject('ended before it listened'));
     try {
