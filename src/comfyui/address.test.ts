@@ -50,6 +50,13 @@ describe('parseBackendAddress', () => {
       assert.throws(() => parseBackendAddress(bad), /a backend is given as/);
     });
   }
+
+  for (const bad of ['http://me:50%@x:8188', 'http://%zz:secret@x', 'http://me:%ff@x']) {
+    it(`tells how credentials are written that are none: ${bad}`, () => {
+      const says = 'a % in the user or the password of a backend is written as %25';
+      assert.throws(() => parseBackendAddress(bad), { message: says });
+    });
+  }
 });
 
 describe('parseBackendEntry', () => {

@@ -72,22 +72,34 @@ function parse(text: string, form: string): URL {
   if (!url || (url.protocol !== 'http:' && url.protocol !== 'https:') || url.search || url.hash) {
     throw new Error(`a backend is given as ${form}`);
   }
+  if (credentialsOf(url) === null) {
+    throw new Error('a % in the user or the password of a backend is written as %25');
+  }
   return url;
+}
+
+/** `user:password`, empty where there are none; `null` for what is not percent-encoded, which `URL` lets pass. */
+function credentialsOf({ username, password }: URL): string | null {
+  if (username === '' && password === '') return '';
+  try {
+    return `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  } catch {
+    return null;
+  }
 }
 
 function addressOf(url: URL): BackendAddress {
   const label = labelOf(url);
-  const credentials = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  const credentials = credentialsOf(url);
   return {
     id: createHash('sha256').update(label).digest('hex').slice(0, 12),
     label,
     url: url.href.replace(/\/+$/, ''),
     origin: url.origin,
     prefix: prefixOf(url),
-    headers:
-      credentials === ':'
-        ? {}
-        : { authorization: `Basic ${Buffer.from(credentials).toString('base64')}` },
+    headers: credentials
+      ? { authorization: `Basic ${Buffer.from(credentials).toString('base64')}` }
+      : {},
   };
 }
 
