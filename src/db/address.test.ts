@@ -78,6 +78,7 @@ describe('parseDatabaseAddress', () => {
     ['postgres://u:secret@h/d?connect_timeout=soon', /connect_timeout/],
     ['postgres://u:secret@h/d?client_encoding=LATIN1', /client_encoding/],
     ['postgres://u:secret@h/d?connection_limit=1&foo=2', /not know: connection_limit, foo\./],
+    ['postgres://h/d?password=a&secret7&sslmode=require', /without a name; & and = in a value/],
   ] as const) {
     it(`refuses ${url} in a sentence without the password`, () => {
       assert.throws(

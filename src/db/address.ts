@@ -88,11 +88,19 @@ export function parseDatabaseAddress(url: string): DatabaseAddress {
   if (!/^(UTF-?8)?$/i.test(take('client_encoding') ?? '')) {
     throw new Error('has a client_encoding other than UTF8');
   }
-  if (given.size > 0) {
-    const names = [...given.keys()].join(', ');
-    throw new Error(`has parameters that the gateway does not know: ${names}. Remove them`);
-  }
+  if (given.size > 0) throw unknownParameters([...given.keys()]);
   return address;
+}
+
+/** Behind an `&` that is not percent-encoded, a password goes on as a name. */
+function unknownParameters(given: readonly string[]): Error {
+  const names = given.filter((name) => /^[A-Za-z_]{1,40}$/.test(name));
+  if (names.length < given.length) {
+    return new Error('has a parameter without a name; & and = in a value are percent-encoded');
+  }
+  return new Error(
+    `has parameters that the gateway does not know: ${names.join(', ')}. Remove them`,
+  );
 }
 
 /** `host:port/database`, for people. */
