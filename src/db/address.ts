@@ -149,7 +149,7 @@ function hostsOf(text: string, ports: string | null): DatabaseAddress['hosts'] {
   return text.split(',').map((entry, i) => {
     const [, v6, name = entry, port] = /^(?:\[([^\]]*)\]|([^:]*))(?::(\d*))?$/.exec(entry) ?? [];
     return {
-      host: v6 ?? (name || 'localhost'),
+      host: (v6 ?? name) || 'localhost',
       port: portOf(others[i] ?? others[0] ?? port ?? ''),
     };
   });
@@ -157,7 +157,7 @@ function hostsOf(text: string, ports: string | null): DatabaseAddress['hosts'] {
 
 function portOf(text: string): number {
   if (text === '') return standardPort;
-  const port = Number(text);
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
   if (port > 0 && port <= 65_535) return port;
   throw new Error('has a port that is no number from 1 to 65535');
 }
