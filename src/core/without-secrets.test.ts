@@ -13,6 +13,7 @@ describe('a text without secrets', () => {
     ['"http://me@a.example:80/p@2x.png"', '"http://a.example:80/p@2x.png"'],
     ['/objects/a.png?sig=x&y=z is gone', '/objects/a.png is gone'],
     ['two http://a/?b=1 of http://c:d@e/', 'two http://a/ of http://e/'],
+    ['http://a/http://c:d@e/f and http://a/g@h', 'http://a/http://e/f and http://a/g@h'],
     ['://', '://'],
   ];
   for (const [text, shown] of table) {
@@ -20,6 +21,12 @@ describe('a text without secrets', () => {
       assert.equal(withoutSecrets(text), shown);
     });
   }
+
+  it('does not end within a password', () => {
+    const start = 'x'.repeat(3_985);
+    assert.equal(withoutSecrets(`${start} http://me:secret@a/b`), `${start} http://…`);
+    assert.equal(withoutSecrets(`${start} http://a/b`), `${start} http://a/b`);
+  });
 
   it('is found at once in a text that is made to take long', () => {
     const started = performance.now();
