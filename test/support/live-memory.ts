@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 setFlagsFromString('--expose-gc');
-const collect: () => void = runInNewContext('gc');
+export const collectGarbage: () => void = runInNewContext('gc');
 
 const everyBytes = 8 * 1024 * 1024;
 
@@ -25,6 +25,6 @@ export class LiveMemory {
 }
 
 function liveBytes(): number {
-  collect();
+  collectGarbage();
   return process.memoryUsage().arrayBuffers;
 }

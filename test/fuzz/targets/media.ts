@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { MkvOutputFormat, MovOutputFormat, WebMOutputFormat } from 'mediabunny';
+import sharp from 'sharp';
+import { GatewayError } from '../../../src/core/errors.ts';
+import { mediaKindOf } from '../../../src/core/media.ts';
+import { segmentEnd } from '../../../src/media/matroska.ts';
+import { findMetadata, isAnimatedPng } from '../../../src/media/metadata/find-metadata.ts';
+import { MediaProbe, type RangeReader } from '../../../src/media/probe.ts';
+import { sniffBuffer, sniffBytes } from '../../../src/media/sniff.ts';
+import { sampleClip, sampleMp4, samplePng } from '../../support/media-samples.ts';
+import { mutatedBytes } from '../mutate.ts';
+import { type FuzzTarget, type Property, target } from '../target.ts';
+
+const shape = { width: 32, height: 24, frames: 3, fps: 10 };
+const { signal } = new AbortController();
+
+async function pictures(): Promise<Buffer[]> {
+  const png = await samplePng(shape);
+  const withExif = sharp(png).withExif({ IFD0: { ImageDescription: '{"graph": 1}', Make: 'a' } });
+  return [
+    png,
+    await sharp(png).png({ progressive: true, palette: true }).toBuffer(),
+    await withExif.clone().jpeg().toBuffer(),
+    await withExif.clone().jpeg({ progressive: true }).toBuffer(),
+    await withExif.clone().webp().toBuffer(),
+    await sharp(png).gif().toBuffer(),
+    await withExif.clone().tiff({ compression: 'lzw' }).toBuffer(),
+    await withExif.clone().avif({ effort: 0 }).toBuffer(),
+  ];
+}
+
+async function clips(): Promise<Buffer[]> {
+  const tags = { title: 'a', comment: '{"graph": 1}' };
+  return [
+    await sampleMp4(shape),
+    await sampleClip({ ...shape, format: new MovOutputFormat(), codec: 'avc', audio: true, tags }),
+    await sampleClip({ ...shape, format: new MkvOutputFormat(), codec: 'avc', tags }),
+    await sampleClip({ ...shape, format: new WebMOutputFormat(), codec: 'vp9', tags }),
+  ];
+}
+
+function readerOf(bytes: Buffer): RangeReader {
+  return { size: bytes.length, read: async (start, end) => bytes.subarray(start, end) };
+}
+
+/** Bytes on a disk, as they are when a source has come. */
+async function onDisk(
+  parts: AsyncDisposableStack,
+  seeds: readonly Buffer[],
+): Promise<Property<Buffer>> {
+  const folder = await mkdtemp(join(tmpdir(), 'tmlsr-fuzz-'));
+  parts.defer(() => rm(folder, { recursive: true, force: true }));
+  const path = join(folder, 'source');
+  const probe = new MediaProbe({ imageDeadlineMs: 500, videoDeadlineMs: 500 });
+  return {
+    cases: mutatedBytes(seeds),
+    async check(bytes) {
+      await writeFile(path, bytes);
+      for (const from of [path, readerOf(bytes)]) {
+        try {
+          const { width, height } = await probe.probe(from, signal);
+          assert.ok(width > 0 && height > 0);
+        } catch (error) {
+          assert.ok(
+            error instanceof GatewayError && error.code.startsWith('media_'),
+            String(error),
+          );
+        }
+      }
+    },
+  };
+}
+
+export const mediaTargets: readonly FuzzTarget[] = [
+  target('sniff', 3, async () => ({
+    cases: mutatedBytes([...(await pictures()), ...(await clips())]),
+    async check(bytes) {
+      const format = await sniffBuffer(bytes.subarray(0, sniffBytes));
+      if (format !== null) assert.ok(mediaKindOf(format));
+      const end = segmentEnd(bytes);
+      assert.ok(end === null || end > 0);
+    },
+  })),
+  target('metadata', 4, async () => ({
+    cases: mutatedBytes([...(await pictures()), ...(await clips())]),
+    async check(bytes) {
+      const reader = readerOf(bytes);
+      const format = await sniffBuffer(bytes.subarray(0, sniffBytes));
+      if (format === null) return;
+      const edits = await orDamage(findMetadata(reader, format, signal));
+      for (const { start, end } of edits ?? [])
+        assert.ok(start >= 0 && start <= end && end <= bytes.length);
+      if (format === 'png') await orDamage(isAnimatedPng(reader, signal));
+    },
+  })),
+  target('pictures', 0.5, async (parts) => await onDisk(parts, await pictures())),
+  target('clips', 0.04, async (parts) => await onDisk(parts, await clips())),
+];
+
+/** What is damaged is told by an error, but not by one of the language. */
+async function orDamage<T>(found: Promise<T>): Promise<T | null> {
+  try {
+    return await found;
+  } catch (error) {
+    assert.ok(error instanceof Error && error.constructor === Error, String(error));
+    return null;
+  }
+}
