@@ -69,6 +69,7 @@ const allowed = [
   'core/schedule.ts unknownRunMs',
   'core/schedule.ts unevenAtMostMs',
   'core/schedule.ts owedForMs',
+  'core/quota.ts daySeconds',
   'http/usage.ts dayMs',
   'comfyui/busy-meter.ts windowMs',
   'comfyui/busy-meter.ts sliceMs',
