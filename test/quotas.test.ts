@@ -144,10 +144,9 @@ describe('quotas of tenants', () => {
     assert.equal(first.headers['ratelimit-policy'], '"requests";q=30;w=60');
     assert.equal(first.headers.ratelimit, '"requests";r=29;t=2');
     const answers: Answer[] = [];
-    await untilTrue(async () => {
+    while (answers.at(-1)?.status !== 429 && answers.length < 100) {
       answers.push(await client('ask').call('GET', path));
-      return answers.at(-1)?.status === 429;
-    });
+    }
     assert.ok(answers.length >= 30);
     const { headers, body } = answers.at(-1) as Answer;
     assert.equal(headers.ratelimit?.toString().replace(/\d\d$/, 'N'), '"requests";r=0;t=N');
