@@ -49,13 +49,19 @@ export function hasRoom(tenant: string, { waiting, queue }: Room): SQL {
 
 const queued = sql`(select coalesce(sum(count), 0) from task_counts where state = 'pending')`;
 
-/** Counted no further than the quota: what it costs does not grow with the queue. */
+/**
+ * What has not ended, less what is under way, counted no further than the quota: an index has all that the first count
+ * asks for, and the second is of few.
+ */
 function waitingOf(tenant: string, most: number): SQL {
+  const isTheirs = sql`tenant = ${sql.param(tenant, tasks.tenant)}`;
   return sql`(
-    select count(*) from (
-      select from tasks
-       where tenant = ${sql.param(tenant, tasks.tenant)} and finished_at is null and state = 'pending'
-       limit ${most}) as waiting)`;
+    with under_way as materialized (
+      select coalesce(sum(cardinality(task_ids)), 0) as count from runs
+       where state = 'processing' and ${isTheirs})
+    select count(*) - (select count from under_way) from (
+      select from tasks where ${isTheirs} and finished_at is null
+       limit ${most} + (select count from under_way)) as open)`;
 }
 
 function sumOf(quota: number | null, sum: SQL): SQL {

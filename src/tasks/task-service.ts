@@ -133,7 +133,7 @@ export class TaskService {
       const name = isUploadUrl(url) ? await uploads.check(url, task.tenant ?? '', field) : null;
       sources.push(name === null ? { input, url } : { input, url, name });
     }
-    return await this.#view(await this.#insert({ ...task, sources }, request.isLimited ?? false));
+    return await this.#view(await this.#insert({ ...task, sources }, request.isLimited ?? true));
   }
 
   /**
