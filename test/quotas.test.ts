@@ -94,7 +94,7 @@ describe('quotas of tenants', () => {
   it('refuse tasks of a tenant that had its GPU time of the day, until midnight', async () => {
     await database.orm.execute(sql`
       insert into usage (day, tenant, workflow, shard, gpu_ms)
-      select (now() at time zone 'UTC')::date - ago, tenant, 'sleep', 1, ms
+      select (now() at time zone 'UTC')::date - ago, tenant, 'w', 1, ms
         from (values (0, 'gpu', 60000), (0, 'other', 59999), (1, 'other', 60000)) as had (ago, tenant, ms)`);
     assert.equal((await submit('other')).status, 200);
     const refused = await submit('gpu');

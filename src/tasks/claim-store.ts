@@ -68,8 +68,8 @@ export class ClaimStore {
 
   /**
    * The runs among which a backend may be given its next one: the head of each line (runs of one version of
-   * a workflow and one tenant), and the first of those that failed before; none of what is paused, or of tenants with as much under way as they may. Each line is
-   * two probes of an index, whatever the backlog.
+   * a workflow and one tenant), and the first of those that failed before; none of what is paused, or of tenants
+   * that have as much under way as they may. Each line is two probes of an index, whatever the backlog.
    */
   async heads(): Promise<QueuedRun[]> {
     const result = await this.#door.orm.execute(sql`
@@ -123,8 +123,8 @@ export class ClaimStore {
   }
 
   /**
-   * Takes the run for the backend; `null` when another gateway was faster, or it was paused. `forgivenMs`: what its
-   * tenant is forgiven with that (`core/schedule.ts`).
+   * Takes the run for the backend; `null` when another gateway was faster, it was paused, or its tenant has
+   * enough under way. `forgivenMs`: what its tenant is forgiven with that (`core/schedule.ts`).
    */
   async claim(runId: string, backend: string, forgivenMs = 0): Promise<Claim | null> {
     const id = randomUUID();
