@@ -71,6 +71,7 @@ const allowed = [
   'core/schedule.ts owedForMs',
   'core/quota.ts daySeconds',
   'http/usage.ts dayMs',
+  'telemetry/refusal-log.ts oncePerMs',
   'comfyui/busy-meter.ts windowMs',
   'comfyui/busy-meter.ts sliceMs',
   'comfyui/input-folder.ts minBytesPerMs',
