@@ -59,13 +59,24 @@ export class KeptSources implements AsyncDisposable {
   readonly #removals = new Map<string, Promise<void>>();
   /** Runs of which others may have been told. */
   readonly #shared = new Set<string>();
+  /** The last round of taking over. */
+  #adoption: Promise<void> = Promise.resolve();
 
   constructor(parts: KeptSourcesParts) {
     this.#parts = parts;
   }
 
-  /** Takes over what dead gateways have left on this disk for runs that have not ended. */
+  /**
+   * Takes over what dead gateways have left on this disk for runs that have not ended. One round comes after the
+   * other: the file that the second one needs may be on its way by the first.
+   */
   async adopt(): Promise<void> {
+    const adoption = this.#adoption.then(() => this.#adopt());
+    this.#adoption = adoption.catch(() => {});
+    await adoption;
+  }
+
+  async #adopt(): Promise<void> {
     const { spool, held, log } = this.#parts;
     const files = await spool.adopt();
     if (files.length === 0) return;
