@@ -229,19 +229,25 @@ describe('kept sources', () => {
     assert.equal((await readdir(dirname(path))).length, 2);
   });
 
-  it('are taken over from a dead gateway by whoever needs one, several at once', async () => {
-    const begunBefore = (of: Claim): Claim => ({ ...of, task: { ...of.task, startedAt: null } });
-    const runs = [claim(), claim(), claim()];
-    for (const each of runs) await get(each);
-    await kept[Symbol.asyncDispose]();
-    await spool[Symbol.asyncDispose]();
-    spool = await Spool.open(root, lockFile, 10);
-    kept = opened(spool);
-    place = { stored: null, isLeft: true };
-    fetched = [];
-    await Promise.all(runs.map((each) => get(begunBefore(each))));
-    assert.deepEqual(fetched, []);
-  });
+  for (const [words, found] of [
+    ['that told others', { stored: null, isLeft: true }],
+    ['that told nobody', nowhere],
+  ] as const) {
+    it(`are taken over by attempts that need them, of a dead gateway ${words}`, async () => {
+      const runs = [claim(), claim(), claim()];
+      for (const each of runs) await get(each);
+      await kept[Symbol.asyncDispose]();
+      await spool[Symbol.asyncDispose]();
+      spool = await Spool.open(root, lockFile, 10);
+      kept = opened(spool);
+      place = found;
+      fetched = [];
+      // They were begun before.
+      const again = runs.map((of): Claim => ({ ...of, task: { ...of.task, startedAt: null } }));
+      await Promise.all(again.map((of) => get(of)));
+      assert.deepEqual(fetched, []);
+    });
+  }
 
   it('go when a sweep finds that their run has ended elsewhere', async () => {
     const of = claim();

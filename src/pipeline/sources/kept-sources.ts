@@ -224,7 +224,8 @@ export class KeptSources implements AsyncDisposable {
     const isAnywhere = wasBegun || claim?.run.isUnread === false;
     const { stored, isLeft } = isAnywhere ? await copies.locate(key, wasBegun, signal) : nowhere;
     if (stored || isLeft) this.#shared.add(key.runId);
-    if (isLeft) {
+    // A gateway that was alone has told nobody of what it had, and may have had it on this disk.
+    if (isLeft || (wasBegun && !stored)) {
       await this.adopt();
       const file = await spool.kept(owner, key.input);
       if (file) return sourceOf(file);
