@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -248,6 +249,19 @@ describe('kept sources', () => {
       assert.deepEqual(fetched, []);
     });
   }
+
+  it('go from the disk of a dead gateway when a sweep finds them', async () => {
+    const ended = claim();
+    const { path } = await get(ended);
+    await kept[Symbol.asyncDispose]();
+    await spool[Symbol.asyncDispose]();
+    open.clear();
+    spool = await Spool.open(root, lockFile, 10);
+    kept = opened(spool);
+    await kept.sweep();
+    await kept[Symbol.asyncDispose]();
+    assert.equal(existsSync(dirname(path)), false);
+  });
 
   it('go when a sweep finds that their run has ended elsewhere', async () => {
     const of = claim();

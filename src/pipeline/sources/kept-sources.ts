@@ -172,10 +172,11 @@ export class KeptSources implements AsyncDisposable {
     await Promise.all(all);
   }
 
-  /** Lets go of what runs needed that have ended elsewhere. */
+  /** Lets go of what runs needed that have ended elsewhere, and of what gateways left that have died since. */
   async sweep(): Promise<void> {
     const { held, copies, log } = this.#parts;
     try {
+      await this.adopt();
       const ids = [...this.#transfers.keys()];
       const open = await held.openRuns(ids);
       for (const runId of ids) if (!open.has(runId)) this.ended(runId);
