@@ -154,7 +154,7 @@ describe('kept sources', () => {
     for (const each of [old, young]) await get(each);
     await kept.release(old);
     let isRoom = false;
-    const room = kept.room(randomUUID(), AbortSignal.timeout(10_000));
+    const room = spool.room(randomUUID(), AbortSignal.timeout(10_000));
     await room.then(() => {
       isRoom = true;
     });
@@ -169,7 +169,7 @@ describe('kept sources', () => {
     const [one, two] = [claim(), claim()];
     for (const each of [one, two]) await get(each);
     await kept.release(one);
-    await kept.room(randomUUID(), AbortSignal.timeout(10_000));
+    await spool.room(randomUUID(), AbortSignal.timeout(10_000));
     assert.deepEqual([published, removed], [[one.run.id], []]);
     place = { stored: inStore, isLeft: false };
     await get(claim(one.run.id));

@@ -64,6 +64,7 @@ export class KeptSources implements AsyncDisposable {
 
   constructor(parts: KeptSourcesParts) {
     this.#parts = parts;
+    parts.spool.onFull(() => this.#pushOut());
   }
 
   /**
@@ -135,11 +136,6 @@ export class KeptSources implements AsyncDisposable {
     const { spool } = this.#parts;
     if (this.#users.delete(attempt.id)) spool.changed();
     await spool.clear(attempt.id);
-  }
-
-  /** Waits until a file may be begun for the owner: what no attempt needs at present makes room for it. */
-  async room(owner: string, signal: AbortSignal): Promise<void> {
-    await this.#parts.spool.room(owner, signal, () => this.#pushOut());
   }
 
   /** A move of this gateway has been committed. */
