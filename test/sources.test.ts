@@ -112,7 +112,7 @@ describe('the sources that links give', { concurrency: true }, () => {
     ] as const) {
       it(`although the gateway ${words}, and the prompt is lost meanwhile`, async () => {
         const env = { SOURCE_ALLOW: links.host };
-        await using crash = await createCrashScene({ engine: 'pglite', seconds: 1, env });
+        await using crash = await createCrashScene({ engine: 'pglite', seconds: 3, env });
         const [emulator] = crash.emulators;
         const url = links.link();
         await using first = await GatewayProcess.start(crash.env);
@@ -272,6 +272,21 @@ describe('the sources that links give', { concurrency: true }, () => {
         ],
       );
       assert.equal((await gateway.task(first)).status, 'pending');
+    });
+
+    it('leave a place for one that is begun, where there is one tenant', async () => {
+      await using parts = scene();
+      const tempo = { ...testTempo, source: { ...testTempo.source, idleDeadlineMs: patienceMs } };
+      const env = { MAX_DOWNLOADS: '2' };
+      const gateway = await parts.gateway([await parts.emulator()], { env, tempo });
+      await gateway.call('PUT', '/pauses/workflows/endless', {});
+      const hold = Promise.withResolvers<void>();
+      parts.defer(() => hold.resolve());
+      const slow = links.stallingOnce(hold.promise);
+      const waiting = await gateway.submit({ url: slow, workflow: 'endless' });
+      await untilTrue(() => links.readings(slow) === 1);
+      await completes(gateway, await gateway.submit({ url: supplies.url, workflow: 'sleep' }));
+      assert.equal((await gateway.task(waiting)).status, 'pending');
     });
 
     it('are read again where their server fails, at no cost', async () => {
