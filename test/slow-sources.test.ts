@@ -16,6 +16,8 @@ const tempo = {
   ...testTempo,
   waitingRoom: { ...testTempo.waitingRoom, arrivalDeadlineMs: 300 },
   source: { ...testTempo.source, idleDeadlineMs: patienceMs, floorDeadlineMs: patienceMs },
+  // These are about tasks that were begun.
+  sources: { ...testTempo.sources, aheadAfterMs: 600_000 },
 };
 
 const keys = { alice: 'alice-secret-0123456789', bob: 'bob-secret-0123456789' };

@@ -24,6 +24,8 @@ describe('nextStep', () => {
     ['invalid_request', 0, 'fail'],
     ['source_not_found', 0, 'fail'],
     ['source_timeout', 0, 'fail'],
+    ['source_interrupted', 0, 'retry'],
+    ['source_interrupted', 2, 'fail'],
     ['media_corrupt', 0, 'fail'],
     ['run_timeout', 0, 'fail'],
     ['backend_unreachable', 0, 'retry'],
@@ -114,7 +116,7 @@ describe('docs/failures.md', () => {
     });
     const classes = [
       { code: 'every code of the client', fault: 'client', rule: inWords('run_timeout') },
-      { code: 'every code of the source', fault: 'source', rule: inWords('source_timeout') },
+      { code: 'every other code of the source', fault: 'source', rule: inWords('source_timeout') },
     ];
     assert.deepEqual(told, [...classes, ...rules]);
   });

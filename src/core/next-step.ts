@@ -43,6 +43,7 @@ export interface RetryPolicy {
 
 /** `docs/failures.md` says why; a test compares the two. */
 export const failureRules: Partial<Record<ErrorCode, FailureRule>> = {
+  source_interrupted: { attempts: 'most', elsewhere: false, verdict: 'none' },
   workflow_unsupported: { attempts: 'each', elsewhere: true, verdict: 'unable' },
   prompt_rejected: { attempts: 2, elsewhere: true, verdict: 'none' },
   backend_upload_refused: { attempts: 'each', elsewhere: true, verdict: 'none' },
@@ -67,7 +68,7 @@ export const failureRules: Partial<Record<ErrorCode, FailureRule>> = {
   internal: { attempts: 2, elsewhere: false, verdict: 'none' },
 };
 
-/** What the client or the source did wrong stays wrong. */
+/** What the client did wrong, or what the source is, stays wrong. */
 const atOnce: FailureRule = { attempts: 1, elsewhere: false, verdict: 'none' };
 
 /** A task under which this many servers died is not given a third. */

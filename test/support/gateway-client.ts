@@ -56,10 +56,12 @@ export interface Answer {
 export class GatewayClient {
   readonly url: string;
   readonly #headers: Readonly<Record<string, string>>;
+  readonly #answerWithinMs: number;
 
   /** With an API key where the gateway asks for one. */
-  constructor(url: string, key: string | null = null) {
+  constructor(url: string, key: string | null = null, answerWithinMs = patienceMs) {
     this.url = url;
+    this.#answerWithinMs = answerWithinMs;
     this.#headers = {
       'content-type': 'application/json',
       ...(key === null ? {} : { authorization: `Bearer ${key}` }),
@@ -73,7 +75,7 @@ export class GatewayClient {
   ): Promise<Answer> {
     const response = await request(`${this.url}${path}`, {
       method,
-      signal: AbortSignal.timeout(patienceMs),
+      signal: AbortSignal.timeout(this.#answerWithinMs),
       headers: this.#headers,
       // What is a string already need not be JSON.
       ...(body === undefined

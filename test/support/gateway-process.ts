@@ -4,10 +4,11 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Milestone } from '../../src/telemetry/milestones.ts';
 import { bareEnv } from './bare-env.ts';
+import { dozing } from './dozing.ts';
 import { GatewayClient } from './gateway-client.ts';
 import { patienceMs } from './patience.ts';
 
-const program = fileURLToPath(new URL('./gateway-main.ts', import.meta.url));
+const asTested = fileURLToPath(new URL('./gateway-main.ts', import.meta.url));
 const crashAt = new URL('./crash-at.ts', import.meta.url).href;
 /** As `npm start` does it. */
 const asStarted = ['--max-semi-space-size=4'];
@@ -21,6 +22,8 @@ export interface LogEvent {
 export interface GatewayProcessOptions {
   /** Arguments for Node, before the program. */
   readonly nodeArgs?: readonly string[];
+  /** What is run; the service at the tempo of tests unless it is named. */
+  readonly program?: string;
 }
 
 /** The service as its own process, to be stopped and killed like a real one. */
@@ -39,7 +42,7 @@ export class GatewayProcess implements AsyncDisposable {
 
   static async start(
     env: Readonly<Record<string, string>>,
-    { nodeArgs = [] }: GatewayProcessOptions = {},
+    { nodeArgs = [], program = asTested }: GatewayProcessOptions = {},
   ): Promise<GatewayProcess> {
     const child = spawn(process.execPath, [...asStarted, ...nodeArgs, program], {
       // An empty value counts as unset and keeps a developer's .env out.
@@ -54,7 +57,10 @@ export class GatewayProcess implements AsyncDisposable {
       log.push(event);
       if (event.msg === 'gateway.started') started.resolve(new GatewayClient(event.url));
     });
-    const reject = (reason: string) => started.reject(new Error(`The gateway ${reason}`));
+    const reject = (reason: string) => {
+      const last = log.at(-1)?.msg ?? 'nothing';
+      started.reject(new Error(`The gateway ${reason}; it said last: ${last}`));
+    };
     const tooLate = setTimeout(() => reject('did not listen in time'), patienceMs);
     gateway.exited.then(() => reject('ended before it listened'));
     try {
@@ -73,9 +79,28 @@ export class GatewayProcess implements AsyncDisposable {
     env: Readonly<Record<string, string>>,
     milestone: Milestone,
     nth = 1,
+    options: Pick<GatewayProcessOptions, 'program'> = {},
   ): Promise<GatewayProcess> {
     const CRASH_AT = `${milestone}:${nth}`;
-    return await GatewayProcess.start({ ...env, CRASH_AT }, { nodeArgs: ['--import', crashAt] });
+    return await GatewayProcess.#startBound({ ...env, CRASH_AT }, options);
+  }
+
+  /** Starts one that stands still when it comes to the milestone for the nth time, until it is thawed. */
+  static async startToDoze(
+    env: Readonly<Record<string, string>>,
+    milestone: Milestone,
+    nth = 1,
+    options: Pick<GatewayProcessOptions, 'program'> = {},
+  ): Promise<GatewayProcess> {
+    const DOZE_AT = `${milestone}:${nth}`;
+    return await GatewayProcess.#startBound({ ...env, DOZE_AT }, options);
+  }
+
+  static async #startBound(
+    env: Readonly<Record<string, string>>,
+    options: Pick<GatewayProcessOptions, 'program'>,
+  ): Promise<GatewayProcess> {
+    return await GatewayProcess.start(env, { ...options, nodeArgs: ['--import', crashAt] });
   }
 
   /** To speak with it. */
@@ -100,6 +125,11 @@ export class GatewayProcess implements AsyncDisposable {
   async end(signal: 'SIGKILL' | 'SIGTERM' | 'SIGINT'): Promise<number | null> {
     this.#child.kill(signal);
     return await this.#exited;
+  }
+
+  /** Whether it stands still where it was to. */
+  get isDozing(): boolean {
+    return this.isRunning && this.log.at(-1)?.msg === dozing;
   }
 
   /** Stops it where it is, its connections open, as a machine does that sleeps. */

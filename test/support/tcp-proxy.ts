@@ -5,6 +5,17 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 export const cuts = ['fin', 'rst'] as const;
 export type Cut = (typeof cuts)[number];
 
+/** How much slower everything passes, both ways. */
+export interface Slowness {
+  readonly latencyMs: number;
+  readonly bytesPerSecond: number;
+}
+
+export interface TcpProxyOptions {
+  /** Decides where a message is cut; from 0 to 1. */
+  readonly random?: () => number;
+}
+
 interface Link {
   readonly client: Socket;
   readonly server: Socket;
@@ -13,21 +24,28 @@ interface Link {
   isLeft: boolean;
 }
 
-/** A TCP proxy that cuts connections, or lets them stand open and passes nothing on. */
+/** A TCP proxy that cuts connections, slows them, or lets them stand open and passes nothing on. */
 export class TcpProxy implements AsyncDisposable {
   readonly #server: Server;
+  readonly #random: () => number;
   readonly #links = new Set<Link>();
   #armed: Cut | null = null;
+  #slowness: Slowness | null = null;
   #isShut = false;
 
-  private constructor(server: Server) {
+  private constructor(server: Server, random: () => number) {
     this.#server = server;
+    this.#random = random;
   }
 
-  static async start(host: string, port: number): Promise<TcpProxy> {
+  static async start(
+    host: string,
+    port: number,
+    { random = Math.random }: TcpProxyOptions = {},
+  ): Promise<TcpProxy> {
     const server = createServer({ noDelay: true, allowHalfOpen: true }).listen(0, '127.0.0.1');
     await once(server, 'listening');
-    const proxy = new TcpProxy(server);
+    const proxy = new TcpProxy(server, random);
     server.on('connection', (client) => {
       if (proxy.#isShut) return void client.resetAndDestroy();
       const server = connect({ port, host, noDelay: true, allowHalfOpen: true });
@@ -36,10 +54,10 @@ export class TcpProxy implements AsyncDisposable {
     return proxy;
   }
 
-  /** A proxy in front of the database at this address. */
-  static async before(url: string): Promise<TcpProxy> {
+  /** A proxy in front of the server at this address, a database where it names no port. */
+  static async before(url: string, options: TcpProxyOptions = {}): Promise<TcpProxy> {
     const { hostname, port } = new URL(url);
-    return await TcpProxy.start(hostname, Number(port || 5432));
+    return await TcpProxy.start(hostname, Number(port || 5432), options);
   }
 
   /** The same address, by way of the proxy. */
@@ -73,6 +91,11 @@ export class TcpProxy implements AsyncDisposable {
     this.#armed = how;
   }
 
+  /** No cut waits for its moment any more. */
+  disarm(): void {
+    this.#armed = null;
+  }
+
   /** Ends every connection, and all that come until it is opened again. */
   shut(): void {
     this.#isShut = true;
@@ -88,6 +111,11 @@ export class TcpProxy implements AsyncDisposable {
     for (const link of this.#links) link.isFrozen = true;
   }
 
+  /** What passes from now on is slowed; `null`: nothing is any more. */
+  slow(slowness: Slowness | null): void {
+    this.#slowness = slowness;
+  }
+
   #join(link: Link): void {
     this.#links.add(link);
     const { client, server } = link;
@@ -95,7 +123,7 @@ export class TcpProxy implements AsyncDisposable {
       [client, server],
       [server, client],
     ] as const) {
-      from.on('data', (bytes) => this.#pass(link, to, bytes));
+      from.on('data', (bytes) => this.#pass(link, from, to, bytes));
       from.on('end', () => {
         if (link.isFrozen) link.isLeft = true;
         else to.end();
@@ -108,11 +136,27 @@ export class TcpProxy implements AsyncDisposable {
     }
   }
 
-  #pass(link: Link, to: Socket, bytes: Buffer): void {
+  #pass(link: Link, from: Socket, to: Socket, bytes: Buffer): void {
+    if (this.#slowness) {
+      const { latencyMs, bytesPerSecond } = this.#slowness;
+      from.pause();
+      setTimeout(
+        () => {
+          from.resume();
+          this.#forward(link, to, bytes);
+        },
+        latencyMs + (bytes.length / bytesPerSecond) * 1_000,
+      );
+    } else {
+      this.#forward(link, to, bytes);
+    }
+  }
+
+  #forward(link: Link, to: Socket, bytes: Buffer): void {
     if (link.isFrozen || to.destroyed) return;
     const cut = this.#armed;
     this.#armed = null;
-    to.write(cut ? bytes.subarray(0, Math.floor(Math.random() * (bytes.length + 1))) : bytes);
+    to.write(cut ? bytes.subarray(0, Math.floor(this.#random() * (bytes.length + 1))) : bytes);
     if (cut) end(link, cut);
   }
 

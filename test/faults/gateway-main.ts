@@ -1,0 +1,18 @@
+import { realTempo } from '../../src/core/tempo.ts';
+import { run } from '../../src/run.ts';
+import { serve } from '../../src/serve.ts';
+import { testTempo } from '../support/tempo.ts';
+
+/** As in tests, but a database that does not answer is given up in time: its connections are cut here. */
+const { database } = realTempo;
+const tempo = {
+  ...testTempo,
+  database: {
+    ...testTempo.database,
+    connectDeadlineMs: database.connectDeadlineMs,
+    statementDeadlineMs: database.statementDeadlineMs,
+    queryDeadlineMs: database.queryDeadlineMs,
+  },
+};
+
+await run((logTo) => serve({ logTo, tempo }));
