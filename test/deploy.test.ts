@@ -8,7 +8,7 @@ import { dialectSettings } from '../src/http/dialects/index.ts';
 import { tmlsr } from '../src/http/dialects/tmlsr/index.ts';
 import { declaredPolicy } from '../src/http/route-policy.ts';
 import { createLogger } from '../src/telemetry/logger.ts';
-import { anybody } from './support/callers.ts';
+import { anybody, openDoors } from './support/callers.ts';
 import { absentParts } from './support/dialect-parts.ts';
 
 const root = new URL('../', import.meta.url);
@@ -57,6 +57,7 @@ describe('what the gateway is deployed with', () => {
       callers: anybody,
       corsOrigins: [],
       refusePage: () => null,
+      doors: openDoors,
       settings: readConfig({}, dialectSettings).dialectSettings,
       logger: createLogger('silent'),
     });

@@ -8,7 +8,9 @@ import { type CrashScene, createCrashScene } from './support/crash-scene.ts';
 import { eventually } from './support/eventually.ts';
 import { GatewayClient } from './support/gateway-client.ts';
 import { GatewayProcess } from './support/gateway-process.ts';
+import { samplePng } from './support/media-samples.ts';
 import { OneTimeLinks } from './support/one-time-links.ts';
+import { patienceMs } from './support/patience.ts';
 import {
   completes,
   isIdle,
@@ -110,7 +112,7 @@ describe('the sources that links give', { concurrency: true }, () => {
     ] as const) {
       it(`although the gateway ${words}, and the prompt is lost meanwhile`, async () => {
         const env = { SOURCE_ALLOW: links.host };
-        await using crash = await createCrashScene({ engine: 'pglite', seconds: 1, env });
+        await using crash = await createCrashScene({ engine: 'pglite', seconds: 3, env });
         const [emulator] = crash.emulators;
         const url = links.link();
         await using first = await GatewayProcess.start(crash.env);
@@ -272,6 +274,21 @@ describe('the sources that links give', { concurrency: true }, () => {
       assert.equal((await gateway.task(first)).status, 'pending');
     });
 
+    it('leave a place for one that is begun, where there is one tenant', async () => {
+      await using parts = scene();
+      const tempo = { ...testTempo, source: { ...testTempo.source, idleDeadlineMs: patienceMs } };
+      const env = { MAX_DOWNLOADS: '2' };
+      const gateway = await parts.gateway([await parts.emulator()], { env, tempo });
+      await gateway.call('PUT', '/pauses/workflows/endless', {});
+      const hold = Promise.withResolvers<void>();
+      parts.defer(() => hold.resolve());
+      const slow = links.stallingOnce(hold.promise);
+      const waiting = await gateway.submit({ url: slow, workflow: 'endless' });
+      await untilTrue(() => links.readings(slow) === 1);
+      await completes(gateway, await gateway.submit({ url: supplies.url, workflow: 'sleep' }));
+      assert.equal((await gateway.task(waiting)).status, 'pending');
+    });
+
     it('are read again where their server fails, at no cost', async () => {
       await using parts = scene();
       const { gateway, free } = await busy(parts);
@@ -307,6 +324,30 @@ describe('the sources that links give', { concurrency: true }, () => {
       }
       await second.end('SIGTERM');
       assert.deepEqual(await readdir(join(crash.dataDir, 'spool')), []);
+    });
+
+    it('make room for files that clients send, also where nothing is begun', async () => {
+      await using parts = scene();
+      const env = { MAX_SPOOL_BYTES: String(links.bytes + 1) };
+      const tempo = { ...testTempo, spool: { ...testTempo.spool, clientPatienceMs: patienceMs } };
+      const gateway = await parts.gateway([await parts.emulator()], { env, tempo });
+      await gateway.call('PUT', '/pauses/pool', {});
+      const both = Promise.withResolvers<void>();
+      const urls = [links.link(both.promise), links.link(both.promise)];
+      const ids: string[] = [];
+      for (const url of urls) ids.push(await gateway.submit({ url, workflow: 'sleep' }));
+      await untilTrue(() => urls.every((url) => links.readings(url) === 1));
+      both.resolve();
+      // Each has its file and the note beside it.
+      await untilTrue(async () => (await gateway.spooled()).length === 4);
+      const body = new FormData();
+      body.set('workflow', 'sleep');
+      body.set('file', new File([await samplePng({ width: 16, height: 16, seed: 3 })], 'a.png'));
+      const answer = await fetch(`${gateway.url}/tasks`, { method: 'POST', body });
+      assert.equal(answer.status, 200, await answer.text());
+      await gateway.call('DELETE', '/pauses/pool');
+      for (const id of ids) await completes(gateway, id);
+      for (const url of urls) assert.equal(links.readings(url), 1);
     });
 
     it('take half of the spool, shared between tenants, and leave the rest for later', async () => {

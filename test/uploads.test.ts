@@ -505,6 +505,7 @@ describe('files that clients send', () => {
       uploads: new UploadStore(database.orm),
       store,
       intake: { receive: () => assert.fail('nothing is sent here') },
+      quotas: { check: async () => {} },
       maxBytes: 1_000,
       tempo: realTempo.uploads,
       log: new UploadLog(createLogger('silent')),

@@ -9,6 +9,7 @@ import {
 } from '../comfyui/address.ts';
 import { clientScopes, type Scope } from '../core/caller.ts';
 import { generousLimits, type MediaLimits } from '../core/media-limits.ts';
+import type { Quotas } from '../core/quota.ts';
 import type { Timeouts } from '../core/workflow.ts';
 import { parseDatabaseAddress } from '../db/address.ts';
 import { parseSourceAllow, type SourceAllow } from '../media/source-policy.ts';
@@ -57,6 +58,7 @@ export interface Config {
   readonly backends: readonly BackendEntry[] | null;
   /** By a server's address, its `input` folder as it is here. */
   readonly inputDirs: ReadonlyMap<string, string>;
+  readonly quotas: Quotas;
   readonly maxAttempts: number;
   /** For workflows that have none of their own. */
   readonly timeouts: Required<Timeouts>;
@@ -124,6 +126,11 @@ export class ConfigError extends Error {
   }
 }
 
+/** 0 stands for no limit, as if there were none. */
+function noLimit() {
+  return wholeNumber(0, Number.MAX_SAFE_INTEGER).default(0);
+}
+
 const daysError = 'must be a number of days from 0 to 36500';
 const days = z.coerce
   .number({ error: daysError })
@@ -147,6 +154,14 @@ const settings = z.object({
   WORKFLOWS_DIR: z.string().optional(),
   COMFYUI_BACKENDS: z.string().transform(parsed(parseBackends)).optional(),
   COMFYUI_INPUT_DIRS: z.string().default('').transform(parsed(parseInputDirs)),
+  MAX_QUEUE: noLimit(),
+  LIMIT_REQUESTS: noLimit(),
+  LIMIT_WAITING: noLimit(),
+  LIMIT_RUNNING: noLimit(),
+  LIMIT_STORED_BYTES: noLimit(),
+  LIMIT_UPLOAD_BYTES: noLimit(),
+  LIMIT_GPU_SECONDS: noLimit(),
+  LIMIT_WRONG_KEYS: wholeNumber(0, Number.MAX_SAFE_INTEGER).default(60),
   MAX_ATTEMPTS: wholeNumber(1, 100).default(3),
   QUEUE_TIMEOUT: seconds().default(24 * 3_600),
   RUN_TIMEOUT: seconds().default(3_600),
@@ -191,7 +206,7 @@ export function settingNames(declared: readonly DeclaredSettings[]): string[] {
 
 /** Prefixes that only our own settings have a reason to bear. */
 const ours =
-  /^(COMFYUI_|SOURCE_|MAX_SOURCE_|MAX_IMAGE_|MAX_VIDEO_|MAX_STORED_|RETENTION_|EVENT_|TARGET_|WORKFLOWS_)/;
+  /^(COMFYUI_|SOURCE_|MAX_SOURCE_|MAX_IMAGE_|MAX_VIDEO_|MAX_STORED_|LIMIT_|RETENTION_|EVENT_|TARGET_|WORKFLOWS_)/;
 
 /**
  * `declared`: what dialects let operators set.
@@ -227,6 +242,16 @@ export function readConfig(env: Env, declared: readonly DeclaredSettings[]): Con
     workflowsDir: data.WORKFLOWS_DIR ? resolve(data.WORKFLOWS_DIR) : shippedWorkflows(),
     backends: data.COMFYUI_BACKENDS ?? null,
     inputDirs: data.COMFYUI_INPUT_DIRS,
+    quotas: {
+      queue: orNone(data.MAX_QUEUE),
+      requests: orNone(data.LIMIT_REQUESTS),
+      waiting: orNone(data.LIMIT_WAITING),
+      running: orNone(data.LIMIT_RUNNING),
+      storedBytes: orNone(data.LIMIT_STORED_BYTES),
+      uploadBytes: orNone(data.LIMIT_UPLOAD_BYTES),
+      gpuSeconds: orNone(data.LIMIT_GPU_SECONDS),
+      wrongKeys: orNone(data.LIMIT_WRONG_KEYS),
+    },
     maxAttempts: data.MAX_ATTEMPTS,
     timeouts: {
       queueMs: orNone(data.QUEUE_TIMEOUT * 1_000),

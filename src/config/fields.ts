@@ -34,8 +34,8 @@ export function seconds() {
 }
 
 /** 0 stands for no limit. */
-export function orNone(ms: number): number | null {
-  return ms === 0 ? null : ms;
+export function orNone(value: number): number | null {
+  return value === 0 ? null : value;
 }
 
 export function entries(text: string): string[] {

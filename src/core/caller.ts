@@ -32,3 +32,14 @@ export function may({ scopes }: Pick<Caller, 'scopes'>, scope: Scope): boolean {
 export function isScope(word: unknown): word is Scope {
   return (scopes as readonly unknown[]).includes(word);
 }
+
+/** On whose account something is asked for. */
+export interface Account {
+  readonly tenant: string;
+  /** Whether quotas hold for it; for operators, that of the queue alone does. */
+  readonly isLimited: boolean;
+}
+
+export function accountOf(caller: Caller): Account {
+  return { tenant: caller.tenant, isLimited: !may(caller, 'admin') };
+}

@@ -1,3 +1,5 @@
+import type { QuotaState, UsedUp } from './quota.ts';
+
 /**
  * The errors that the gateway knows. A code says what went wrong in a word that never changes;
  * its fault says whose it is, and with that how loudly to log it and whether another try elsewhere
@@ -33,6 +35,7 @@ const catalogue = {
   workflows_read_only: 'client',
   key_unknown: 'client',
   key_exists: 'client',
+  limit_exceeded: 'client',
   // What the source turned out to be.
   source_invalid: 'source',
   source_refused: 'source',
@@ -70,6 +73,7 @@ const catalogue = {
   storage_full: 'gateway',
   spool_full: 'gateway',
   outputs_too_many: 'gateway',
+  queue_full: 'gateway',
   attempts_exhausted: 'gateway',
   unavailable: 'gateway',
   internal: 'gateway',
@@ -86,6 +90,10 @@ export interface GatewayErrorOptions {
   readonly detail?: unknown;
   /** The request field that is wrong, as the caller wrote it. */
   readonly field?: string;
+  /** Of `limit_exceeded`: the quota that is used up. */
+  readonly quota?: QuotaState;
+  /** After which another try may succeed. */
+  readonly retryAfterS?: number;
   readonly cause?: unknown;
 }
 
@@ -94,6 +102,8 @@ export class GatewayError extends Error {
   readonly code: ErrorCode;
   readonly detail: unknown;
   readonly field: string | undefined;
+  readonly quota: QuotaState | undefined;
+  readonly retryAfterS: number | undefined;
 
   /** `message` is public: a client reads it, so it holds no path, address or traceback. */
   constructor(code: ErrorCode, message: string, options: GatewayErrorOptions = {}) {
@@ -101,6 +111,8 @@ export class GatewayError extends Error {
     this.code = code;
     this.detail = options.detail;
     this.field = options.field;
+    this.quota = options.quota;
+    this.retryAfterS = options.retryAfterS;
   }
 
   get fault(): Fault {
@@ -122,4 +134,13 @@ export function taskNotFound(): GatewayError {
 export function toGatewayError(thrown: unknown): GatewayError {
   if (thrown instanceof GatewayError) return thrown;
   return new GatewayError('internal', 'Something went wrong inside the gateway', { cause: thrown });
+}
+
+/** A quota is used up; where it does not say when another try may succeed, some of it is free again by then. */
+export function limitExceeded({
+  message,
+  state,
+  retryAfterS = state.resetS,
+}: UsedUp): GatewayError {
+  return new GatewayError('limit_exceeded', message, { quota: state, retryAfterS });
 }

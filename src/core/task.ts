@@ -31,6 +31,8 @@ export function isLink({ url }: Source): boolean {
 
 /** What a dialect makes of a request. */
 export interface TaskRequest extends TaskWishes {
+  /** Whether the quotas of its tenant hold for it; they do where it is left out. */
+  readonly isLimited?: boolean;
   readonly dialect: string;
   /** What the client takes the workflow to work on; `null` leaves it to the workflow. */
   readonly kind: MediaKind | null;

@@ -253,19 +253,24 @@ export const attempts = pgTable(
  * Files that clients send us, each an object `uploads/ID`. The record comes before the object and goes
  * after it, so that none is left behind.
  */
-export const uploads = pgTable('uploads', {
-  id: uuid('id').primaryKey(),
-  tenant: text('tenant').notNull(),
-  /** Whoever has it may send the file; `null` where whoever has the id may. */
-  secret: text('secret'),
-  /** What the client calls the file. */
-  name: text('name'),
-  /** Bytes; `null` until they are here, and where they went straight to the store. */
-  size: bigint('size', { mode: 'number' }),
-  /** Until when its bytes may be sent; `null` for one that came with its task. */
-  openUntil: instant('open_until'),
-  createdAt: instant('created_at').notNull().defaultNow(),
-});
+export const uploads = pgTable(
+  'uploads',
+  {
+    id: uuid('id').primaryKey(),
+    tenant: text('tenant').notNull(),
+    /** Whoever has it may send the file; `null` where whoever has the id may. */
+    secret: text('secret'),
+    /** What the client calls the file. */
+    name: text('name'),
+    /** Bytes; `null` until they are here, and where they went straight to the store. */
+    size: bigint('size', { mode: 'number' }),
+    /** Until when its bytes may be sent; `null` for one that came with its task. */
+    openUntil: instant('open_until'),
+    createdAt: instant('created_at').notNull().defaultNow(),
+  },
+  // What a tenant has sent is added up.
+  (t) => [index('uploads_of_tenant').on(t.tenant)],
+);
 
 /** Which tasks use which uploads: an upload goes when all of its tasks have ended. */
 export const taskUploads = pgTable(

@@ -10,6 +10,7 @@ import { reaching } from '../db/errors.ts';
 import { type App, type Apps, createApps } from '../http/app.ts';
 import { linkBase } from '../http/link-base.ts';
 import { pageGuard } from '../http/own-pages.ts';
+import { doorsOf } from '../http/quotas.ts';
 import { type AppServer, createServer } from '../http/server.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { Frame } from './frame.ts';
@@ -58,7 +59,11 @@ export function createFront(
     corsOrigins,
     asksForKeys: () => keyring.isGuarded,
   });
-  const apps = createApps(parts, { callers: keyring, corsOrigins, refusePage, settings, logger });
+  const doors = doorsOf(config.quotas, services.quotas, logger);
+  const apps = createApps(parts, {
+    ...{ callers: keyring, corsOrigins, refusePage },
+    ...{ doors, settings, logger },
+  });
   for (const observer of apps.observers) observers.add(observer);
   return { apps, stopping };
 }

@@ -3,7 +3,9 @@ import { KeyService } from '../keys/key-service.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import { validateTargetUrl } from '../media/target-url.ts';
 import { PauseService } from '../tasks/pause-service.ts';
+import { QuotaStore } from '../tasks/quota-store.ts';
 import { ResultService } from '../tasks/result-service.ts';
+import { TaskQuotas } from '../tasks/task-quotas.ts';
 import { TaskService } from '../tasks/task-service.ts';
 import { UploadRelease } from '../tasks/upload-release.ts';
 import { UploadService } from '../tasks/upload-service.ts';
@@ -19,6 +21,7 @@ import type { Stores } from './stores.ts';
 /** What dialects call. */
 export interface Services {
   readonly tasks: TaskService;
+  readonly quotas: TaskQuotas;
   readonly uploads: UploadService;
   readonly results: ResultService;
   readonly workflows: WorkflowService;
@@ -37,10 +40,13 @@ export function createServices(
   keyring: Keyring,
 ): Services {
   const { stats } = stores;
+  const { countsHoldMs } = tempo.tasks;
+  const quotas = new TaskQuotas(config.quotas, new QuotaStore(stores.database.orm), countsHoldMs);
   const uploads = new UploadService({
     uploads: stores.uploads,
     store: stores.objects,
     intake,
+    quotas,
     maxBytes: config.maxSourceBytes,
     log: new UploadLog(logger),
     tempo: tempo.uploads,
@@ -49,6 +55,7 @@ export function createServices(
   stores.feed.on('happened', release.hear);
   return {
     uploads,
+    quotas,
     audit,
     usage: new UsageService(stores.usage),
     pauses: new PauseService({ pauses: stores.pauses, audit, notices: stores.notices }),
@@ -65,6 +72,7 @@ export function createServices(
       checkSource: (source, field) => sourceReader.check(source, field),
       checkTarget: (target) => validateTargetUrl(target, config.targetAllow),
       uploads,
+      quotas,
       queueWhenUnavailable: config.queueWhenUnavailable,
     }),
     results: new ResultService({

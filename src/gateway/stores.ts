@@ -76,7 +76,7 @@ export async function openStores({
   const feed = parts.use(new EventFeed(events, notices, tempo));
   feed.on('happened', (happening) => log.observe(happening));
   const door = new Door(orm, owner, feed.tell);
-  const claims = new ClaimStore(door, { leaseMs });
+  const claims = new ClaimStore(door, { leaseMs, runningAtMost: config.quotas.running });
   const attempts = new AttemptStore(door);
   const backends = new BackendStore(orm, { owner, leaseMs, forgottenAfterMs });
   // Nobody else has this database open: leases of others are those of gateways that died.

@@ -61,11 +61,11 @@ function rootOf(
   served: Dialects,
   appOf: (dialect: Dialect) => DialectApp,
   version: string,
-  { refusePage, logger }: Pick<DialectOptions, 'refusePage' | 'logger'>,
+  { refusePage, doors, logger }: Pick<DialectOptions, 'refusePage' | 'doors' | 'logger'>,
 ): App {
   const [main] = served;
   const root = new Hono();
-  root.onError(onError(logger, main.presentError));
+  root.onError(onError(logger, doors.refusals, main.presentError));
   for (const page of documents) root.use(`/${page}`, ownPagesOnly(refusePage));
   root.route(
     '/',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { pino } from 'pino';
-import { anybody } from '../../test/support/callers.ts';
+import { anybody, openDoors } from '../../test/support/callers.ts';
 import { absentParts } from '../../test/support/dialect-parts.ts';
 import { type Act, acts, looks } from '../audit/acts.ts';
 import { readConfig } from '../config/config.ts';
@@ -20,6 +20,7 @@ const requests = new Map<string, boolean>(
   dialects.flatMap((dialect) => {
     const { routes } = createDialectApp(dialect, absentParts(), {
       ...{ callers: anybody, corsOrigins: [], refusePage: () => null, settings },
+      doors: openDoors,
       logger: pino({ level: 'silent' }),
     });
     return routes.openAPIRegistry.definitions.flatMap((definition) => {

@@ -1,8 +1,10 @@
+import type { HttpBindings } from '@hono/node-server';
 import type { Context, MiddlewareHandler } from 'hono';
 import { type Caller, may, type Scope } from '../core/caller.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { TaskOwner } from '../tasks/task-store.ts';
 import { scopeOf, takesSecret } from './route-policy.ts';
+import type { WrongKeys } from './wrong-keys.ts';
 
 export type { Caller } from '../core/caller.ts';
 
@@ -48,15 +50,21 @@ export function keyIn(header: (name: string) => string | undefined): string | un
 /**
  * Lets those pass whose key has the scope of the route.
  *
- * @throws GatewayError `unauthorized`, `forbidden`, `unavailable`.
+ * @throws GatewayError `unauthorized`, `forbidden`, `limit_exceeded` where too many keys were wrong, `unavailable`.
  */
-export function identify(callers: Callers): MiddlewareHandler {
+export function identify(callers: Callers, wrongKeys: WrongKeys): MiddlewareHandler {
   return async (context, next) => {
-    const caller = await callers.find(keyIn((name) => context.req.header(name)));
+    const key = keyIn((name) => context.req.header(name));
+    const address = addressOf(context);
+    const refusal = key === undefined ? null : wrongKeys.refusal(address, key);
+    const caller = refusal ? null : await callers.find(key);
+    if (key !== undefined && !refusal) wrongKeys.note(address, key, caller !== null);
     const scope = scopeOf(context);
     const isLetIn = caller !== null && (scope === null || may(caller, scope));
     if (isLetIn) context.set('caller', caller);
-    else if (!takesSecret(context)) throw caller ? forbidden(scope) : unauthorized(context);
+    else if (!takesSecret(context)) {
+      throw refusal ?? (caller ? forbidden(scope) : unauthorized(context));
+    }
     await next();
   };
 }
@@ -76,4 +84,9 @@ export function unauthorized(context: Context): GatewayError {
 
 function forbidden(scope: Scope | null): GatewayError {
   return new GatewayError('forbidden', `That takes a key with the scope ${scope}`);
+}
+
+/** Where the request comes from, as its socket has it: a proxy's own address behind one. */
+export function addressOf({ env }: Context<{ Bindings: Partial<HttpBindings> }>): string {
+  return env?.incoming?.socket.remoteAddress ?? '';
 }

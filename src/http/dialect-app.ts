@@ -15,6 +15,7 @@ import type { Dialect, DialectParts } from './dialect.ts';
 import { describeKeys, documentRoutes } from './docs/document-routes.ts';
 import { onError, onNotFound } from './errors.ts';
 import { ownPagesOnly, type RefusePage } from './own-pages.ts';
+import { type Doors, withinQuotas } from './quotas.ts';
 import { declare, declaredPolicy, isOpen } from './route-policy.ts';
 import type { TakeConnection } from './upgrade.ts';
 
@@ -25,6 +26,8 @@ export interface DialectOptions {
   readonly corsOrigins: readonly string[];
   /** Which web pages may not. */
   readonly refusePage: RefusePage;
+  /** What each request may have; one for all dialects. */
+  readonly doors: Doors;
   /** Of all dialects, as they were read. */
   readonly settings: SettingValues;
   readonly logger: Logger;
@@ -44,12 +47,12 @@ export interface DialectApp {
 export function createDialectApp(
   dialect: Dialect,
   parts: DialectParts,
-  { callers, corsOrigins, refusePage, settings, logger }: DialectOptions,
+  { callers, corsOrigins, refusePage, doors, settings, logger }: DialectOptions,
 ): DialectApp {
   const { prefix, presentError } = dialect;
   const { routes, observer = null, upgrades } = dialect.create(parts, settings);
   const app = new OpenAPIHono({ getPath: (request) => withoutPrefix(getPath(request), prefix) });
-  app.onError(onError(logger, presentError));
+  app.onError(onError(logger, doors.refusals, presentError));
   app.notFound(onNotFound(presentError));
   // Web pages of other origins may show results.
   app.use(secureHeaders({ crossOriginResourcePolicy: false }));
@@ -58,7 +61,8 @@ export function createDialectApp(
   app.use(boundBodies(dialect.maxBodyBytes, parts.tempo.bodyDeadlineMs));
   describeKeys(app);
   app.route('/', documentRoutes(app, dialect, parts.version));
-  app.use(except(isOpen, identify(callers)));
+  app.use(except(isOpen, identify(callers, doors.wrongKeys)));
+  app.use(withinQuotas(doors));
   app.use(shallowJson);
   app.route('/', routes);
   refuseOtherMethods(app);
@@ -70,7 +74,10 @@ export function createDialectApp(
       // Without a key of the scope, or from a strange page, it is refused like any other request, in the dialect's words.
       const { host = '', origin } = request.headers;
       if (refusePage({ host, origin })) return null;
-      const caller = callers.now(keyIn((name) => [request.headers[name]].flat()[0]));
+      const key = keyIn((name) => [request.headers[name]].flat()[0]);
+      const address = request.socket.remoteAddress ?? '';
+      if (key !== undefined && doors.wrongKeys.refusal(address, key)) return null;
+      const caller = callers.now(key);
       const path = withoutPrefix(pathOf(request), prefix);
       return caller && may(caller, upgrades.scope)
         ? upgrades.find({ request, path, caller })
@@ -122,7 +129,10 @@ function withoutPrefix(path: string, prefix: string): string {
 function allowOrigins(origins: readonly string[]) {
   return cors({
     origin: origins.includes('*') ? '*' : [...origins],
-    exposeHeaders: ['Content-Disposition', 'Content-Range', 'ETag', 'Retry-After'],
+    exposeHeaders: [
+      ...['Content-Disposition', 'Content-Range', 'ETag'],
+      ...['Retry-After', 'RateLimit', 'RateLimit-Policy'],
+    ],
     maxAge: 3_600,
   });
 }

@@ -5,6 +5,8 @@ import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { GatewayError, toGatewayError } from '../core/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import type { RefusalLog } from '../telemetry/refusal-log.ts';
+import { logRefusal, tellQuota } from './quotas.ts';
 import { brokenOff } from './request-body.ts';
 import { pathOfRoute } from './route-policy.ts';
 import { statusOf } from './status.ts';
@@ -42,18 +44,22 @@ export function presentError(error: GatewayError): ErrorAnswer {
 }
 
 /** What was thrown becomes a code and a sentence; what is ours to mend goes to the log whole. */
-export function onError(logger: Logger, present: PresentError): ErrorHandler {
+export function onError(logger: Logger, refusals: RefusalLog, present: PresentError): ErrorHandler {
   return (thrown, context) => {
     const error = toGatewayError(
       isGone(context, thrown) ? brokenOff(thrown) : translateHttpException(thrown),
     );
     const { status, body } = present(error);
-    if (status >= 500) {
+    if (error.code === 'limit_exceeded' || error.code === 'queue_full') {
+      logRefusal(context, error, refusals);
+    } else if (status >= 500) {
       // What is in the address may be a secret.
       const path = pathOfRoute(context);
       logger.error({ err: thrown, path, code: error.code }, 'request.failed');
     }
-    if (status === 503) context.header('Retry-After', '2');
+    if (error.quota) tellQuota(context, error.quota);
+    const retryAfterS = error.retryAfterS ?? (status === 503 ? 2 : null);
+    if (retryAfterS !== null) context.header('Retry-After', String(retryAfterS));
     // The rest of the body is not read: the connection is of no more use.
     if (!isRead(context)) context.header('Connection', 'close');
     return context.json(body, status);

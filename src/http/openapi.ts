@@ -29,6 +29,9 @@ type DefinedRoute<Route> = Omit<Route, 'policy' | 'middleware'> & {
   getRoutingPath(): string;
 };
 
+/** Whatever takes a key may be asked for too often; its body is that of the API's other errors. */
+const hadEnough = { 429: { description: 'The tenant has what it may; see `Retry-After`.' } };
+
 /** A route as it is documented, and what it is: open or of a scope, taking a file, taking more than others. */
 export function defineRoute<Path extends string, Route extends Definition<Path>>(
   definition: Route & DeclaresFile<Route>,
@@ -39,6 +42,7 @@ export function defineRoute<Path extends string, Route extends Definition<Path>>
   const route = createRoute({
     ...documented,
     ...(description ? { description } : {}),
+    ...(policy.scope ? { responses: { ...documented.responses, ...hadEnough } } : {}),
     middleware: declare(policy),
   });
   return route as typeof route & DefinedRoute<Route>;

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { type OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
 import { Hono } from 'hono';
 import { pino } from 'pino';
-import { anybody, callersOf } from '../../test/support/callers.ts';
+import { anybody, callersOf, openDoors } from '../../test/support/callers.ts';
 import { absentParts } from '../../test/support/dialect-parts.ts';
 import { readConfig } from '../config/config.ts';
 import { identify } from './auth.ts';
@@ -21,6 +21,7 @@ describe('the routes of every dialect', () => {
         callers: anybody,
         corsOrigins: [],
         refusePage: () => null,
+        doors: openDoors,
         settings: readConfig({}, dialectSettings).dialectSettings,
         logger: pino({ level: 'silent' }),
       });
@@ -75,7 +76,7 @@ describe('a route', () => {
   it('that was made otherwise takes a key for everything', async () => {
     const app = new Hono();
     app.onError((error, context) => context.text(error.message, 403));
-    app.use(identify(callersOf({ reader: ['tasks:read'], ops: ['admin'] })));
+    app.use(identify(callersOf({ reader: ['tasks:read'], ops: ['admin'] }), openDoors.wrongKeys));
     app.get('/forgotten', (context) => context.text('seen'));
     const ask = async (key: string) =>
       await (await app.request('/forgotten', { headers: { 'x-api-key': key } })).text();

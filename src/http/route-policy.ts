@@ -5,7 +5,7 @@ import type { Scope } from '../core/caller.ts';
 import { isForm } from './multipart.ts';
 
 /** What a route is, for those who are asked before it: the checks of host and key, and the bound on bodies. */
-export type RoutePolicy = Access & PagePolicy & BodyPolicy;
+export type RoutePolicy = Access & PagePolicy & BodyPolicy & QuotaPolicy;
 
 /** A route that is not open says what a key needs for it. */
 type Access =
@@ -27,6 +27,12 @@ export interface BodyPolicy {
   readonly file?: 'body' | 'form';
   /** Bytes that any other body may have; where it is left out, the dialect says. */
   readonly maxBodyBytes?: number;
+}
+
+/** What quotas are looked at before the body is read. */
+interface QuotaPolicy {
+  /** What its tenant has more of after it: a task, with the files that come with it, or a file alone. */
+  readonly adds?: 'task' | 'file';
 }
 
 const policies = new WeakMap<object, RoutePolicy>();

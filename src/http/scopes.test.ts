@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { pino } from 'pino';
-import { callersOf } from '../../test/support/callers.ts';
+import { callersOf, openDoors } from '../../test/support/callers.ts';
 import { absentParts } from '../../test/support/dialect-parts.ts';
 import { readConfig } from '../config/config.ts';
 import { clientScopes, type Scope, scopes } from '../core/caller.ts';
@@ -27,6 +27,7 @@ function appOf(dialect: Dialect) {
       callers,
       corsOrigins: [],
       refusePage: () => null,
+      doors: openDoors,
       settings,
       logger: pino({ level: 'silent' }),
     },

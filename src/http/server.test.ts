@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { afterEach, describe, it } from 'node:test';
 import { pino } from 'pino';
 import { WebSocket, WebSocketServer } from 'ws';
-import { callersOf } from '../../test/support/callers.ts';
+import { callersOf, openDoors } from '../../test/support/callers.ts';
 import { absentParts } from '../../test/support/dialect-parts.ts';
 import { type Apps, createApps } from './app.ts';
 import type { Dialect } from './dialect.ts';
@@ -37,6 +37,7 @@ describe('a server', () => {
         callers: callersOf({ [key]: ['tasks:read'], bob: ['tasks:write'] }),
         corsOrigins: [],
         refusePage,
+        doors: openDoors,
         settings: {},
         logger: pino({ level: 'silent' }),
       },

@@ -1,4 +1,5 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
+import { accountOf } from '../core/caller.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Tempo } from '../core/tempo.ts';
 import { uploadIdOf, uploadUrl } from '../core/upload.ts';
@@ -40,7 +41,9 @@ export function uploadRoutes(
     const id = uploadIdOf(uploadUrl(context.req.valid('param').upload_id));
     if (!id) throw new GatewayError('upload_not_found', 'There is no such upload');
     const { token = null } = context.req.valid('query');
-    const sender = { secret: token, tenant: callerIfAny(context)?.tenant ?? null };
+    const caller = callerIfAny(context);
+    const isLimited = caller === null || accountOf(caller).isLimited;
+    const sender = { secret: token, tenant: caller?.tenant ?? null, isLimited };
     const { raw } = context.req;
     const bytes = await whileThere(
       raw,
@@ -60,7 +63,7 @@ function addressOf(baseUrl: string, id: string, secret: string | null): string {
 const offerRoute = defineRoute({
   method: 'post',
   path: '/uploads',
-  policy: { scope: 'tasks:write' },
+  policy: { scope: 'tasks:write', adds: 'file' },
   summary: 'Open an upload for a file that a task is to work on',
   request: {
     body: json(

@@ -102,13 +102,19 @@ test('makes room where it can, as soon as it can', async () => {
   await using spool = await open(root, 100);
   spool.file('one', 'source').onBytes(100);
   let isSpare = false;
-  const room = spool.room('two', AbortSignal.timeout(10_000), () =>
-    isSpare ? spool.clear('one') : null,
-  );
+  spool.onFull(() => (isSpare ? spool.clear('one') : null));
+  const room = spool.room('two', AbortSignal.timeout(10_000));
   isSpare = true;
   spool.changed();
   await room;
   assert.equal(spool.bytesOf('one', 'source'), 0);
+});
+
+test('lets nobody wait for room that is made for longer than they may', async () => {
+  await using spool = await open(root, 100);
+  spool.file('one', 'source').onBytes(100);
+  spool.onFull(() => new Promise(() => {}));
+  await assert.rejects(spool.room('two', AbortSignal.timeout(20)), { name: 'TimeoutError' });
 });
 
 test('can be opened by many gateways at once', async () => {

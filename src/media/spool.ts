@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { SourceNote } from '../core/source-note.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
+import { untilAborted } from '../core/until-aborted.ts';
 
 /** A file that is being written. */
 export interface SpoolFile {
@@ -30,6 +31,9 @@ export interface KeptFile {
   readonly path: string;
   readonly note: SourceNote;
 }
+
+/** Makes room of what nobody needs at present. Never throws; `null` where there is none to make. */
+export type MakeRoom = () => Promise<void> | null;
 
 /** Takes a lock that goes with its process, or returns `null` when another has it. */
 export type TakeLock = (path: string) => Disposable | null;
@@ -52,6 +56,7 @@ export class Spool implements AsyncDisposable {
   readonly #lookAgainMs: number;
   /** By whom they are for, the files and how far they have come, bytes. */
   readonly #bytes = new Map<string, Map<string, number>>();
+  #makeRoom: MakeRoom = () => null;
   readonly #changes = new EventEmitter<{ changed: [] }>().setMaxListeners(0);
 
   private constructor(
@@ -94,17 +99,16 @@ export class Spool implements AsyncDisposable {
     };
   }
 
-  /**
-   * Waits until a file may be begun for the owner. Who has begun with one may go on with others. `makeRoom`
-   * returns `null` where it cannot; it is asked again after `changed`.
-   */
-  async room(
-    owner: string,
-    signal: AbortSignal,
-    makeRoom: () => Promise<void> | null = () => null,
-  ): Promise<void> {
+  /** `makeRoom` is asked whenever somebody waits for room, and again after `changed`. */
+  onFull(makeRoom: MakeRoom): void {
+    this.#makeRoom = makeRoom;
+  }
+
+  /** Waits until a file may be begun for the owner. Who has begun with one may go on with others. */
+  async room(owner: string, signal: AbortSignal): Promise<void> {
     while (!this.hasRoom && !this.#bytes.has(owner)) {
-      await (makeRoom() ?? once(this.#changes, 'changed', { signal }));
+      const making = this.#makeRoom();
+      await (making ? untilAborted(making, signal) : once(this.#changes, 'changed', { signal }));
     }
   }
 

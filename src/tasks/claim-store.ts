@@ -49,29 +49,40 @@ export class ClaimStore {
   readonly owner: string;
   readonly #door: Door;
   readonly #leaseMs: number;
+  /** Tenants of which nothing more is begun for now. */
+  readonly #busy: SQL;
 
-  /** `leaseMs`: how long a claim holds without being renewed, by the database's clock. */
-  constructor(door: Door, { leaseMs }: { readonly leaseMs: number }) {
+  /**
+   * `leaseMs`: how long a claim holds without being renewed, by the database's clock. `runningAtMost`: runs of one
+   * tenant that are under way at once; `null` for any number.
+   */
+  constructor(
+    door: Door,
+    { leaseMs, runningAtMost = null }: { leaseMs: number; runningAtMost?: number | null },
+  ) {
     this.#door = door;
     this.owner = door.gateway;
     this.#leaseMs = leaseMs;
+    this.#busy = busyTenants(runningAtMost);
   }
 
   /**
    * The runs among which a backend may be given its next one: the head of each line (runs of one version of
-   * a workflow and one tenant), and the first of those that failed before; none of what is paused. Each line is
-   * two probes of an index, whatever the backlog.
+   * a workflow and one tenant), and the first of those that failed before; none of what is paused, or of tenants
+   * that have as much under way as they may. Each line is two probes of an index, whatever the backlog.
    */
   async heads(): Promise<QueuedRun[]> {
     const result = await this.#door.orm.execute(sql`
-      with recursive ${linesPart}
+      with recursive ${linesPart}, busy as materialized (${this.#busy})
       select head.* from lines
        cross join lateral (
          select ${queuedColumns} from runs where ${isOfLine} order by rank, seq limit 1) as head
        where not ${isPaused(sql`lines.workflow`, sql`lines.tenant`)}
+         and lines.tenant not in (select tenant from busy)
       union all
       (select ${queuedColumns} from runs
         where ${isReady} and avoid is not null and not ${isPaused(sql`runs.workflow`, sql`runs.tenant`)}
+          and tenant not in (select tenant from busy)
         order by rank, seq limit ${retriedAtOnce})`);
     return rowsOf<QueuedRow>(result).map(
       ({ avoided, rank_ms: rank, created_ms: createdMs, workflow_hash: workflowHash, ...row }) => ({
@@ -112,8 +123,8 @@ export class ClaimStore {
   }
 
   /**
-   * Takes the run for the backend; `null` when another gateway was faster, or it was paused. `forgivenMs`: what its
-   * tenant is forgiven with that (`core/schedule.ts`).
+   * Takes the run for the backend; `null` when another gateway was faster, it was paused, or its tenant has
+   * enough under way. `forgivenMs`: what its tenant is forgiven with that (`core/schedule.ts`).
    */
   async claim(runId: string, backend: string, forgivenMs = 0): Promise<Claim | null> {
     const id = randomUUID();
@@ -121,7 +132,8 @@ export class ClaimStore {
     const forgiven = addToTotals(sql`select moved.tenant, 0, ${forgivenMs}::int8 from moved`);
     const moved = await this.#door.carryOut('begun', {
       which: sql`runs.id = ${runId}::uuid and runs.run_after is null and runs.needs = '{}'
-        and not ${isPaused(sql`runs.workflow`, sql`runs.tenant`)}`,
+        and not ${isPaused(sql`runs.workflow`, sql`runs.tenant`)}
+        and runs.tenant not in (${this.#busy})`,
       limit: 1,
       run: this.#lease(),
       body: { backend },
@@ -258,6 +270,14 @@ export class ClaimStore {
       leaseUntil: sql`now() + ${this.#leaseMs} * interval '1 ms'`,
     };
   }
+}
+
+/** Without keys there are no tenants to tell apart. */
+function busyTenants(runningAtMost: number | null): SQL {
+  if (runningAtMost === null) return sql`select null::text as tenant where false`;
+  return sql`
+    select tenant from runs where state = 'processing' and tenant <> ''
+     group by tenant having count(*) >= ${runningAtMost}`;
 }
 
 /** Nobody works on it any more, `held` here or elsewhere. */

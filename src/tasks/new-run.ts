@@ -40,8 +40,8 @@ export function newRun(task: Plannable): NewRun {
   };
 }
 
-/** Writes runs and returns their rows. */
-export function insertRuns(runs: readonly NewRun[], returning: SQL): SQL {
+/** Writes runs, if at all, and returns their rows. */
+export function insertRuns(runs: readonly NewRun[], returning: SQL, isWanted = sql`true`): SQL {
   return sql`
     insert into runs (
       id, task_ids, secret, kind, workflow, workflow_hash, sources, arguments, size, tenant, priority, rank,
@@ -54,5 +54,6 @@ export function insertRuns(runs: readonly NewRun[], returning: SQL): SQL {
         id uuid, task_id uuid, secret text, kind text, workflow text, workflow_hash text, sources jsonb,
         arguments jsonb, size jsonb, tenant text, priority int, queue_timeout_ms bigint, run_timeout_ms bigint,
         arrived_at timestamptz, is_unread bool)
+     where ${isWanted}
     returning ${returning}`;
 }

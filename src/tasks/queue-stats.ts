@@ -5,6 +5,7 @@ import type { Orm } from '../db/connect.ts';
 import { gt, sql } from '../db/drizzle.ts';
 import { rowsOf } from '../db/rows.ts';
 import { taskCounts } from '../db/schema.ts';
+import { Held } from './held.ts';
 import { isOfLine, isReady, linesPart, retriedAtOnce } from './lines.ts';
 
 /** Tasks by state, of one workflow. */
@@ -178,29 +179,4 @@ function byWorkflow(rows: readonly CountRow[]): ReadonlyMap<string, StateCounts>
 
 function noTasks(): Record<TaskState, number> {
   return { pending: 0, processing: 0, completed: 0, failed: 0, canceled: 0 };
-}
-
-/** A value that is read again when it is older than that; those who ask together read once. */
-class Held<T> {
-  readonly #holdMs: number;
-  readonly #read: () => Promise<T>;
-  #at = Number.NEGATIVE_INFINITY;
-  #value: Promise<T> | null = null;
-
-  constructor(holdMs: number, read: () => Promise<T>) {
-    this.#holdMs = holdMs;
-    this.#read = read;
-  }
-
-  async get(): Promise<T> {
-    if (!this.#value || performance.now() - this.#at > this.#holdMs) {
-      this.#at = performance.now();
-      this.#value = this.#read();
-      // A failure is not kept for those who ask next.
-      this.#value.catch(() => {
-        this.#value = null;
-      });
-    }
-    return await this.#value;
-  }
 }

@@ -3,12 +3,12 @@ import type { NewTask } from '../core/task.ts';
 import { uploadIdOf } from '../core/upload.ts';
 import { asJsonb } from '../db/columns.ts';
 import { sql } from '../db/drizzle.ts';
-import { firstRow } from '../db/rows.ts';
 import { runs, tasks } from '../db/schema.ts';
 import { textOf, toJsonRow } from '../db/statement.ts';
 import type { Door, Moved } from './door.ts';
 import { countNew, newStages, tallyNew, writeEvents } from './move-steps.ts';
 import { insertRuns, newRun } from './new-run.ts';
+import { hasRoom, type Room } from './quota-store.ts';
 import { movedTaskText, runText } from './rows.ts';
 
 const asked = textOf(
@@ -30,11 +30,15 @@ const asked = textOf(
   'asked',
 );
 
-/** Writes a task with its run, its stages and its hold on the uploads that it uses, in one statement. */
+/**
+ * Writes a task with its run, its stages and its hold on the uploads that it uses, in one statement; `null` where there
+ * is no room for it.
+ */
 export async function submitTask(
   door: Door,
   request: NewTask & { readonly id: string },
-): Promise<Moved> {
+  room: Room | null,
+): Promise<Moved | null> {
   const { keepMs, ...wishes } = request;
   const task = {
     ...wishes,
@@ -55,8 +59,9 @@ export async function submitTask(
     told: sql`
       insert into tasks (${asked.columns})
       select ${asked.columns} from jsonb_to_record(${asJsonb(row)}) as asked (${asked.typed})
+       where ${room === null ? sql`true` : hasRoom(task.tenant, room)}
       returning ${movedTaskText.qualified}`,
-    moved: insertRuns([run], runText.qualified),
+    moved: insertRuns([run], runText.qualified, sql`exists (select from told)`),
     ...newStages,
     ...countNew,
     ...tallyNew,
@@ -64,5 +69,5 @@ export async function submitTask(
     ...(files.length > 0 ? { held } : {}),
   });
   door.told('submitted', written);
-  return firstRow(written, 'task');
+  return written[0] ?? null;
 }

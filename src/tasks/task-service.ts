@@ -17,6 +17,7 @@ import type { ObjectStore } from '../storage/object-store.ts';
 import type { EventFeed } from './event-feed.ts';
 import type { PauseStore } from './pause-store.ts';
 import { countedAtMost, type QueueStats, type StateCounts, totals } from './queue-stats.ts';
+import type { TaskQuotas } from './task-quotas.ts';
 import type { TaskOwner, TaskStore, TaskWithStages } from './task-store.ts';
 import type { UploadService } from './upload-service.ts';
 
@@ -80,6 +81,7 @@ export interface TaskServiceParts {
   /** The same for where a result is to be put. */
   readonly checkTarget: (url: string) => void;
   readonly uploads: Pick<UploadService, 'check'>;
+  readonly quotas: Pick<TaskQuotas, 'roomFor' | 'noRoom'>;
   /** Whether tasks wait where no backend can run them, unless they or their workflow say otherwise. */
   readonly queueWhenUnavailable: boolean;
 }
@@ -121,17 +123,17 @@ export class TaskService {
    *
    * @throws GatewayError `workflow_unknown`, `workflow_mismatch`, `workflow_unavailable`,
    *   `invalid_request`, `source_invalid`, `source_refused`, `source_not_found` for an upload that is
-   *   not there, `unavailable`.
+   *   not there, `limit_exceeded`, `queue_full`, `unavailable`.
    */
   async submit(request: TaskRequest): Promise<TaskView> {
-    const { tasks, uploads } = this.#parts;
+    const { uploads } = this.#parts;
     const { task, named } = this.#examine(request);
     const sources: Source[] = [];
     for (const { input, url, field } of named) {
       const name = isUploadUrl(url) ? await uploads.check(url, task.tenant ?? '', field) : null;
       sources.push(name === null ? { input, url } : { input, url, name });
     }
-    return await this.#view(await reaching(tasks.insert({ ...task, sources })));
+    return await this.#view(await this.#insert({ ...task, sources }, request.isLimited ?? true));
   }
 
   /**
@@ -143,9 +145,19 @@ export class TaskService {
     this.#examine(request);
   }
 
+  async #insert(task: NewTask, isLimited: boolean): Promise<TaskWithStages> {
+    const { tasks, quotas } = this.#parts;
+    const { tenant = '' } = task;
+    const room = quotas.roomFor({ tenant, isLimited });
+    if (!room) return await reaching(tasks.insert(task));
+    const written = await reaching(tasks.insert(task, room));
+    if (!written) throw await quotas.noRoom(tenant, room);
+    return written;
+  }
+
   #examine(request: TaskRequest): { task: NewTask; named: readonly NamedSource[] } {
     const { workflows, timeouts } = this.#parts;
-    const { url, inputs, mayWait: _, ...wishes } = request;
+    const { url, inputs, mayWait: _, isLimited: __, ...wishes } = request;
     if (!isStorable(wishes.params)) {
       throw new GatewayError(
         'invalid_request',

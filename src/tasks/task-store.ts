@@ -4,6 +4,7 @@ import { hasEnded, type NewTask, type Task, type TaskState } from '../core/task.
 import { and, between, desc, eq, getTableColumns, inArray, type SQL, sql } from '../db/drizzle.ts';
 import { attempts, runs, taskStages, tasks, uploads } from '../db/schema.ts';
 import type { Door } from './door.ts';
+import type { Room } from './quota-store.ts';
 import { type TaskRow, toStages, toTask } from './rows.ts';
 import { cancelTask } from './shared-runs.ts';
 import { submitTask } from './submit-task.ts';
@@ -43,10 +44,14 @@ export class TaskStore {
     this.#door = door;
   }
 
-  /** When this returns, the task is kept. */
-  async insert(task: NewTask): Promise<TaskWithStages> {
-    const { task: row } = await submitTask(this.#door, { ...task, id: task.id ?? randomUUID() });
-    return { ...toTask(row), outputs: null, retries: 0, runAfter: null, stages: [] };
+  /** When this returns, the task is kept; `null` where there was no room for it. */
+  async insert(task: NewTask, room: Room): Promise<TaskWithStages | null>;
+  async insert(task: NewTask, room?: null): Promise<TaskWithStages>;
+  async insert(task: NewTask, room: Room | null = null): Promise<TaskWithStages | null> {
+    const id = task.id ?? randomUUID();
+    const written = await submitTask(this.#door, { ...task, id }, room);
+    if (!written) return null;
+    return { ...toTask(written.task), outputs: null, retries: 0, runAfter: null, stages: [] };
   }
 
   async find(id: string, owner: TaskOwner): Promise<TaskWithStages | null> {

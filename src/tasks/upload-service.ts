@@ -10,6 +10,7 @@ import type { ObjectStore, PresignedPut } from '../storage/object-store.ts';
 import type { UploadLog } from '../telemetry/upload-log.ts';
 import { fileSource } from './file-source.ts';
 import { newSecret } from './new-secret.ts';
+import type { TaskQuotas } from './task-quotas.ts';
 import type { UploadSender, UploadStore } from './upload-store.ts';
 
 /** A file that a client sent, as long as it lies on our disk. */
@@ -23,6 +24,7 @@ export interface UploadServiceParts {
   readonly uploads: UploadStore;
   readonly store: Pick<ObjectStore, 'put' | 'stat' | 'delete' | 'presignPut'>;
   readonly intake: { receive(body: Readable, signal: AbortSignal): Promise<ReceivedFile> };
+  readonly quotas: Pick<TaskQuotas, 'check'>;
   /** Bytes that a source may have. */
   readonly maxBytes: number;
   readonly log: UploadLog;
@@ -93,7 +95,7 @@ export class UploadService {
   /**
    * Fills an upload that was opened; again, if the client has not heard that it was.
    *
-   * @throws GatewayError `upload_not_found`, and what `receive` throws.
+   * @throws GatewayError `upload_not_found`, `limit_exceeded`, and what `receive` throws.
    */
   async fill(
     id: string,
@@ -101,10 +103,14 @@ export class UploadService {
     body: Readable,
     signal: AbortSignal,
   ): Promise<number> {
-    if (!(await reaching(this.#parts.uploads.findOpen(id, sender)))) throw notOpen();
+    const { uploads, quotas } = this.#parts;
+    const upload = await reaching(uploads.findOpen(id, sender));
+    if (!upload) throw notOpen();
+    const { isLimited } = sender;
+    await quotas.check({ tenant: upload.tenant, isLimited }, { task: false, file: true });
     await using file = await this.#parts.intake.receive(body, signal);
     // It may have been put to use, or its time may have run out, while it was sent.
-    if (!(await reaching(this.#parts.uploads.findOpen(id, sender)))) throw notOpen();
+    if (!(await reaching(uploads.findOpen(id, sender)))) throw notOpen();
     await this.#store(id, file, signal);
     return file.bytes;
   }

@@ -5,6 +5,7 @@ import { uploads } from '../db/schema.ts';
 
 export interface Upload {
   readonly id: string;
+  readonly tenant: string;
   /** What the client calls the file. */
   readonly name: string | null;
   /** Bytes; `null` while it has none that we know of. */
@@ -30,10 +31,13 @@ export interface UploadSender {
   readonly secret: string | null;
   /** Whose key came with it. */
   readonly tenant: string | null;
+  /** Whether the quotas of the upload's tenant hold for it. */
+  readonly isLimited: boolean;
 }
 
 const columns = {
   id: uploads.id,
+  tenant: uploads.tenant,
   name: uploads.name,
   size: uploads.size,
   openUntil: uploads.openUntil,
@@ -64,7 +68,10 @@ export class UploadStore {
   }
 
   /** One whose bytes this sender may still send: its time is not over, and no task uses it. */
-  async findOpen(id: string, { secret, tenant }: UploadSender): Promise<Upload | null> {
+  async findOpen(
+    id: string,
+    { secret, tenant }: Pick<UploadSender, 'secret' | 'tenant'>,
+  ): Promise<Upload | null> {
     const isTheirs = or(
       isNull(uploads.secret),
       secret === null ? undefined : eq(uploads.secret, secret),

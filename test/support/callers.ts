@@ -1,5 +1,8 @@
+import { pino } from 'pino';
 import { type Caller, everybody, type Scope } from '../../src/core/caller.ts';
+import { noQuotas } from '../../src/core/quota.ts';
 import type { Callers } from '../../src/http/auth.ts';
+import { doorsOf } from '../../src/http/quotas.ts';
 
 /** Asks nobody for a key. */
 export const anybody: Callers = { find: async () => everybody, now: () => everybody };
@@ -12,3 +15,6 @@ export function callersOf(keys: Readonly<Record<string, readonly Scope[]>>): Cal
   };
   return { find: async (key) => now(key), now };
 }
+
+/** Without quotas. */
+export const openDoors = doorsOf(noQuotas, { check: async () => {} }, pino({ level: 'silent' }));

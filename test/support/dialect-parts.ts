@@ -5,7 +5,7 @@ import { realTempo } from '../../src/core/tempo.ts';
 import type { Dialect, DialectParts } from '../../src/http/dialect.ts';
 import { createDialectApp } from '../../src/http/dialect-app.ts';
 import { dialectSettings } from '../../src/http/dialects/index.ts';
-import { anybody } from './callers.ts';
+import { anybody, openDoors } from './callers.ts';
 
 /** For routes that are looked at and not asked: none of the services is there, no backend and no task. */
 export function absentParts(): DialectParts {
@@ -31,7 +31,7 @@ export interface DocumentedRoute {
 /** Every request that a dialect documents. */
 export function documentedIn(dialect: Dialect): DocumentedRoute[] {
   const { routes } = createDialectApp(dialect, absentParts(), {
-    ...{ callers: anybody, corsOrigins: [], refusePage: () => null },
+    ...{ callers: anybody, corsOrigins: [], refusePage: () => null, doors: openDoors },
     settings: readConfig({}, dialectSettings).dialectSettings,
     logger: pino({ level: 'silent' }),
   });

@@ -87,12 +87,12 @@ async function fetch(
   { input: name, url }: Source,
   { owner, stored, report, signal }: Transfer,
 ): Promise<AcquiredSource> {
-  const { journal, sources, spool, downloads, tempo } = attempt;
+  const { journal, spool, downloads, tempo } = attempt;
   const { run } = journal.claim;
   const onWaiting = () => report({ progress: 0, detail: 'Waiting for room on the disk' });
   const download = () =>
     waitingForRoom({ spool, owner, name, onWaiting, tempo: tempo.spool }, signal, async () => {
-      await sources.room(owner, signal);
+      await spool.room(owner, signal);
       const file = spool.file(owner, name);
       const wantsSha256 = mayShare(attempt);
       const taken = takenAt(workflow, name, run.kind);

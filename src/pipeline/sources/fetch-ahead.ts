@@ -197,10 +197,11 @@ export class FetchAhead {
     }
   }
 
-  /** Downloads of tasks that were begun go first. */
+  /** Downloads of tasks that were begun go first. Those of the tenant find places beside what is ahead. */
   async #inTurn<T>({ tenant }: UnreadRun, work: () => Promise<T>): Promise<T> {
     const { signal } = this.#stop;
-    return await this.#parts.downloads.run([tenant], signal, work, { isPatient: true });
+    const key = `${tenant} ahead`;
+    return await this.#parts.downloads.run([key], signal, work, { isPatient: true });
   }
 
   /** Fetches what is still to be read of the run, and returns what failed. */

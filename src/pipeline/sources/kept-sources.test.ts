@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -153,7 +154,7 @@ describe('kept sources', () => {
     for (const each of [old, young]) await get(each);
     await kept.release(old);
     let isRoom = false;
-    const room = kept.room(randomUUID(), AbortSignal.timeout(10_000));
+    const room = spool.room(randomUUID(), AbortSignal.timeout(10_000));
     await room.then(() => {
       isRoom = true;
     });
@@ -168,7 +169,7 @@ describe('kept sources', () => {
     const [one, two] = [claim(), claim()];
     for (const each of [one, two]) await get(each);
     await kept.release(one);
-    await kept.room(randomUUID(), AbortSignal.timeout(10_000));
+    await spool.room(randomUUID(), AbortSignal.timeout(10_000));
     assert.deepEqual([published, removed], [[one.run.id], []]);
     place = { stored: inStore, isLeft: false };
     await get(claim(one.run.id));
@@ -227,6 +228,39 @@ describe('kept sources', () => {
     assert.deepEqual([bytes, fetched], [5, []]);
     await kept[Symbol.asyncDispose]();
     assert.equal((await readdir(dirname(path))).length, 2);
+  });
+
+  for (const [words, found] of [
+    ['that told others', { stored: null, isLeft: true }],
+    ['that told nobody', nowhere],
+  ] as const) {
+    it(`are taken over by attempts that need them, of a dead gateway ${words}`, async () => {
+      const runs = [claim(), claim(), claim()];
+      for (const each of runs) await get(each);
+      await kept[Symbol.asyncDispose]();
+      await spool[Symbol.asyncDispose]();
+      spool = await Spool.open(root, lockFile, 10);
+      kept = opened(spool);
+      place = found;
+      fetched = [];
+      // They were begun before.
+      const again = runs.map((of): Claim => ({ ...of, task: { ...of.task, startedAt: null } }));
+      await Promise.all(again.map((of) => get(of)));
+      assert.deepEqual(fetched, []);
+    });
+  }
+
+  it('go from the disk of a dead gateway when a sweep finds them', async () => {
+    const ended = claim();
+    const { path } = await get(ended);
+    await kept[Symbol.asyncDispose]();
+    await spool[Symbol.asyncDispose]();
+    open.clear();
+    spool = await Spool.open(root, lockFile, 10);
+    kept = opened(spool);
+    await kept.sweep();
+    await kept[Symbol.asyncDispose]();
+    assert.equal(existsSync(dirname(path)), false);
   });
 
   it('go when a sweep finds that their run has ended elsewhere', async () => {

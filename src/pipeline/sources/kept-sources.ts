@@ -59,13 +59,25 @@ export class KeptSources implements AsyncDisposable {
   readonly #removals = new Map<string, Promise<void>>();
   /** Runs of which others may have been told. */
   readonly #shared = new Set<string>();
+  /** The last round of taking over. */
+  #adoption: Promise<void> = Promise.resolve();
 
   constructor(parts: KeptSourcesParts) {
     this.#parts = parts;
+    parts.spool.onFull(() => this.#pushOut());
   }
 
-  /** Takes over what dead gateways have left on this disk for runs that have not ended. */
+  /**
+   * Takes over what dead gateways have left on this disk for runs that have not ended. One round comes after the
+   * other: the file that the second one needs may be on its way by the first.
+   */
   async adopt(): Promise<void> {
+    const adoption = this.#adoption.then(() => this.#adopt());
+    this.#adoption = adoption.catch(() => {});
+    await adoption;
+  }
+
+  async #adopt(): Promise<void> {
     const { spool, held, log } = this.#parts;
     const files = await spool.adopt();
     if (files.length === 0) return;
@@ -126,11 +138,6 @@ export class KeptSources implements AsyncDisposable {
     await spool.clear(attempt.id);
   }
 
-  /** Waits until a file may be begun for the owner: what no attempt needs at present makes room for it. */
-  async room(owner: string, signal: AbortSignal): Promise<void> {
-    await this.#parts.spool.room(owner, signal, () => this.#pushOut());
-  }
-
   /** A move of this gateway has been committed. */
   readonly hear = ({ run }: Pick<Happening, 'run'>): void => {
     if (hasEnded(run.state)) this.ended(run.id);
@@ -161,10 +168,11 @@ export class KeptSources implements AsyncDisposable {
     await Promise.all(all);
   }
 
-  /** Lets go of what runs needed that have ended elsewhere. */
+  /** Lets go of what runs needed that have ended elsewhere, and of what gateways left that have died since. */
   async sweep(): Promise<void> {
     const { held, copies, log } = this.#parts;
     try {
+      await this.adopt();
       const ids = [...this.#transfers.keys()];
       const open = await held.openRuns(ids);
       for (const runId of ids) if (!open.has(runId)) this.ended(runId);
@@ -213,7 +221,8 @@ export class KeptSources implements AsyncDisposable {
     const isAnywhere = wasBegun || claim?.run.isUnread === false;
     const { stored, isLeft } = isAnywhere ? await copies.locate(key, wasBegun, signal) : nowhere;
     if (stored || isLeft) this.#shared.add(key.runId);
-    if (isLeft) {
+    // A gateway that was alone has told nobody of what it had, and may have had it on this disk.
+    if (isLeft || (wasBegun && !stored)) {
       await this.adopt();
       const file = await spool.kept(owner, key.input);
       if (file) return sourceOf(file);

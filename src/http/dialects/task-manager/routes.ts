@@ -1,4 +1,5 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
+import { accountOf } from '../../../core/caller.ts';
 import { GatewayError, taskNotFound } from '../../../core/errors.ts';
 import { hasEnded } from '../../../core/task.ts';
 import { parseUuid } from '../../../core/uuid.ts';
@@ -31,7 +32,7 @@ export function taskRoutes(parts: TaskParts): OpenAPIHono {
     const body = context.req.valid('json');
     const { caller } = context.var;
     const request = parseTaskRequest(body, settings, registry);
-    const accepted = await tasks.submit({ ...request, tenant: caller.tenant });
+    const accepted = await tasks.submit({ ...request, ...accountOf(caller) });
     if (!body.sync) return context.json(presentAccepted(accepted), 202);
     const { raw } = context.req;
     const task = await whileThere(raw, untilEnded(parts, accepted, ownerOf(caller), raw.signal));
@@ -132,7 +133,7 @@ const away = { 503: json(schema.errorBody, 'The gateway cannot tell or do it at 
 const submitRoute = defineRoute({
   method: 'post',
   path: '/api/v1/tasks',
-  policy: { scope: 'tasks:write' },
+  policy: { scope: 'tasks:write', adds: 'task' },
   summary: 'Submit a task',
   request: { body: { ...json(schema.submitTask, 'What to do, with what.'), required: true } },
   responses: {

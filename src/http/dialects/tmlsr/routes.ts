@@ -1,5 +1,6 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { BackendView } from '../../../core/backend.ts';
+import { accountOf } from '../../../core/caller.ts';
 import { taskNotFound } from '../../../core/errors.ts';
 import type { Pause } from '../../../core/pause.ts';
 import type { PauseService } from '../../../tasks/pause-service.ts';
@@ -56,11 +57,8 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
   });
   app.openapi({ ...createTaskInJsonRoute, hide: true }, async (context) => {
     const body = context.req.valid('json');
-    const { tenant } = context.var.caller;
-    const task = await tasks.submit({
-      ...parseTaskRequest(body, registry),
-      tenant,
-    });
+    const account = accountOf(context.var.caller);
+    const task = await tasks.submit({ ...parseTaskRequest(body, registry), ...account });
     return context.json({ status: 'ok' as const, task_id: presentTaskId(task.id) }, 200);
   });
 
@@ -130,10 +128,11 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
 async function submitForm(
   { tasks, uploads, registry, tempo }: TmlsrParts,
   raw: Request,
-  { tenant }: Caller,
+  caller: Caller,
 ): Promise<TaskView> {
   await using form = await receiveForm(raw, { uploads, tempo });
-  const request = { ...parseTaskRequest(requestOfForm(form), registry), tenant };
+  const account = accountOf(caller);
+  const request = { ...parseTaskRequest(requestOfForm(form), registry), ...account };
   return await submitWithFiles({ tasks, uploads }, request, form, raw.signal);
 }
 
@@ -169,7 +168,7 @@ const creating = {
   responses: { 200: json(schema.taskCreated, 'The task is taken on.'), ...invalid, ...closed },
 } as const;
 
-const submitting = { scope: 'tasks:write' } as const;
+const submitting = { scope: 'tasks:write', adds: 'task' } as const;
 
 const inJson = json(schema.createTask, 'The source and what to do with it.');
 

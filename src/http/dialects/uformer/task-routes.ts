@@ -1,5 +1,6 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
+import { accountOf } from '../../../core/caller.ts';
 import { GatewayError, taskNotFound } from '../../../core/errors.ts';
 import type { MediaKind } from '../../../core/media.ts';
 import type { TaskView } from '../../../tasks/task-service.ts';
@@ -69,11 +70,11 @@ async function submitForm(
   parts: TaskRouteParts,
   kind: MediaKind,
   raw: Request,
-  { tenant }: Caller,
+  caller: Caller,
 ): Promise<TaskView> {
   const { tasks, uploads, registry } = parts;
   await using form = await receive(raw, parts);
-  const request = { ...parseForm(form, kind, registry.all()), tenant };
+  const request = { ...parseForm(form, kind, registry.all()), ...accountOf(caller) };
   return await submitWithFiles({ tasks, uploads }, request, form, raw.signal);
 }
 
@@ -100,7 +101,7 @@ const taskIdParam = z.object({
 
 const processing = {
   method: 'post',
-  policy: { scope: 'tasks:write', file: 'form' },
+  policy: { scope: 'tasks:write', file: 'form', adds: 'task' },
   responses: {
     202: json(schema.started, 'The task is taken on.'),
     ...invalid,

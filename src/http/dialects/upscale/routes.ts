@@ -1,7 +1,7 @@
 import type { HttpBindings } from '@hono/node-server';
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
-import { may } from '../../../core/caller.ts';
+import { accountOf, may } from '../../../core/caller.ts';
 import { GatewayError, taskNotFound } from '../../../core/errors.ts';
 import { hasEnded } from '../../../core/task.ts';
 import type { TaskView } from '../../../tasks/task-service.ts';
@@ -100,10 +100,10 @@ export function upscaleRoutes(parts: UpscaleParts): OpenAPIHono {
 async function submitForm(
   { tasks, uploads, registry, tempo }: UpscaleParts,
   raw: Request,
-  { tenant }: Caller,
+  caller: Caller,
 ): Promise<string> {
   await using form = await receiveForm(raw, { uploads, tempo });
-  const request = { ...parseUpscale(form, registry.all()), tenant };
+  const request = { ...parseUpscale(form, registry.all()), ...accountOf(caller) };
   await submitWithFiles({ tasks, uploads }, request, form, raw.signal);
   return jobIdOf(request.id);
 }
@@ -166,7 +166,7 @@ const file = { 'application/octet-stream': { schema: z.string().openapi({ format
 const upscaleRoute = defineRoute({
   method: 'post',
   path: '/api/v1/upscale',
-  policy: { scope: 'tasks:write', file: 'form' },
+  policy: { scope: 'tasks:write', file: 'form', adds: 'task' },
   summary: 'Submit a picture to be made larger',
   request: {
     body: { required: true, content: { 'multipart/form-data': { schema: schema.upscaleForm } } },

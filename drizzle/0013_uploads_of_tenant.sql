@@ -1,0 +1,1 @@
+CREATE INDEX "uploads_of_tenant" ON "uploads" USING btree ("tenant");
