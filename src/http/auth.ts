@@ -43,7 +43,7 @@ export function actorOf(context: Context): string {
 
 /** The key of a request with these headers: `Authorization: Bearer KEY` or `X-API-Key: KEY`. */
 export function keyIn(header: (name: string) => string | undefined): string | undefined {
-  const [, bearer] = /^Bearer (\S+)$/i.exec(header('authorization') ?? '') ?? [];
+  const [, bearer] = /^Bearer +(\S+)$/i.exec(header('authorization') ?? '') ?? [];
   return bearer ?? header('x-api-key');
 }
 
