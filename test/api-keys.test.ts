@@ -76,11 +76,15 @@ describe('API keys', () => {
   });
 
   it('takes a key in either header', async () => {
-    const { statusCode, body } = await request(`${gateway.url}/monitor/stats`, {
-      headers: { 'x-api-key': keys.bob },
-    });
-    await body.dump();
-    assert.equal(statusCode, 200);
+    for (const headers of [
+      { 'x-api-key': keys.bob },
+      { authorization: `Bearer ${keys.bob}` },
+      { authorization: `bearer   ${keys.bob}` },
+    ]) {
+      const { statusCode, body } = await request(`${gateway.url}/monitor/stats`, { headers });
+      await body.dump();
+      assert.equal(statusCode, 200);
+    }
   });
 
   it("shows a tenant its own tasks only, and an operator everybody's", async () => {
