@@ -3,6 +3,7 @@ import { UsageError } from './cli/arguments.ts';
 import { ConfigError } from './config/config.ts';
 import { cutText } from './core/cut-text.ts';
 import { GatewayError } from './core/errors.ts';
+import { systemCodeOf } from './core/system-code.ts';
 import { withoutSecrets } from './core/without-secrets.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { plainError } from './telemetry/plain.ts';
@@ -58,7 +59,7 @@ function isPlain(error: unknown): error is Error {
     error instanceof ConfigError ||
     error instanceof UsageError ||
     (error instanceof GatewayError && error.code !== 'internal') ||
-    (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')
+    (error instanceof Error && systemCodeOf(error) === 'EADDRINUSE')
   );
 }
 

@@ -1,6 +1,7 @@
 import { lookup } from 'node:dns/promises';
 import { EventEmitter } from 'node:events';
 import { isIPv4 } from 'node:net';
+import { systemCodeOf } from '../core/system-code.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import { every } from '../timing/every.ts';
@@ -108,11 +109,7 @@ async function systemLookup(hostname: string): Promise<string[]> {
     return found.map(({ address }) => address);
   } catch (error) {
     // A name without servers may be one that is not there: Kubernetes has none for a service without pods.
-    if (codeOf(error) === 'ENOTFOUND') return [];
+    if (systemCodeOf(error) === 'ENOTFOUND') return [];
     throw error;
   }
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : null;
 }

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { Prompt } from '../core/bind.ts';
 import { cutText } from '../core/cut-text.ts';
 import { GatewayError } from '../core/errors.ts';
+import { systemCodeOf } from '../core/system-code.ts';
 import { withoutSecrets } from '../core/without-secrets.ts';
 import type { ExecutionError, promptRefused } from './messages.ts';
 
@@ -13,9 +14,7 @@ export function backendUnreachable(cause: unknown): GatewayError {
 export function isRefused(error: unknown): boolean {
   const { cause } = error as GatewayError;
   const causes = cause instanceof AggregateError ? cause.errors : [cause];
-  return causes.some(
-    (each) => each instanceof Error && 'code' in each && each.code === 'ECONNREFUSED',
-  );
+  return causes.some((each) => systemCodeOf(each) === 'ECONNREFUSED');
 }
 
 export function backendFailed(what: string, detail: unknown, why?: string): GatewayError {

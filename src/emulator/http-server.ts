@@ -1,10 +1,12 @@
 /** The listening side: routes, the origin check, HTTP errors, and the upgrade to a WebSocket. */
+
 import { randomInt } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { systemCodeOf } from '../core/system-code.ts';
 import type { Faults } from './faults.ts';
 import { empty, type Reply, send, serverError, text } from './reply.ts';
 import { jobRoutes, type RouteContext, type Routes, routes, version } from './routes.ts';
@@ -137,7 +139,7 @@ function findRoute(among: Routes, path: string) {
 }
 
 function isPortTaken(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
+  return systemCodeOf(error) === 'EADDRINUSE';
 }
 
 function notFound(): Reply {

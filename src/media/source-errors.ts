@@ -1,5 +1,6 @@
 import { errors } from 'undici';
 import { GatewayError } from '../core/errors.ts';
+import { systemCodeOf } from '../core/system-code.ts';
 
 /** What a client reads tells what it can mend, and nothing of the network that we are in. */
 
@@ -83,5 +84,5 @@ function isTimeout(error: unknown): boolean {
 }
 
 function isOf(error: unknown, ...codes: string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
+  return codes.includes(systemCodeOf(error));
 }

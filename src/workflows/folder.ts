@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GatewayError } from '../core/errors.ts';
+import { systemCodeOf } from '../core/system-code.ts';
 import { invalid } from '../core/workflow.ts';
 import { maxWorkflowBytes, type WorkflowFile } from './parse.ts';
 
@@ -131,7 +132,7 @@ const full = new Set(['ENOSPC', 'EDQUOT']);
 
 /** What a file system that takes no change says, for people; any other error as it is. */
 export function translateRefusal(error: unknown): unknown {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const code = systemCodeOf(error);
   if (readOnly.has(code)) {
     const message =
       'The gateway may not write to its workflow folder; give it one with WORKFLOWS_DIR, or put files there by hand';

@@ -2,6 +2,7 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { GatewayError } from '../../core/errors.ts';
+import { systemCodeOf } from '../../core/system-code.ts';
 import type { RangeReader } from '../../media/probe.ts';
 import type { SpoolFile } from '../../media/spool.ts';
 import type { ByteSource } from '../../storage/object-store.ts';
@@ -43,7 +44,7 @@ export function readerOf(source: ByteSource): RangeReader {
 }
 
 function isFull(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? error.code : null;
+  const code = systemCodeOf(error);
   return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
