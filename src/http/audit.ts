@@ -3,6 +3,7 @@ import { type Act, acts } from '../audit/acts.ts';
 import { type OperatorEvent, operatorEventKinds } from '../core/operator-event.ts';
 import { errorSchema } from './errors.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
+import { wholeNumber } from './query.ts';
 
 /** What operators did. */
 export interface AuditReader {
@@ -44,16 +45,6 @@ const event = z
 
 function present({ at, body, ...told }: OperatorEvent): z.infer<typeof event> {
   return { ...told, at: at.toISOString(), body: { ...body } };
-}
-
-/** As it stands in a query, where all is text. */
-function wholeNumber(max: number) {
-  const message = `must be a whole number from 1 to ${max}`;
-  return z
-    .string('must be given once')
-    .regex(/^\d{1,16}$/, message)
-    .transform(Number)
-    .refine((value) => value >= 1 && value <= max, message);
 }
 
 const query = z.object({

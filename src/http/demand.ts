@@ -2,6 +2,7 @@ import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { TaskService } from '../tasks/task-service.ts';
 import { errorSchema } from './errors.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
+import { wholeNumber } from './query.ts';
 
 const seconds = { default: 60, max: 86_400 };
 
@@ -35,14 +36,8 @@ export function demandRoutes(tasks: Pick<TaskService, 'demand'>): OpenAPIHono {
   return app;
 }
 
-const message = `must be a whole number of seconds from 1 to ${seconds.max}`;
-
 const query = z.object({
-  within: z
-    .string('must be given once')
-    .regex(/^\d{1,5}$/, message)
-    .transform(Number)
-    .refine((value) => value >= 1 && value <= seconds.max, message)
+  within: wholeNumber(seconds.max, 'seconds')
     .optional()
     .openapi({
       type: 'integer',
