@@ -14,7 +14,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { dataFolders } from '../src/config/config.ts';
 import type { DatabaseOptions } from '../src/db/connect.ts';
-import type { Milestone } from '../src/telemetry/milestones.ts';
+import { type Milestone, milestones } from '../src/telemetry/milestones.ts';
 import { type CrashScene, crashAt, createCrashScene } from '../test/support/crash-scene.ts';
 import { EmulatorProcess } from '../test/support/emulator-process.ts';
 import { Fleet, Load } from '../test/support/load.ts';
@@ -22,14 +22,6 @@ import { PostgresServer } from '../test/support/postgres-server.ts';
 import { type Engine, engines } from '../test/support/test-database.ts';
 import { type Evidence, judge, maxAttempts, type Run, type Verdict } from './chaos-verdict.ts';
 
-const milestones: Milestone[] = [
-  'claimed',
-  'prompt-recorded',
-  'prompt-posted',
-  'prompt-running',
-  'uploading',
-  'stored',
-];
 const minuteMs = 60_000;
 const killEveryMs = 5_000;
 

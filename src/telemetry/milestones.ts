@@ -1,17 +1,19 @@
 import { channel } from 'node:diagnostics_channel';
 
 /** Where an attempt may be when the world ends. */
-export type Milestone =
-  | 'claimed'
-  | 'prompt-recorded'
-  | 'prompt-posted'
-  | 'prompt-running'
-  | 'uploading'
-  | 'stored';
+export const milestones = [
+  'claimed',
+  'prompt-recorded',
+  'prompt-posted',
+  'prompt-running',
+  'uploading',
+  'stored',
+] as const;
+export type Milestone = (typeof milestones)[number];
 
-const milestones = channel('tmlsr:milestone');
+const told = channel('tmlsr:milestone');
 
 /** Tells whoever listens in this process, which costs nothing where nobody does. */
 export function reached(milestone: Milestone): void {
-  if (milestones.hasSubscribers) milestones.publish(milestone);
+  if (told.hasSubscribers) told.publish(milestone);
 }

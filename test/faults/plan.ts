@@ -1,4 +1,4 @@
-import type { Milestone } from '../../src/telemetry/milestones.ts';
+import { type Milestone, milestones } from '../../src/telemetry/milestones.ts';
 import { type Cut, cuts } from '../support/tcp-proxy.ts';
 import { between, pick, type Random, seeded } from './random.ts';
 
@@ -57,15 +57,6 @@ export interface Cast {
   readonly backends: number;
   readonly kinds: readonly [TroubleKind, ...TroubleKind[]];
 }
-
-const milestones: readonly [Milestone, ...Milestone[]] = [
-  'claimed',
-  'prompt-recorded',
-  'prompt-posted',
-  'prompt-running',
-  'uploading',
-  'stored',
-];
 
 /** So many troubles, one after the other, that follow from the seed alone. */
 export function planOf(seed: number, count: number, everyMs: number, cast: Cast): Step[] {
