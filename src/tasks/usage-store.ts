@@ -1,6 +1,6 @@
 import type { Orm } from '../db/connect.ts';
 import { type SQL, sql } from '../db/drizzle.ts';
-import { firstRow, rowsOf } from '../db/rows.ts';
+import { rowsOf } from '../db/rows.ts';
 import { usage } from '../db/schema.ts';
 
 /** What figures are told of, each by itself or together. */
@@ -77,13 +77,6 @@ export class UsageStore {
        where day between ${from}::date and ${to}::date and ${isOf(tenant)}
        group by ${grouped} order by ${grouped}`);
     return rowsOf<UsageRow>(result);
-  }
-
-  /** Of the present day, UTC: one range of an index. */
-  async today(tenant: string): Promise<UsageFigures> {
-    const result = await this.#orm.execute(sql`
-      select ${sums} from usage where day = (now() at time zone 'UTC')::date and ${isOf(tenant)}`);
-    return firstRow(rowsOf<UsageFigures>(result), 'sum');
   }
 
   /** At present, of the tenants who have something. */
