@@ -71,6 +71,7 @@ const catalogue = {
   workflow_unavailable: 'gateway',
   storage_failed: 'gateway',
   storage_full: 'gateway',
+  source_lost: 'gateway',
   spool_full: 'gateway',
   outputs_too_many: 'gateway',
   queue_full: 'gateway',

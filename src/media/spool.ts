@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import {
+  copyFile,
+  link,
   mkdir,
   open,
   readdir,
@@ -161,6 +163,20 @@ export class Spool implements AsyncDisposable {
     // A note is there whole or not at all.
     await writeFile(`${path}.new`, JSON.stringify(note));
     await rename(`${path}.new`, path + noteSuffix);
+  }
+
+  /** Gives another owner the same file, which is kept as long as either needs it. */
+  async lend(
+    { path: from, note }: Pick<KeptFile, 'path' | 'note'>,
+    owner: string,
+    name: string,
+  ): Promise<KeptFile> {
+    const { path, onBytes } = this.file(owner, name);
+    // Not every file system has two names for one file.
+    await link(from, path).catch(() => copyFile(from, path));
+    onBytes(note.bytes);
+    await this.keep(owner, name, note);
+    return { owner, name, path, note };
   }
 
   /** From when this returns, it outlives a loss of power as well. Until then its length tells whether it is whole. */
