@@ -446,7 +446,7 @@ for (const engine of engines) {
     it('lists the newest tasks first', async () => {
       await tasks.insert(newTask());
       const last = await tasks.insert(newTask());
-      const [newest] = await tasks.newest(1, null);
+      const [newest] = await tasks.newest(1, { dialect: null, tenant: null });
       assert.equal(newest?.id, last.id);
       assert.equal(newest?.stages.length, 3);
     });

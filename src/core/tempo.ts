@@ -181,6 +181,8 @@ export const realTempo = {
     totalDeadlineMs: 3_600_000,
     /** The speed of a source is judged over this time. */
     floorDeadlineMs: 30_000,
+    /** For its first bytes, while its client waits for the task's id. */
+    peekDeadlineMs: 2_000,
   },
   media: {
     /** For reading every pixel of a picture. */

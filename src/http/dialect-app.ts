@@ -3,7 +3,6 @@ import { OpenAPIHono } from '@hono/zod-openapi';
 import { except } from 'hono/combine';
 import { cors } from 'hono/cors';
 import { secureHeaders } from 'hono/secure-headers';
-import { getPath } from 'hono/utils/url';
 import type { SettingValues } from '../config/fields.ts';
 import { may } from '../core/caller.ts';
 import { GatewayError } from '../core/errors.ts';
@@ -14,9 +13,11 @@ import { boundBodies, shallowJson } from './bounded-bodies.ts';
 import type { Dialect, DialectParts } from './dialect.ts';
 import { describeKeys, documentRoutes } from './docs/document-routes.ts';
 import { onError, onNotFound } from './errors.ts';
+import { documentedTypes } from './media-types.ts';
 import { ownPagesOnly, type RefusePage } from './own-pages.ts';
 import { type Doors, withinQuotas } from './quotas.ts';
 import { declare, declaredPolicy, isOpen } from './route-policy.ts';
+import { pathWithoutSlash, redirectSlash } from './trailing-slash.ts';
 import type { TakeConnection } from './upgrade.ts';
 
 export interface DialectOptions {
@@ -51,18 +52,22 @@ export function createDialectApp(
 ): DialectApp {
   const { prefix, presentError } = dialect;
   const { routes, observer = null, upgrades } = dialect.create(parts, settings);
-  const app = new OpenAPIHono({ getPath: (request) => withoutPrefix(getPath(request), prefix) });
+  const app = new OpenAPIHono({
+    getPath: (request) => withoutPrefix(pathWithoutSlash(request), prefix),
+  });
   app.onError(onError(logger, doors.refusals, presentError));
   app.notFound(onNotFound(presentError));
-  // Web pages of other origins may show results.
-  app.use(secureHeaders({ crossOriginResourcePolicy: false }));
+  // Web pages of other origins may show results. Whether a host is for HTTPS alone is its proxy's to say.
+  app.use(secureHeaders({ crossOriginResourcePolicy: false, strictTransportSecurity: false }));
   app.use(ownPagesOnly(refusePage));
+  app.use(redirectSlash);
   if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
   app.use(boundBodies(dialect.maxBodyBytes, parts.tempo.bodyDeadlineMs));
   describeKeys(app);
   app.route('/', documentRoutes(app, dialect, parts.version));
   app.use(except(isOpen, identify(callers, doors.wrongKeys)));
   app.use(withinQuotas(doors));
+  app.use(documentedTypes);
   app.use(shallowJson);
   app.route('/', routes);
   refuseOtherMethods(app);

@@ -17,6 +17,7 @@ export const errorSchema = z
     status: z.literal('error'),
     code: z.string(),
     message: z.string(),
+    detail: z.string().openapi({ description: 'The message again, as old clients read it.' }),
     field: z
       .string()
       .optional()
@@ -38,6 +39,7 @@ export function presentError(error: GatewayError): ErrorAnswer {
     status: 'error',
     code,
     message,
+    detail: message,
     ...(field ? { field } : {}),
   };
   return { status: statusOf(error), body };
@@ -87,7 +89,7 @@ function isRead({ env }: Context<{ Bindings: Partial<HttpBindings> }>): boolean 
 /** Hono's own: a body that is not JSON. */
 function translateHttpException(thrown: unknown): unknown {
   if (!(thrown instanceof HTTPException)) return thrown;
-  return new GatewayError('invalid_request', thrown.message || 'The request is malformed');
+  return new GatewayError('invalid_request', 'The body is not valid JSON', { cause: thrown });
 }
 
 export function bodyTooLarge(maxBytes: number): GatewayError {

@@ -43,7 +43,10 @@ export function defineRoute<Path extends string, Route extends Definition<Path>>
     ...documented,
     ...(description ? { description } : {}),
     ...(policy.scope ? { responses: { ...documented.responses, ...hadEnough } } : {}),
-    middleware: declare(policy),
+    middleware: declare({
+      ...policy,
+      mediaTypes: Object.keys(definition.request?.body?.content ?? {}),
+    }),
   });
   return route as typeof route & DefinedRoute<Route>;
 }

@@ -232,9 +232,9 @@ export class TaskService {
     };
   }
 
-  /** The newest tasks of the tenant, or of all of them. */
-  async newest(limit: number, tenant: string | null): Promise<TaskView[]> {
-    const tasks = await reaching(this.#parts.tasks.newest(limit, tenant));
+  /** The newest tasks of the owner. */
+  async newest(limit: number, owner: TaskOwner): Promise<TaskView[]> {
+    const tasks = await reaching(this.#parts.tasks.newest(limit, owner));
     return await Promise.all(tasks.map((task) => this.#view(task)));
   }
 

@@ -104,7 +104,7 @@ const result = z.object({
   classification: classification.nullable(),
 });
 
-const subtask = z.object({
+const stage = z.object({
   name: z.enum(stageNames),
   state,
   progress,
@@ -125,7 +125,8 @@ export const managedTask = z
     submitted_at: instant,
     started_at: instant.nullable(),
     completed_at: instant.nullable(),
-    subtasks: z.array(subtask),
+    subtasks: z.array(z.enum(stageNames)).openapi({ description: 'The names of its stages.' }),
+    stages: z.array(stage).openapi({ description: 'How each of them goes.' }),
   })
   .openapi('ManagedTask');
 

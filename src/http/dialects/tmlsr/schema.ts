@@ -116,8 +116,8 @@ const stage = z.object({
   name: z.enum(stageNames),
   status: z.enum(stageStates),
   progress: z.int().min(0).max(100),
-  duration: z.number().nullable().openapi({ description: 'Seconds.' }),
-  detail: z.string().nullable(),
+  duration: z.number().openapi({ description: 'Seconds; 0 before it has begun.' }),
+  detail: z.string(),
 });
 
 const mediaInfo = z.looseObject({ width: z.int(), height: z.int(), format: z.string() });
@@ -206,7 +206,9 @@ export const stats = z
         version: z.string().nullable(),
         reason: z.string().openapi({ description: 'Told to operators alone; empty to others.' }),
         since: z.iso.datetime().nullable(),
-        task_id: z.string().nullable().openapi({ description: "`null`, too, for another's task." }),
+        task_id: z.string().nullable().openapi({
+          description: "Empty where it works on another's task; `null` where it does not work.",
+        }),
         next_task_id: z.string().nullable(),
         unfetched: z
           .int()
