@@ -262,6 +262,13 @@ test('refuses a decompression bomb by its header', async () => {
   assert.ok(user + system < 500_000, `it took ${user + system} microseconds`);
 });
 
+test('refuses a picture that is a single endless row', async () => {
+  const row = pngOf(5_000_000, 1, deflateSync(Buffer.alloc(15_000_001)));
+  const refusal = { code: 'media_too_large', message: /5000000x1 pixels; 1000000 a side/ };
+  await assert.rejects(probeBytes(row), refusal);
+  await assert.rejects(probe.probe(remote(row), signal), refusal);
+});
+
 test('holds an image to the cap on its pixels', async () => {
   const by = new MediaProbe({ limits: { ...generousLimits, maxImagePixels: 5_000 } });
   for (const format of Object.keys(images)) {

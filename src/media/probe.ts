@@ -6,6 +6,7 @@ import sharp, { type Metadata, type Sharp } from 'sharp';
 import { GatewayError } from '../core/errors.ts';
 import {
   type ImageFormat,
+  type ImageInfo,
   imageFormats,
   type MediaFormat,
   type MediaInfo,
@@ -153,6 +154,8 @@ export class MediaProbe {
     const metadata = await untilAborted(image.metadata(), deadline).catch((error) => {
       throw fault(error);
     });
+    const info: ImageInfo = { kind: 'image', format, ...asShown(metadata) };
+    checkLimits(info, limits);
     if (format !== 'tiff') checkFrames(metadata.pages ?? 1, 'animation', limits);
     const checked = (async () => {
       if (typeof source === 'string') await decode(image, metadata, deadline);
@@ -161,7 +164,7 @@ export class MediaProbe {
     });
     // Who asked may be gone by then.
     checked.catch(() => {});
-    return { info: { kind: 'image', format, ...asShown(metadata) }, checked };
+    return { info, checked };
   }
 
   /** Container parsers can be made to loop and to hoard: a thread can be ended when one does. */
