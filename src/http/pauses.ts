@@ -79,7 +79,9 @@ const listRoute = defineRoute({
 /** What may be paused, each with its routes. */
 const resources = [
   resource('pool', '/pauses/pool', {}, 'all'),
-  resource('workflow', '/pauses/workflows/{name}', { params: name }, 'a workflow'),
+  resource('workflow', '/pauses/workflows/{name}', { params: name }, 'a workflow', {
+    404: json(errorSchema, 'No such workflow has a file, or had a task.'),
+  }),
   resource('tenant', '/pauses/tenants/{name}', { params: name }, 'a tenant'),
 ];
 
@@ -88,6 +90,7 @@ function resource(
   path: `/pauses/${string}`,
   params: { readonly params?: typeof name },
   what: string,
+  unknown: Readonly<Record<number, ReturnType<typeof json>>> = {},
 ) {
   const put = defineRoute({
     method: 'put',
@@ -99,6 +102,7 @@ function resource(
     responses: {
       200: json(z.object({ status: z.literal('paused') }), 'It holds for every gateway.'),
       400: json(errorSchema, 'The request is wrong; `field` says where.'),
+      ...unknown,
       ...refusals,
     },
   });
