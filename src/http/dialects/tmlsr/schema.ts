@@ -203,7 +203,7 @@ export const stats = z
         }),
         status: z.string(),
         last_active: z.number().nullable().openapi({ description: 'Seconds since 1970.' }),
-        version: z.string().nullable(),
+        version: z.string().nullable().openapi({ description: 'Told to operators alone.' }),
         reason: z.string().openapi({ description: 'Told to operators alone; empty to others.' }),
         since: z.iso.datetime().nullable(),
         task_id: z.string().nullable().openapi({ description: "`null`, too, for another's task." }),
@@ -213,9 +213,9 @@ export const stats = z
           .openapi({ description: 'Tasks whose results are still to be fetched from it.' }),
         warm_workflow: z.string().nullable(),
         busy_share: z.number().openapi({ description: 'Of the last five minutes, 0 to 1.' }),
-        devices: z.array(
-          z.object({ name: z.string(), memory_total: z.int(), memory_free: z.int() }),
-        ),
+        devices: z
+          .array(z.object({ name: z.string(), memory_total: z.int(), memory_free: z.int() }))
+          .openapi({ description: 'Told to operators alone; empty to others.' }),
         gateway: z.string().nullable(),
       }),
     ),
