@@ -5,7 +5,7 @@ import { cors } from 'hono/cors';
 import { secureHeaders } from 'hono/secure-headers';
 import { getPath } from 'hono/utils/url';
 import type { SettingValues } from '../config/fields.ts';
-import { may } from '../core/caller.ts';
+import { type Caller, may } from '../core/caller.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { TaskObserver } from '../telemetry/task-observer.ts';
@@ -14,6 +14,7 @@ import { boundBodies, shallowJson } from './bounded-bodies.ts';
 import type { Dialect, DialectParts } from './dialect.ts';
 import { describeKeys, documentRoutes } from './docs/document-routes.ts';
 import { onError, onNotFound } from './errors.ts';
+import { whileKeyed } from './keyed-connection.ts';
 import { ownPagesOnly, type RefusePage } from './own-pages.ts';
 import { type Doors, withinQuotas } from './quotas.ts';
 import { declare, declaredPolicy, isOpen } from './route-policy.ts';
@@ -77,11 +78,13 @@ export function createDialectApp(
       const key = keyIn((name) => [request.headers[name]].flat()[0]);
       const address = request.socket.remoteAddress ?? '';
       if (key !== undefined && doors.wrongKeys.refusal(address, key)) return null;
+      const isLetIn = (who: Caller | null) => who !== null && may(who, upgrades.scope);
       const caller = callers.now(key);
+      if (!caller || !isLetIn(caller)) return null;
       const path = withoutPrefix(pathOf(request), prefix);
-      return caller && may(caller, upgrades.scope)
-        ? upgrades.find({ request, path, caller })
-        : null;
+      const take = upgrades.find({ request, path, caller });
+      const isGood = async () => isLetIn(await callers.find(key));
+      return take && whileKeyed(take, isGood, parts.tempo.keyLookEveryMs);
     },
   };
 }
