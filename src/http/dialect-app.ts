@@ -10,7 +10,7 @@ import { GatewayError } from '../core/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { TaskObserver } from '../telemetry/task-observer.ts';
 import { type Callers, identify, keyIn } from './auth.ts';
-import { boundBodies, shallowJson } from './bounded-bodies.ts';
+import { boundBodies, plainJson } from './bounded-bodies.ts';
 import type { Dialect, DialectParts } from './dialect.ts';
 import { describeKeys, documentRoutes } from './docs/document-routes.ts';
 import { onError, onNotFound } from './errors.ts';
@@ -64,7 +64,7 @@ export function createDialectApp(
   app.route('/', documentRoutes(app, dialect, parts.version));
   app.use(except(isOpen, identify(callers, doors.wrongKeys)));
   app.use(withinQuotas(doors));
-  app.use(shallowJson);
+  app.use(plainJson);
   app.route('/', routes);
   refuseOtherMethods(app);
   return {

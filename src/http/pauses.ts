@@ -44,14 +44,10 @@ export function presentPause({ since, until, ...told }: Pause): z.infer<typeof p
 }
 
 const terms = z.object({
-  reason: z
-    .string('must be a string')
-    .max(500, 'must be at most 500 characters')
-    .nullish()
-    .openapi({
-      description: 'For those whose tasks wait: they are shown it.',
-      example: 'New drivers are installed',
-    }),
+  reason: z.string().max(500).nullish().openapi({
+    description: 'For those whose tasks wait: they are shown it.',
+    example: 'New drivers are installed',
+  }),
   until: z.iso
     .datetime({ offset: true, error: 'must be an instant, such as 2026-08-01T12:00:00Z' })
     .nullish()

@@ -387,7 +387,7 @@ describe('the Image Upscale Service', () => {
       [
         'tiles that the workflow does not take',
         () => ({ image: image(), scale: '2', model_name: 'in-tiles', tile_size: '513' }),
-        /^tile_size must be <= 512/,
+        /^tile_size must be at most 512/,
       ],
     ];
     for (const [what, fields, says, code = 'invalid_request'] of cases) {
