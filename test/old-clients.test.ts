@@ -110,7 +110,7 @@ describe('a client of an old service', () => {
       const { status, body } = await ask('POST', '/tasks', {
         body: new TextEncoder().encode('{"url"'),
       });
-      assert.deepEqual([status, body.message], [400, 'The body is not valid JSON']);
+      assert.deepEqual([status, body.message], [400, 'The body is not JSON']);
     });
   });
 

@@ -318,6 +318,8 @@ export const realTempo = {
     paceDeadlineMs: 30_000,
     /** A gateway that stops gives the answers under way this time. */
     closeDeadlineMs: 5_000,
+    /** WebSockets are asked this often whether their key is good still. */
+    keyLookEveryMs: 500,
     /** A download without a byte for this time is not under way any more. */
     handoverQuietMs: 5_000,
   },

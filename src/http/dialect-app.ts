@@ -4,15 +4,16 @@ import { except } from 'hono/combine';
 import { cors } from 'hono/cors';
 import { secureHeaders } from 'hono/secure-headers';
 import type { SettingValues } from '../config/fields.ts';
-import { may } from '../core/caller.ts';
+import { type Caller, may } from '../core/caller.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { TaskObserver } from '../telemetry/task-observer.ts';
 import { type Callers, identify, keyIn } from './auth.ts';
-import { boundBodies, shallowJson } from './bounded-bodies.ts';
+import { boundBodies, plainJson } from './bounded-bodies.ts';
 import type { Dialect, DialectParts } from './dialect.ts';
 import { describeKeys, documentRoutes } from './docs/document-routes.ts';
 import { onError, onNotFound } from './errors.ts';
+import { whileKeyed } from './keyed-connection.ts';
 import { documentedTypes } from './media-types.ts';
 import { ownPagesOnly, type RefusePage } from './own-pages.ts';
 import { type Doors, withinQuotas } from './quotas.ts';
@@ -68,7 +69,7 @@ export function createDialectApp(
   app.use(except(isOpen, identify(callers, doors.wrongKeys)));
   app.use(withinQuotas(doors));
   app.use(documentedTypes);
-  app.use(shallowJson);
+  app.use(plainJson);
   app.route('/', routes);
   refuseOtherMethods(app);
   return {
@@ -82,11 +83,13 @@ export function createDialectApp(
       const key = keyIn((name) => [request.headers[name]].flat()[0]);
       const address = request.socket.remoteAddress ?? '';
       if (key !== undefined && doors.wrongKeys.refusal(address, key)) return null;
+      const isLetIn = (who: Caller | null) => who !== null && may(who, upgrades.scope);
       const caller = callers.now(key);
+      if (!caller || !isLetIn(caller)) return null;
       const path = withoutPrefix(pathOf(request), prefix);
-      return caller && may(caller, upgrades.scope)
-        ? upgrades.find({ request, path, caller })
-        : null;
+      const take = upgrades.find({ request, path, caller });
+      const isGood = async () => isLetIn(await callers.find(key));
+      return take && whileKeyed(take, isGood, parts.tempo.keyLookEveryMs);
     },
   };
 }

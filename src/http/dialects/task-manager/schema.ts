@@ -60,13 +60,13 @@ export const submitTask = z
           example: {},
         }),
       priority: z
-        .int('must be a whole number')
-        .min(0, 'must be at least 0')
-        .max(10, 'must be at most 10')
+        .int()
+        .min(0)
+        .max(10)
         .nullish()
         .openapi({ description: 'The higher goes first; 5 where it is left out.', example: 5 }),
       sync: z
-        .boolean('must be true or false')
+        .boolean()
         .nullish()
         .openapi({ description: 'Whether to answer when the task has ended.', example: false }),
     },

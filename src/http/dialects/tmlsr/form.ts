@@ -1,4 +1,5 @@
 import { invalidField } from '../../../core/errors.ts';
+import { hasProtoKey } from '../../../core/json-names.ts';
 import { uploadUrl } from '../../../core/upload.ts';
 import { invalidRequest } from '../../errors.ts';
 import { type Form, type FormFields, onlyText } from '../../multipart.ts';
@@ -17,16 +18,16 @@ export function requestOfForm({ fields, files }: Form<{ readonly id: string }>):
   const written: Record<string, unknown> = {};
   for (const name of createTask.keyof().options) written[name] = meantBy(fields, name);
   const body = accepted(written);
-  const inputs: Record<string, unknown> = { ...body.inputs };
+  const inputs = new Map(Object.entries(body.inputs ?? {}));
   for (const [name, { id }] of files) {
     const isMain = name === mainPart;
-    if (isMain ? body.url != null : Object.hasOwn(inputs, name)) {
+    if (isMain ? body.url != null : inputs.has(name)) {
       throw invalidField(name, 'is a file that another field names already; give one of them');
     }
     if (isMain) body.url = uploadUrl(id);
-    else inputs[name] = uploadUrl(id);
+    else inputs.set(name, uploadUrl(id));
   }
-  return Object.keys(inputs).length > 0 ? { ...body, inputs } : body;
+  return inputs.size > 0 ? { ...body, inputs: Object.fromEntries(inputs) } : body;
 }
 
 /**
@@ -41,6 +42,7 @@ function meantBy(fields: FormFields, name: keyof typeof createTask.shape): unkno
   if (createTask.shape[name].safeParse(text).success) return text;
   const [, width, height] = /^\s*(\d+)\s*[x×,]\s*(\d+)\s*$/i.exec(text) ?? [];
   if (name === 'output_dims' && width && height) return [Number(width), Number(height)];
+  if (hasProtoKey(text)) throw invalidField(name, 'has a key named "__proto__"');
   return parsed(text);
 }
 

@@ -91,14 +91,14 @@ export const status = z.union([underWay, completed, failed]).openapi('UformerSta
 
 export const confirmDownload = z
   .object({
-    result_path: z.string('must be a string').openapi({ example: resultPath }),
+    result_path: z.string().openapi({ example: resultPath }),
   })
   .openapi('UformerConfirmDownload');
 
 export const message = z.object({ message: z.string() }).openapi('UformerMessage');
 
 export const heartbeat = z
-  .object({ task_id: z.string('must be a string').openapi({ example: taskId }) })
+  .object({ task_id: z.string().openapi({ example: taskId }) })
   .openapi('UformerHeartbeat');
 
 export const heartbeatAnswer = z
@@ -128,10 +128,7 @@ export const cacheCleared = z
 export const unloadModels = z
   .object({
     model_names: z
-      .array(
-        z.string('must be a name').max(200, 'must be at most 200 characters'),
-        'must be a list of names',
-      )
+      .array(z.string().max(200), 'must be a list of names')
       .max(100, 'must be at most 100 names')
       .default([])
       .openapi({ description: 'All models where it is empty.', example: ['denoise_b'] }),

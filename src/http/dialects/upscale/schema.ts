@@ -65,7 +65,7 @@ export const jobIdParam = z.object({ job_id: z.string().openapi({ example: examp
 
 export const modelsQuery = z.object({
   scale: z
-    .string()
+    .string('must be given once')
     .optional()
     .transform((text) => /^\s*[+-]?\d+/.exec(text ?? '')?.[0])
     .openapi({
