@@ -19,6 +19,7 @@ const catalogue = {
   host_refused: 'client',
   origin_refused: 'client',
   body_too_large: 'client',
+  content_type_unsupported: 'client',
   task_not_found: 'client',
   task_already_ended: 'client',
   workflow_unknown: 'client',

@@ -197,24 +197,32 @@ export class Spool implements AsyncDisposable {
     for (const id of locks.map((name) => name.slice(0, -lockSuffix.length))) {
       const lock = id === this.#id ? null : this.#takeLock(join(this.#root, id + lockSuffix));
       if (!lock) continue;
-      for (const kept of await keptIn(join(this.#root, id))) {
-        const taken = await this.#take(kept);
-        if (taken) adopted.push(taken);
+      try {
+        for (const kept of await keptIn(join(this.#root, id))) {
+          const taken = await this.#take(kept);
+          if (taken) adopted.push(taken);
+        }
+        await rm(join(this.#root, id), { recursive: true, force: true });
+      } finally {
+        lock[Symbol.dispose]();
       }
-      await rm(join(this.#root, id), { recursive: true, force: true });
-      lock[Symbol.dispose]();
       await rm(join(this.#root, id + lockSuffix), { force: true });
     }
     return adopted;
   }
 
-  /** `null`: it is here already. */
+  /** `null`: it is here already. At any moment the file has a note beside it, there or here. */
   async #take({ owner, name, path: from, note }: KeptFile): Promise<KeptFile | null> {
     if (this.#bytes.get(owner)?.has(name)) return null;
     const { path, onBytes } = this.file(owner, name);
     onBytes(note.bytes);
-    await rename(from, path);
-    await rename(from + noteSuffix, path + noteSuffix);
+    try {
+      await this.keep(owner, name, note);
+      await rename(from, path);
+    } catch (error) {
+      await this.remove(owner, name).catch(() => {});
+      throw error;
+    }
     return { owner, name, path, note };
   }
 
