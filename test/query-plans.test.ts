@@ -112,7 +112,7 @@ async function recordAll(client: postgres.Sql, statements: Statement[]): Promise
   const [head] = await ask('heads', () => claims.heads());
   await ask('shares', () => claims.shares([tenant, 't2'], new Map([['red', 1_000]])));
   assert.ok(head);
-  const claim = await ask('claim', () => claims.claim(head.id, backend, 1));
+  const claim = await ask('claim', () => claims.claim(head.id, backend, { ms: 1, seenMs: 0 }));
   assert.ok(claim);
   await ask('renew', () => claims.renew([claim.run.id]));
   await ask('twins', () => twins.seek(claim, 'abc'));
@@ -147,8 +147,8 @@ async function recordAll(client: postgres.Sql, statements: Statement[]): Promise
   const { id, runId } = added;
   await ask('a task', () => tasks.find(id, owner));
   await ask('tasks by the start of their ids', () => tasks.findByIdStart(id.slice(0, 8), owner));
-  await ask('the newest', () => tasks.newest(50, null));
-  await ask('the newest of a tenant', () => tasks.newest(50, tenant));
+  await ask('the newest', () => tasks.newest(50, { dialect: null, tenant: null }));
+  await ask('the newest of a tenant', () => tasks.newest(50, owner));
   await ask('own tasks', () => tasks.ownAmong([id], tenant));
   await ask('whose', () => tasks.tenantOf(id));
   const stats = new QueueStats(orm);
@@ -188,9 +188,11 @@ async function recordAll(client: postgres.Sql, statements: Statement[]): Promise
   await ask('unread links', () => sources.unread(1_000));
   await ask('a link that is read', () => sources.reading(source.runId, ['image']));
   await ask('a held source', () => sources.find(source));
-  await ask('whether it was read', () => sources.wasRead(source));
+  await ask('whether it was read', () => sources.readingOf(source, true));
   await ask('sources of ended runs', () => sources.ended(null));
-  await ask('sources of gateways that died', () => sources.giveUpAbandoned());
+  await ask('links that are read again', () => sources.readingAgain(source.runId));
+  await ask('open runs', () => sources.openRuns([source.runId]));
+  await ask('sources of gateways that died', () => sources.leaveAbandoned());
   await ask('unneeded uploads', () => new UploadStore(orm).unneeded(day, null));
 }
 

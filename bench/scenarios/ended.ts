@@ -159,11 +159,11 @@ class Past implements AsyncDisposable {
       await stats().counts();
       await stats().durations();
       await stats().waitingSince();
-      await record.newest(50, null);
+      await record.newest(50, { dialect: null, tenant: null });
     });
     await this.#timed('/monitor/stats of a tenant', async () => {
       await stats().countsOf(tenant);
-      await record.newest(50, tenant);
+      await record.newest(50, { dialect: 'tmlsr', tenant });
     });
     const { id } = claim.task;
     await this.#results.expire(id, owner);
