@@ -2,10 +2,15 @@ import type { z } from '@hono/zod-openapi';
 import type { BackendView } from '../../../core/backend.ts';
 import type { Stage } from '../../../core/stage.ts';
 import type { QueuePlace, TaskView, WorkflowView } from '../../../tasks/task-service.ts';
+import { type IgnoredField, withIgnored } from '../../ignored-fields.ts';
 import { linkTo } from '../../link-base.ts';
 import { presentPause } from '../../pauses.ts';
 import { presentTaskId } from './parse.ts';
-import type { stats as statsSchema, task as taskSchema } from './schema.ts';
+import type {
+  stats as statsSchema,
+  taskCreated as taskCreatedSchema,
+  task as taskSchema,
+} from './schema.ts';
 
 type TaskBody = z.infer<typeof taskSchema>;
 type StatsBody = z.infer<typeof statsSchema>;
@@ -14,6 +19,13 @@ type StatsBody = z.infer<typeof statsSchema>;
 export interface Seen {
   readonly now: Date;
   readonly base: string;
+}
+
+export function presentCreated(
+  { id }: Pick<TaskView, 'id'>,
+  ignored: readonly IgnoredField[],
+): z.infer<typeof taskCreatedSchema> {
+  return { status: 'ok', task_id: presentTaskId(id), ...withIgnored(ignored) };
 }
 
 export function presentTask(

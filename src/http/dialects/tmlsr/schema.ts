@@ -4,6 +4,7 @@ import { maxSidePixels } from '../../../core/size-plan.ts';
 import { stageNames, stageStates } from '../../../core/stage.ts';
 import { taskStates } from '../../../core/task.ts';
 import { isWorkflowName } from '../../../workflows/folder.ts';
+import { ignoredField } from '../../ignored-fields.ts';
 import { pauseSchema } from '../../pauses.ts';
 
 /** A workflow's file name, with or without `.json`. */
@@ -64,9 +65,16 @@ export const createTask = z
       .tuple([side, side], 'must be [width, height] in pixels')
       .nullish()
       .openapi({ type: 'array', items: { type: 'integer' }, minItems: 2, maxItems: 2 }),
-    format: z.enum(encodedFormats).nullish().openapi({
-      description: 'What pictures are encoded as; without it, as the workflow writes them.',
-    }),
+    format: z
+      .preprocess(
+        (format) => (format === 'jpeg' ? 'jpg' : format),
+        z.enum(encodedFormats).nullish(),
+      )
+      .openapi({
+        type: 'string',
+        enum: [...encodedFormats, 'jpeg'],
+        description: 'What pictures are encoded as; without it, as the workflow writes them.',
+      }),
     quality: z
       .int()
       .min(1)
@@ -99,7 +107,13 @@ export const createTaskForm = createTask
   .openapi('CreateTaskForm');
 
 export const taskCreated = z
-  .object({ status: z.literal('ok'), task_id: z.string() })
+  .object({
+    status: z.literal('ok'),
+    task_id: z.string(),
+    ignored: z.array(ignoredField).optional().openapi({
+      description: 'What the request said and meant nothing by; left out where there is nothing.',
+    }),
+  })
   .openapi('TaskCreated');
 
 const stage = z.object({
