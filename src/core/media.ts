@@ -23,19 +23,60 @@ export interface ImageInfo {
   readonly height: number;
 }
 
+/**
+ * The first video track of a clip, which is the one that ComfyUI's `LoadVideo` takes. Clips that were
+ * probed by an older gateway lack the optional fields.
+ */
 export interface VideoInfo {
   readonly kind: 'video';
   readonly format: VideoFormat;
-  /** Pixels, as a player shows it (rotation applied). */
+  /** Pixels, as a player shows it: square pixels, rotation applied. */
   readonly width: number;
   readonly height: number;
+  /** Pixels of a frame as it is stored: before rotation, with pixels of whatever shape. */
+  readonly stored?: { readonly width: number; readonly height: number };
+  /** Degrees clockwise by which a player turns the stored frames. */
+  readonly rotation?: Rotation;
+  /** Seconds that the track is shown. */
   readonly durationSeconds: number;
   /** Frames a second, or `null` where the container does not tell. */
   readonly fps: number | null;
-  /** Frames in all, as near as the container tells. */
+  /** Frames that are shown, as near as the container tells. */
   readonly frames: number | null;
+  readonly isVariableRate?: boolean;
+  /** `undefined` where neither the container nor the first frame tells. */
+  readonly isInterlaced?: boolean | undefined;
   readonly codec: string | null;
+  /** Bits of a sample; `undefined` where the codec's configuration does not tell. */
+  readonly bitDepth?: number | undefined;
+  /** Whether the transfer function is PQ or HLG. */
+  readonly isHdr?: boolean;
+  /** As the file says; `undefined` where it says nothing. */
+  readonly color?: VideoColor | undefined;
   readonly hasAudio: boolean;
+  /** In the order of the file. */
+  readonly audioTracks?: readonly AudioTrackInfo[];
+}
+
+export type Rotation = 0 | 90 | 180 | 270;
+
+/** Numbers of ITU-T H.273; 2 is "unspecified". */
+export interface VideoColor {
+  readonly primaries: number;
+  readonly transfer: number;
+  readonly matrix: number;
+  readonly isFullRange: boolean;
+}
+
+export interface AudioTrackInfo {
+  readonly channels: number;
+  /** Hertz. */
+  readonly sampleRate: number;
+  readonly codec: string | null;
+  /** Seconds by which the sound begins after the picture; less than 0 where it begins before. */
+  readonly offsetSeconds: number;
+  /** Such as `mono`, `stereo`, `5.1`; `null` for one that is unusual or not told. */
+  readonly layout: string | null;
 }
 
 export type MediaInfo = ImageInfo | VideoInfo;
