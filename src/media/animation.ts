@@ -1,6 +1,6 @@
 import sharp from 'sharp';
 import type { ImageFormat } from '../core/media.ts';
-import { isAnimatedPng } from './metadata/find-metadata.ts';
+import { isAnimatedPng } from './metadata/find-edits.ts';
 import type { RangeReader } from './probe.ts';
 
 /** Whether the picture moves. What cannot be read does not. */

@@ -1,3 +1,4 @@
+import type { Workflow } from '../../core/workflow.ts';
 import { reached } from '../../telemetry/milestones.ts';
 import { folderOf } from '../attempt-folder.ts';
 import type { Attempt } from '../attempt-parts.ts';
@@ -11,6 +12,7 @@ import { storeOutputs } from './store-outputs.ts';
 /** Streams the result into the store, while the next run has the GPU, and completes the run. */
 export async function keepResults(
   attempt: Attempt,
+  workflow: Workflow,
   { input, size }: Ready,
   files: readonly ResultFile[],
 ): Promise<AttemptEnd> {
@@ -25,6 +27,7 @@ export async function keepResults(
         server: seat.backend.label,
         client,
         files,
+        workflow,
         input,
         size,
         turns: uploads,

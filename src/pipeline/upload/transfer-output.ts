@@ -2,11 +2,13 @@ import { Readable } from 'node:stream';
 import type { ComfyClient } from '../../comfyui/client.ts';
 import { type Claim, resultOwnerOf } from '../../core/attempt.ts';
 import { GatewayError } from '../../core/errors.ts';
+import { planClip } from '../../core/made-clip.ts';
 import { contentTypeOf, formatOfName, type MediaFormat, type MediaInfo } from '../../core/media.ts';
 import { resultKey, thumbnailKey } from '../../core/result-key.ts';
 import type { SizePlan } from '../../core/size-plan.ts';
 import type { TaskOutput } from '../../core/task.ts';
 import type { Tempo } from '../../core/tempo.ts';
+import type { Workflow } from '../../core/workflow.ts';
 import type { ByteSource, ObjectStore, OutputTarget } from '../../storage/object-store.ts';
 import type { ResultFile } from '../process/result-files.ts';
 import { type FormedOutput, type FormParts, formOutput } from './form-output.ts';
@@ -23,6 +25,7 @@ export interface OutputParts extends FormParts {
 export interface OutputTransfer {
   readonly claim: Claim;
   readonly client: ComfyClient;
+  readonly workflow: Workflow;
   /** What the main input was; `null` where the workflow has none. */
   readonly input: MediaInfo | null;
   /** How the main output gets its size. */
@@ -48,6 +51,7 @@ export async function transferOutput(
   {
     claim,
     client,
+    workflow,
     input,
     size: plan,
     onStoring,
@@ -66,6 +70,7 @@ export async function transferOutput(
     owner: spoolOwner,
     delivery: claim.task.delivery,
     size: isMain && plan.by === 'gateway' ? plan.size : null,
+    clip: planClip(input, workflow, result.output),
   };
   const formed = await formOutput(parts, made, wanted, signal);
   const { source, info: output } = formed;

@@ -22,9 +22,10 @@ import { sampleClip, samplePng } from '../../../test/support/media-samples.ts';
 import { withText } from '../../emulator/png-text.ts';
 import { editedSource } from '../../pipeline/upload/edited-source.ts';
 import { sniffBuffer } from '../sniff.ts';
-import { findMetadata, isAnimatedPng } from './find-metadata.ts';
+import { findEdits, isAnimatedPng, scan } from './find-edits.ts';
 
 const { signal } = new AbortController();
+const silent = { keepsMetadata: false, colour: null };
 const graph = { 1: { class_type: 'LoadImage', inputs: { image: 'the secret.png' } } };
 const secret = JSON.stringify(graph);
 
@@ -39,7 +40,7 @@ function readerOf(bytes: Buffer) {
 async function stripped(bytes: Buffer): Promise<Buffer> {
   const format = await sniffBuffer(bytes.subarray(0, 4_100));
   assert.ok(format);
-  const edits = await findMetadata(readerOf(bytes), format, signal);
+  const edits = await findEdits(scan(readerOf(bytes), signal), format, silent);
   const open = async (range: { start: number; end: number } | null) =>
     Readable.from([range ? bytes.subarray(range.start, range.end + 1) : bytes]);
   const source = editedSource({ size: bytes.length, open }, edits);
@@ -244,7 +245,7 @@ test('ends on any bytes behind any signature', async () => {
       for (let j = 0; j < 6; j += 1) {
         bytes[Math.floor(Math.random() * bytes.length)] = Math.floor(Math.random() * 256);
       }
-      const edits = await findMetadata(readerOf(bytes), format, signal).catch(() => []);
+      const edits = await findEdits(scan(readerOf(bytes), signal), format, silent).catch(() => []);
       let at = 0;
       for (const { start, end } of edits) {
         assert.ok(start >= at && end >= start && end <= bytes.length, `${format} ${start} ${end}`);
