@@ -24,6 +24,8 @@ const finders: Record<MediaFormat, (file: Scanner) => Promise<Edit[]>> = {
   mov: isoMediaEdits,
   webm: matroskaEdits,
   mkv: matroskaEdits,
+  ts: async () => [],
+  '3gp': isoMediaEdits,
 };
 
 /**

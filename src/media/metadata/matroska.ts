@@ -8,7 +8,7 @@ const seekPositionId = 0x53ac;
 const tagsId = 0x1254c367;
 const voidId = 0xec;
 
-interface Element {
+export interface Element {
   readonly id: number;
   readonly start: number;
   readonly content: number;
@@ -55,7 +55,7 @@ async function tagsPositions(file: Scanner, seekHead: Element): Promise<number[]
   return positions;
 }
 
-async function* children(file: Scanner, parent: Element): AsyncGenerator<Element> {
+export async function* children(file: Scanner, parent: Element): AsyncGenerator<Element> {
   for (let at = parent.content; at < parent.end; ) {
     const element = await readElement(file, at, parent.end);
     yield element;
@@ -63,7 +63,11 @@ async function* children(file: Scanner, parent: Element): AsyncGenerator<Element
   }
 }
 
-async function readElement(file: Scanner, start: number, outerEnd: number): Promise<Element> {
+export async function readElement(
+  file: Scanner,
+  start: number,
+  outerEnd: number,
+): Promise<Element> {
   const sizeAt = start + (await lengthAt(file, start, 4));
   const id = await readNumber(file, start, sizeAt);
   const size = await readSize(file, sizeAt);
@@ -90,7 +94,7 @@ async function lengthAt(file: Scanner, at: number, longest: number): Promise<num
   return length;
 }
 
-async function readNumber(file: Scanner, start: number, end: number): Promise<number> {
+export async function readNumber(file: Scanner, start: number, end: number): Promise<number> {
   const bytes = await file.bytes(start, Math.min(end - start, 8));
   return bytes.reduce((sum, byte) => sum * 256 + byte, 0);
 }
