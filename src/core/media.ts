@@ -1,7 +1,7 @@
 /** What a picture or a clip is, once its bytes (never its name or its header) were looked at. */
 
 export const imageFormats = ['png', 'jpg', 'webp', 'gif', 'tiff', 'avif'] as const;
-export const videoFormats = ['mp4', 'mov', 'webm', 'mkv'] as const;
+export const videoFormats = ['mp4', 'mov', 'webm', 'mkv', 'ts', '3gp'] as const;
 
 export type ImageFormat = (typeof imageFormats)[number];
 export type VideoFormat = (typeof videoFormats)[number];
@@ -92,6 +92,8 @@ const contentTypes: Record<MediaFormat, string> = {
   mov: 'video/quicktime',
   webm: 'video/webm',
   mkv: 'video/x-matroska',
+  ts: 'video/mp2t',
+  '3gp': 'video/3gpp',
 };
 
 /** The format's name is also its file extension. */
@@ -108,5 +110,6 @@ export function formatOfName(name: string): MediaFormat | null {
   const extension = name.slice(name.lastIndexOf('.') + 1).toLowerCase();
   if (extension === 'jpeg') return 'jpg';
   if (extension === 'tif') return 'tiff';
+  if (extension === 'mts' || extension === 'm2ts') return 'ts';
   return Object.hasOwn(contentTypes, extension) ? (extension as MediaFormat) : null;
 }

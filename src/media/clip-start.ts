@@ -9,6 +9,8 @@ const readers: Record<VideoFormat, (file: Scanner) => Promise<ClipStart>> = {
   mov: isoClipStart,
   webm: matroskaClipStart,
   mkv: matroskaClipStart,
+  ts: async () => ({ isKey: null, frames: null }),
+  '3gp': isoClipStart,
 };
 
 /**

@@ -25,6 +25,8 @@ const finders: Record<MediaFormat, (file: Scanner, wish: Wish) => Promise<Edit[]
   mov: isoMediaEdits,
   webm: matroskaEdits,
   mkv: matroskaEdits,
+  ts: async () => [],
+  '3gp': isoMediaEdits,
 };
 
 /**
