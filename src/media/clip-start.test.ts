@@ -32,7 +32,7 @@ test('a clip begins with a key frame, and its tables count its frames', async ()
   assert.deepEqual(await startOf(one, 'mp4'), { isKey: true, frames: 1 });
   const mkv = await sampleClip({ ...shape, format: new MkvOutputFormat(), codec: 'avc' });
   assert.deepEqual(await startOf(mkv, 'mkv'), { isKey: true, frames: null });
-  for (const name of ['save-webm-vp9', 'save-webm-av1']) {
+  for (const name of ['vp9-720', 'av1-10-bit-720']) {
     const webm = await readFile(new URL(`made/${name}.webm`, folder));
     assert.deepEqual(await startOf(webm, 'webm'), { isKey: true, frames: null }, name);
   }

@@ -122,7 +122,7 @@ describe('formOutput', () => {
   it('tells the colours of a clip that does not, whether or not it keeps its graph', async () => {
     const tag = { primaries: 1, transfer: 1, matrix: 6 };
     const clip = { frames: null, colour: { ifMatrixIsRead: tag, ifMatrixIsIgnored: tag } };
-    const bytes = await readFile(new URL('save-video-front.mp4', madeFolder));
+    const bytes = await readFile(new URL('h264-720.mp4', madeFolder));
     for (const keepsMetadata of [false, true]) {
       const told = await formed(new Made(bytes), { clip, keepsMetadata });
       assert.equal(told.bytes.includes('colrnclx'), true);
