@@ -22,7 +22,8 @@ import { sampleClip, samplePng } from '../../../test/support/media-samples.ts';
 import { withText } from '../../emulator/png-text.ts';
 import { editedSource } from '../../pipeline/upload/edited-source.ts';
 import { sniffBuffer } from '../sniff.ts';
-import { findEdits, isAnimatedPng, scan } from './find-edits.ts';
+import { findEdits, scan } from './find-edits.ts';
+import { pngFrames } from './png.ts';
 
 const { signal } = new AbortController();
 const silent = { keepsMetadata: false, colour: null };
@@ -168,12 +169,18 @@ test('keeps the frames of an animation', async () => {
   assert.ok((await pixelsOf(plain)).equals(await pixelsOf(webp)));
 });
 
-test('tells an animated PNG from another', async () => {
+test('tells an animated PNG from another, and how long its frames stay', async () => {
   const png = await samplePng({ width: 10, height: 10 });
   const control = chunk('acTL', Buffer.from('0000000200000000', 'hex'));
-  const animated = Buffer.concat([png.subarray(0, 33), control, png.subarray(33)]);
-  assert.equal(await isAnimatedPng(readerOf(png), signal), false);
-  assert.equal(await isAnimatedPng(readerOf(animated), signal), true);
+  const frame = (delay: string) =>
+    chunk('fcTL', Buffer.from(`${'0'.repeat(40)}${delay}0000`, 'hex'));
+  const [head, body] = [png.subarray(0, 33), png.subarray(33)];
+  // A quarter of a second, and fifty hundredths.
+  const frames = [frame('00010004'), frame('00320000')];
+  const animated = Buffer.concat([head, control, ...frames, body]);
+  assert.equal(await pngFrames(scan(readerOf(png), signal)), null);
+  const found = await pngFrames(scan(readerOf(animated), signal));
+  assert.deepEqual(found, { count: 2, delaysMs: [250, 500] });
 });
 
 async function packetsOf(bytes: Buffer): Promise<Buffer[]> {

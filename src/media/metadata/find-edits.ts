@@ -6,7 +6,7 @@ import { gifEdits } from './gif.ts';
 import { isoMediaEdits } from './iso-media.ts';
 import { jpegEdits } from './jpeg.ts';
 import { matroskaEdits } from './matroska.ts';
-import { isAnimatedPng as isAnimated, pngEdits } from './png.ts';
+import { pngEdits } from './png.ts';
 import { tiffEdits } from './tiff.ts';
 import { webpEdits } from './webp.ts';
 import type { Wish } from './wish.ts';
@@ -44,11 +44,6 @@ export async function findEdits(file: Scanner, format: MediaFormat, wish: Wish):
     return end;
   }, 0);
   return edits;
-}
-
-/** Whether the PNG is an animation. @throws as `findEdits`. */
-export async function isAnimatedPng(reader: RangeReader, signal: AbortSignal): Promise<boolean> {
-  return await isAnimated(scan(reader, signal));
 }
 
 /** The file, for whoever looks at its structure. */

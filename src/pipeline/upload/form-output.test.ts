@@ -168,6 +168,33 @@ describe('formOutput', () => {
     await spool.clear('attempt');
   });
 
+  it('tells of an animation how many frames it has, and how long they are shown', async () => {
+    const pictures = [1, 2, 3].map((seed) => samplePng({ width: 30, height: 20, seed }));
+    const moving = sharp(await Promise.all(pictures), { join: { animated: true } });
+    const shown = { frames: 3, fps: 10, durationSeconds: 0.3 };
+    const gif = await moving
+      .clone()
+      .gif({ delay: [100, 150, 50] })
+      .toBuffer();
+    const webp = await moving
+      .clone()
+      .webp({ delay: [100, 150, 50] })
+      .toBuffer();
+    const told = async (bytes: Buffer, wishes = {}) => {
+      const { info } = await formed(new Made(bytes), wishes);
+      assert.ok(info?.kind === 'image');
+      const { frames, fps, durationSeconds } = info;
+      return { frames, fps, durationSeconds };
+    };
+    assert.deepEqual(await told(gif), shown);
+    assert.deepEqual(await told(gif, { format: 'webp' }), shown);
+    assert.deepEqual(await told(webp, { size: { width: 15, height: 10 } }), shown);
+    assert.equal((await told(await animatedPng())).frames, 2);
+    const still = await told(await samplePng({ width: 30, height: 20 }));
+    assert.equal(still.frames, undefined);
+    await spool.clear('attempt');
+  });
+
   it('stores what it cannot read as it is', async () => {
     const { bytes, format, info } = await formed(new Made(Buffer.from('no picture at all')));
     assert.deepEqual([bytes.toString(), format, info], ['no picture at all', null, null]);

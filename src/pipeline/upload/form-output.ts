@@ -3,6 +3,7 @@ import type { Delivery } from '../../core/delivery.ts';
 import { GatewayError } from '../../core/errors.ts';
 import { type ClipPlan, type ClipStart, clipFault } from '../../core/made-clip.ts';
 import {
+  type Animation,
   type ImageFormat,
   type MediaFormat,
   type MediaInfo,
@@ -11,7 +12,7 @@ import {
 } from '../../core/media.ts';
 import { unlimited } from '../../core/media-limits.ts';
 import { isSameSize, type Size } from '../../core/picture-size.ts';
-import { isAnimation } from '../../media/animation.ts';
+import { animationOf } from '../../media/animation.ts';
 import { clipStart } from '../../media/clip-start.ts';
 import type { Encoding, ImageEncoder } from '../../media/image-encoder.ts';
 import type { Scanner } from '../../media/metadata/edit.ts';
@@ -53,7 +54,10 @@ export interface FormedOutput {
   readonly thumbnail: (signal: AbortSignal) => Promise<Buffer | null>;
 }
 
-type Shaped = Pick<FormedOutput, 'source' | 'thumbnail'>;
+interface Shaped extends Pick<FormedOutput, 'source' | 'thumbnail'> {
+  /** `null` for a picture that does not move, or was not looked at. */
+  readonly animation: Animation | null;
+}
 
 /**
  * Brings a result into the form that was asked for. Pictures are fetched to our disk, once, unless
@@ -75,8 +79,10 @@ export async function formOutput(
     return await shapeClip(parts, made, format as VideoFormat, wanted, signal);
   }
   const shaped = await shapeImage(parts, made, format as ImageFormat, wanted, signal);
-  const info = await describe(parts.probe, shaped.source, signal);
-  return { ...shaped, format: info?.format ?? format, info };
+  const { animation, ...rest } = shaped;
+  const shown = await describe(parts.probe, shaped.source, signal);
+  const info = shown?.kind === 'image' ? { ...shown, ...animation } : shown;
+  return { ...rest, format: info?.format ?? format, info };
 }
 
 const noThumbnail = async () => null;
@@ -123,7 +129,7 @@ async function shapeImage(
 ): Promise<Shaped> {
   const { owner, delivery, size } = wanted;
   const isKept = delivery.keepsMetadata && delivery.format === null && size === null;
-  if (isKept && !thumbnails) return { source: made, thumbnail: noThumbnail };
+  if (isKept && !thumbnails) return { source: made, animation: null, thumbnail: noThumbnail };
 
   const { path, onBytes } = spool.file(owner, 'made');
   await fetchResult({ path, onBytes }, made, signal);
@@ -132,7 +138,8 @@ async function shapeImage(
     thumbnails ? await encoder.thumbnail(path, signal) : null;
 
   const picture = { path, reader: readerOf(local), format };
-  const isAnimated = await isAnimation(picture, signal);
+  const animation = await animationOf(picture, signal);
+  const isAnimated = animation !== null;
   const info = size && (await describe(probe, local, signal));
   const encoding = {
     ...encodingOf(format, delivery, isAnimated),
@@ -141,7 +148,7 @@ async function shapeImage(
   if (encoding.format === null && encoding.size === null) {
     const wish = { keepsMetadata: delivery.keepsMetadata, colour: null };
     const file = scan(readerOf(local), signal);
-    return { source: await edited(local, file, format, wish, signal), thumbnail };
+    return { source: await edited(local, file, format, wish, signal), animation, thumbnail };
   }
   if (isAnimated && format === 'png') {
     throw new GatewayError(
@@ -153,7 +160,7 @@ async function shapeImage(
   await encoder.encode(path, formed.path, encoding, signal);
   const { size: bytes } = await stat(formed.path);
   formed.onBytes(bytes);
-  return { source: fileSource(formed.path, bytes), thumbnail };
+  return { source: fileSource(formed.path, bytes), animation, thumbnail };
 }
 
 /**

@@ -8,7 +8,8 @@ import { GatewayError } from '../../../src/core/errors.ts';
 import { mediaKindOf, type VideoFormat } from '../../../src/core/media.ts';
 import { clipStart } from '../../../src/media/clip-start.ts';
 import { segmentEnd } from '../../../src/media/matroska.ts';
-import { findEdits, isAnimatedPng, scan } from '../../../src/media/metadata/find-edits.ts';
+import { findEdits, scan } from '../../../src/media/metadata/find-edits.ts';
+import { pngFrames } from '../../../src/media/metadata/png.ts';
 import { MediaProbe, type RangeReader } from '../../../src/media/probe.ts';
 import { sniffBuffer, sniffBytes } from '../../../src/media/sniff.ts';
 import { sampleClip, sampleMp4, samplePng } from '../../support/media-samples.ts';
@@ -98,7 +99,7 @@ export const mediaTargets: readonly FuzzTarget[] = [
       for (const { start, end } of edits ?? [])
         assert.ok(start >= 0 && start <= end && end <= bytes.length);
       if (mediaKindOf(format) === 'video') await orDamage(clipStart(file, format as VideoFormat));
-      if (format === 'png') await orDamage(isAnimatedPng(reader, signal));
+      if (format === 'png') await orDamage(pngFrames(file));
     },
   })),
   target('pictures', 0.5, async (parts) => await onDisk(parts, await pictures())),
