@@ -13,10 +13,11 @@ import { storeOutputs } from './store-outputs.ts';
 export async function keepResults(
   attempt: Attempt,
   workflow: Workflow,
-  { input, size }: Ready,
+  ready: Ready,
   files: readonly ResultFile[],
 ): Promise<AttemptEnd> {
   const { journal, seat, uploads, onStoring, signal } = attempt;
+  const { input, size } = ready;
   const { client } = seat.backend;
   const outputs = await journal.run(
     'upload',
@@ -29,9 +30,11 @@ export async function keepResults(
         files,
         workflow,
         input,
+        source: sourceOf(ready),
         size,
         turns: uploads,
         onStoring,
+        warn: (warning) => journal.warn(warning),
         report,
         signal,
       });
@@ -45,4 +48,11 @@ export async function keepResults(
   const promptId = journal.postedPromptId;
   if (promptId) await client.forget(promptId, signal).catch(() => {});
   return { kind: 'made' };
+}
+
+/** The file of the main input; a prompt that a dead gateway left behind has none here. */
+function sourceOf(ready: Ready): string | null {
+  if (ready.kind === 'left-behind') return null;
+  const [main] = ready.sources.values();
+  return main?.path ?? null;
 }

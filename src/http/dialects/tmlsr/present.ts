@@ -5,10 +5,11 @@ import type { QueuePlace, TaskView, WorkflowView } from '../../../tasks/task-ser
 import { linkTo } from '../../link-base.ts';
 import { presentPause } from '../../pauses.ts';
 import { presentTaskId } from './parse.ts';
-import type { stats as statsSchema, task as taskSchema } from './schema.ts';
+import type { stats as statsSchema, taskCreated, task as taskSchema } from './schema.ts';
 
 type TaskBody = z.infer<typeof taskSchema>;
 type StatsBody = z.infer<typeof statsSchema>;
+type SubmittedBody = z.infer<typeof taskCreated>;
 
 /** When a task is looked at, and what its links begin with. */
 export interface Seen {
@@ -37,6 +38,7 @@ export function presentTask(
     stages: task.stages.map((stage) => presentStage(stage, now)),
     output: main ? presentOutput(main, base) : null,
     outputs: task.outputs.map((output) => ({ name: output.name, ...presentOutput(output, base) })),
+    warnings: presentWarnings(task),
     cached: task.outputs.some(({ takenFrom }) => takenFrom !== undefined),
     results_removed_at: task.removedAt?.toISOString() ?? null,
     queue: place && {
@@ -50,6 +52,15 @@ export function presentTask(
     error_code: task.error?.code ?? null,
     retries: task.retries,
   };
+}
+
+/** The answer to a request for a task. */
+export function presentSubmitted(task: TaskView): SubmittedBody {
+  return { status: 'ok', task_id: presentTaskId(task.id), warnings: presentWarnings(task) };
+}
+
+function presentWarnings({ warnings }: TaskView): TaskBody['warnings'] {
+  return warnings.map(({ code, message }) => ({ code, message }));
 }
 
 function presentStage(stage: Stage, now: Date): TaskBody['stages'][number] {

@@ -20,14 +20,8 @@ import { presentPause } from '../../pauses.ts';
 import { poolSeenBy } from '../../pool-view.ts';
 import { whileThere } from '../../request-body.ts';
 import { requestOfForm } from './form.ts';
-import {
-  dialect,
-  parseTaskId,
-  parseTaskRequest,
-  presentTaskId,
-  type WorkflowAliases,
-} from './parse.ts';
-import { presentBackend, presentTask, presentWorkflow } from './present.ts';
+import { dialect, parseTaskId, parseTaskRequest, type WorkflowAliases } from './parse.ts';
+import { presentBackend, presentSubmitted, presentTask, presentWorkflow } from './present.ts';
 import * as schema from './schema.ts';
 
 export interface TmlsrParts extends FormParts {
@@ -53,13 +47,13 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
     const { raw } = context.req;
     if (!isForm(raw)) return void (await next());
     const task = await whileThere(raw, submitForm(parts, raw, context.var.caller));
-    return context.json({ status: 'ok' as const, task_id: presentTaskId(task.id) }, 200);
+    return context.json(presentSubmitted(task), 200);
   });
   app.openapi({ ...createTaskInJsonRoute, hide: true }, async (context) => {
     const body = context.req.valid('json');
     const account = accountOf(context.var.caller);
     const task = await tasks.submit({ ...parseTaskRequest(body, registry), ...account });
-    return context.json({ status: 'ok' as const, task_id: presentTaskId(task.id) }, 200);
+    return context.json(presentSubmitted(task), 200);
   });
 
   app.openapi(getTaskRoute, async (context) => {
