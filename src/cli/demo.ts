@@ -11,7 +11,7 @@ import { mediaKindOf } from '../core/media.ts';
 import { backendsOrEmulator } from '../emulator-process.ts';
 import { Gateway } from '../gateway.ts';
 import { dialectSettings } from '../http/dialects/index.ts';
-import { readHead, sniffBuffer } from '../media/sniff.ts';
+import { readStart, sniffBuffer } from '../media/sniff.ts';
 import { run, stopSignal } from '../run.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { readArguments } from './arguments.ts';
@@ -91,7 +91,7 @@ async function sampleInputs(
 }
 
 async function kindOf(path: string): Promise<'image' | 'video'> {
-  const format = await readHead(path)
+  const format = await readStart(path)
     .then(sniffBuffer)
     .catch((error) => {
       throw unusable(`--input ${path} cannot be read: ${error.message}`);

@@ -33,8 +33,8 @@ const otherContainers: Readonly<Record<string, { name: string; file: string }>> 
 /** Enough for every signature that matters; the rest of the file is not looked at. */
 export const sniffBytes = 4_100;
 
-/** What `sniffBuffer` needs of a file. */
-export async function readHead(path: string): Promise<Uint8Array> {
+/** As much of a file as `sniffBuffer` needs. */
+export async function readStart(path: string): Promise<Uint8Array> {
   await using file = await open(path);
   const { buffer, bytesRead } = await file.read(Buffer.alloc(sniffBytes), 0, sniffBytes, 0);
   return buffer.subarray(0, bytesRead);

@@ -12,9 +12,15 @@ import { submitTask } from './submit-task.ts';
 
 /** Whose tasks are looked at: others are not there. */
 export interface TaskOwner {
-  readonly dialect: string;
+  /** `null`: those of all dialects. */
+  readonly dialect: string | null;
   /** `null`: everybody's. */
   readonly tenant: string | null;
+}
+
+/** Of one dialect. */
+export interface DialectOwner extends TaskOwner {
+  readonly dialect: string;
 }
 
 /** What a wish to cancel came to. */
@@ -73,9 +79,9 @@ export class TaskStore {
     return await this.#withStages(await this.#select().where(and(hasStart, belongsTo(owner))));
   }
 
-  async newest(limit: number, tenant: string | null): Promise<TaskWithStages[]> {
+  async newest(limit: number, owner: TaskOwner): Promise<TaskWithStages[]> {
     return await this.#withStages(
-      await this.#select().where(ofTenant(tenant)).orderBy(desc(tasks.seq)).limit(limit),
+      await this.#select().where(belongsTo(owner)).orderBy(desc(tasks.seq)).limit(limit),
     );
   }
 
@@ -174,7 +180,7 @@ type ShownRow = TaskRow &
   Pick<TaskWithStages, 'retries' | 'runAfter'> & { readonly warnings: readonly Warning[] | null };
 
 export function belongsTo({ dialect, tenant }: TaskOwner): SQL | undefined {
-  return and(eq(tasks.dialect, dialect), ofTenant(tenant));
+  return and(dialect === null ? undefined : eq(tasks.dialect, dialect), ofTenant(tenant));
 }
 
 function ofTenant(tenant: string | null): SQL | undefined {
