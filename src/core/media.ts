@@ -1,7 +1,7 @@
 /** What a picture or a clip is, once its bytes (never its name or its header) were looked at. */
 
 export const imageFormats = ['png', 'jpg', 'webp', 'gif', 'tiff', 'avif'] as const;
-export const videoFormats = ['mp4', 'mov', 'webm', 'mkv'] as const;
+export const videoFormats = ['mp4', 'mov', 'webm', 'mkv', 'ts', '3gp'] as const;
 
 export type ImageFormat = (typeof imageFormats)[number];
 export type VideoFormat = (typeof videoFormats)[number];
@@ -15,7 +15,16 @@ export function withArticle(kind: MediaKind): string {
   return kind === 'image' ? 'an image' : 'a video';
 }
 
-export interface ImageInfo {
+/** Of a picture that moves. */
+export interface Animation {
+  readonly frames: number;
+  /** On average; `null` where each frame stays. */
+  readonly fps: number | null;
+  readonly durationSeconds: number;
+}
+
+/** A result that moves has what its animation has, beside that of a picture. */
+export interface ImageInfo extends Partial<Animation> {
   readonly kind: 'image';
   readonly format: ImageFormat;
   /** Pixels, as a viewer shows it (EXIF orientation applied). */
@@ -23,19 +32,60 @@ export interface ImageInfo {
   readonly height: number;
 }
 
+/**
+ * The first video track of a clip, which is the one that ComfyUI's `LoadVideo` takes. Clips that were
+ * probed by an older gateway lack the optional fields.
+ */
 export interface VideoInfo {
   readonly kind: 'video';
   readonly format: VideoFormat;
-  /** Pixels, as a player shows it (rotation applied). */
+  /** Pixels, as a player shows it: square pixels, rotation applied. */
   readonly width: number;
   readonly height: number;
+  /** Pixels of a frame as it is stored: before rotation, with pixels of whatever shape. */
+  readonly stored?: { readonly width: number; readonly height: number };
+  /** Degrees clockwise by which a player turns the stored frames. */
+  readonly rotation?: Rotation;
+  /** Seconds that the track is shown. */
   readonly durationSeconds: number;
   /** Frames a second, or `null` where the container does not tell. */
   readonly fps: number | null;
-  /** Frames in all, as near as the container tells. */
+  /** Frames that are shown, as near as the container tells. */
   readonly frames: number | null;
+  readonly isVariableRate?: boolean;
+  /** `undefined` where neither the container nor the first frame tells. */
+  readonly isInterlaced?: boolean | undefined;
   readonly codec: string | null;
+  /** Bits of a sample; `undefined` where the codec's configuration does not tell. */
+  readonly bitDepth?: number | undefined;
+  /** Whether the transfer function is PQ or HLG. */
+  readonly isHdr?: boolean;
+  /** As the file says; `undefined` where it says nothing. */
+  readonly color?: VideoColor | undefined;
   readonly hasAudio: boolean;
+  /** In the order of the file. */
+  readonly audioTracks?: readonly AudioTrackInfo[];
+}
+
+export type Rotation = 0 | 90 | 180 | 270;
+
+/** Numbers of ITU-T H.273; 2 is "unspecified". */
+export interface VideoColor {
+  readonly primaries: number;
+  readonly transfer: number;
+  readonly matrix: number;
+  readonly isFullRange: boolean;
+}
+
+export interface AudioTrackInfo {
+  readonly channels: number;
+  /** Hertz. */
+  readonly sampleRate: number;
+  readonly codec: string | null;
+  /** Seconds by which the sound begins after the picture; less than 0 where it begins before. */
+  readonly offsetSeconds: number;
+  /** Such as `mono`, `stereo`, `5.1`; `null` for one that is unusual or not told. */
+  readonly layout: string | null;
 }
 
 export type MediaInfo = ImageInfo | VideoInfo;
@@ -51,6 +101,8 @@ const contentTypes: Record<MediaFormat, string> = {
   mov: 'video/quicktime',
   webm: 'video/webm',
   mkv: 'video/x-matroska',
+  ts: 'video/mp2t',
+  '3gp': 'video/3gpp',
 };
 
 /** The format's name is also its file extension. */
@@ -72,5 +124,6 @@ export function formatOfName(name: string): MediaFormat | null {
   const extension = name.slice(name.lastIndexOf('.') + 1).toLowerCase();
   if (extension === 'jpeg') return 'jpg';
   if (extension === 'tif') return 'tiff';
+  if (extension === 'mts' || extension === 'm2ts') return 'ts';
   return Object.hasOwn(contentTypes, extension) ? (extension as MediaFormat) : null;
 }

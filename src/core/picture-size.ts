@@ -123,6 +123,11 @@ export function mapSides({ width, height }: Size, change: (side: number) => numb
   return { width: change(width), height: change(height) };
 }
 
+/** Upright, after a turn by so many degrees. */
+export function turned({ width, height }: Size, degrees: number): Size {
+  return degrees % 180 === 0 ? { width, height } : { width: height, height: width };
+}
+
 export function isSameSize(one: Size, other: Size): boolean {
   return one.width === other.width && one.height === other.height;
 }

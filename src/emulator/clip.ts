@@ -21,6 +21,7 @@ import {
   VideoSampleSource,
 } from 'mediabunny';
 import sharp from 'sharp';
+import { colouredRgb } from './clip-colours.ts';
 import type { Frame } from './frames.ts';
 
 export interface ClipInfo {
@@ -89,6 +90,12 @@ const asRgba = { format: 'RGBA' } as VideoFrameCopyToOptions;
 
 async function toFrame(sample: VideoSample): Promise<Frame> {
   const { width, height } = sample.visibleRect;
+  const rgb = (await colouredRgb(sample)) ?? (await plainRgb(sample));
+  return turn({ width, height, rgb }, sample.rotation);
+}
+
+async function plainRgb(sample: VideoSample): Promise<Uint8Array> {
+  const { width, height } = sample.visibleRect;
   const rgba = new Uint8Array(sample.allocationSize(asRgba));
   await sample.copyTo(rgba, asRgba);
   const rgb = new Uint8Array(width * height * 3);
@@ -97,7 +104,7 @@ async function toFrame(sample: VideoSample): Promise<Frame> {
     rgb[to + 1] = rgba[from + 1] ?? 0;
     rgb[to + 2] = rgba[from + 2] ?? 0;
   }
-  return turn({ width, height, rgb }, sample.rotation);
+  return rgb;
 }
 
 /** As a player shows it: phones store a clip lying down. */
@@ -119,16 +126,25 @@ export interface Encoding {
   readonly file: string;
   /** H.264's constant rate factor: lower is better. */
   readonly crf: number;
+  /** What is said of the clip, behind its tables. */
+  readonly tags?: Readonly<Record<string, string>>;
 }
 
 type VideoSource = VideoSampleSource | EncodedVideoPacketSource;
 
 /** Writes H.264 in MP4, with the sound copied where MP4 can carry it. */
-export async function encodeClip({ frames, fps, audio, file, crf }: Encoding): Promise<void> {
+export async function encodeClip({
+  frames,
+  fps,
+  audio,
+  file,
+  crf,
+  tags = {},
+}: Encoding): Promise<void> {
   await loadCodecs();
   const quality = new Quality({ quantizer: crf, bitrate: 8_000_000 });
   const source = new VideoSampleSource({ codec: 'avc', quality });
-  await writeMp4(file, source, fps, () => addFrames(source, frames, fps), audio);
+  await writeMp4(file, source, fps, () => addFrames(source, frames, fps), audio, tags);
 }
 
 /** The same pictures, not encoded again, with a sound. */
@@ -153,10 +169,13 @@ async function writeMp4(
   frameRate: number,
   addPictures: () => Promise<void>,
   audio: Audio | null,
+  tags: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  const format = new Mp4OutputFormat();
+  // As FFmpeg does with `use_metadata_tags`.
+  const format = new Mp4OutputFormat({ metadataFormat: 'mdta' });
   const output = new Output({ format, target: new FilePathTarget(file) });
   output.addVideoTrack(source, { frameRate });
+  output.setMetadataTags({ raw: tags });
   await using sound = audio === null ? null : await openSound(audio, format);
   if (sound) output.addAudioTrack(sound.source);
   try {

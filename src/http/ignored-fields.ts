@@ -28,8 +28,3 @@ export function unknownFields(
   if (first && isRefused) throw invalidField(first.field, first.reason);
   return ignored;
 }
-
-/** For an answer: nothing where nothing was ignored. */
-export function withIgnored(ignored: readonly IgnoredField[]): { ignored?: IgnoredField[] } {
-  return ignored.length > 0 ? { ignored: [...ignored] } : {};
-}

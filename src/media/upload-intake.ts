@@ -3,7 +3,6 @@ import type { Readable } from 'node:stream';
 import { GatewayError } from '../core/errors.ts';
 import { contentTypeOf } from '../core/media.ts';
 import type { Tempo } from '../core/tempo.ts';
-import { unsupported } from './probe.ts';
 import { SourceFile, type SourceLimits } from './source-file.ts';
 import type { Spool } from './spool.ts';
 
@@ -46,10 +45,10 @@ export class UploadIntake {
     for await (const chunk of body) {
       signal.throwIfAborted();
       await file.write(chunk, null);
-      if (file.isKnown && !file.format) throw unsupported();
+      if (file.refusal) throw file.refusal;
     }
     const { bytes } = await file.finish();
-    if (!file.format) throw unsupported();
+    if (!file.format) throw file.refusal;
     const kept = parts.move();
     return {
       path,

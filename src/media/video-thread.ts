@@ -1,13 +1,14 @@
-import { createRequire } from 'node:module';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { EncodedPacket, InputTrack, Input as MediaInput } from 'mediabunny';
-import type { VideoInfo } from '../core/media.ts';
+import type { EncodedPacket, InputAudioTrack, InputTrack, InputVideoTrack } from 'mediabunny';
+import type { AudioTrackInfo, VideoInfo } from '../core/media.ts';
+import { type ContainerBoxes, readBoxes } from './clip/boxes.ts';
+import { describeSound, describeVideo } from './clip/describe.ts';
+import { mediabunny } from './clip/mediabunny.ts';
+import { trackTiming } from './clip/timing.ts';
 import { segmentEnd } from './matroska.ts';
+import { Scanner } from './metadata/edit.ts';
 
-// Each clip has a thread of its own, which loads everything anew: one file takes 95 ms of a processor, 150
-// modules take 140.
-const mediabunny: typeof import('mediabunny') = createRequire(import.meta.url)('mediabunny');
-const { CustomSource, EncodedPacketSink, Input, MATROSKA, MP4, QTFF, WEBM } = mediabunny;
+const { CustomSource, EncodedPacketSink, Input, MATROSKA, MP4, MPEG_TS, QTFF, WEBM } = mediabunny;
 
 /** Runs in a thread with limits: what it reads is hostile until it is read. */
 
@@ -20,24 +21,27 @@ export interface ToVideoThread {
 
 export type FromVideoThread =
   | { readonly kind: 'read'; readonly id: number; readonly start: number; readonly end: number }
-  | { readonly kind: 'info'; readonly info: Omit<VideoInfo, 'kind' | 'format'> }
+  | { readonly kind: 'info'; readonly info: TrackInfo }
   | { readonly kind: 'no-video' }
   | { readonly kind: 'failed'; readonly reason: string };
+
+export type TrackInfo = Omit<VideoInfo, 'kind' | 'format'>;
 
 const { size, isWhole } = workerData as ToVideoThread;
 const port = parentPort;
 const waiting = new Map<number, (bytes: Uint8Array) => void>();
 let asked = 0;
 
-/** A container and its track may round differently; they may not tell different stories. */
+/** A container and its tracks may round differently; they may not tell different stories. */
 const maxDurationRatio = 1.5;
 const maxDurationGapSeconds = 2;
 
 /** So many packets are counted. Of a remote file fewer: each cluster of a WebM is a request. */
 const countedPackets = isWhole ? 1_000 : 100;
-/** Matroska tells times in whole milliseconds, which makes 29.967 of 29.97. */
-const commonRates = [24_000 / 1001, 24, 25, 30_000 / 1001, 30, 48, 50, 60_000 / 1001, 60, 120];
-const maxRateError = 0.0005;
+/** Where packets lie among all other bytes, those are read with them. */
+const countedBytes = 64 * 1024 * 1024;
+/** Enough for what lies together, and little to have read in vain. */
+const windowBytes = 64 * 1024;
 
 function post(message: FromVideoThread): void {
   port?.postMessage(message);
@@ -63,46 +67,40 @@ async function probe(): Promise<void> {
   }
   // HLS is left out: its playlists name further URLs.
   const input = new Input({
-    formats: [MP4, QTFF, WEBM, MATROSKA],
+    formats: [MP4, QTFF, WEBM, MATROSKA, MPEG_TS],
     source: new CustomSource({
       read,
       getSize: () => size,
       prefetchProfile: isWhole ? 'fileSystem' : 'network',
     }),
   });
-  const video = await input.getPrimaryVideoTrack();
-  if (!video) return post(await whyNoVideo(input));
-  const audio = await input.getPrimaryAudioTrack();
-  if (isWhole) {
-    await readLastPacket(video);
-    if (audio) await readLastPacket(audio);
-  }
-  const { packetCount, averagePacketRate } = await video.computePacketStats(countedPackets);
-  const durationSeconds = await video.computeDuration();
-  const claimed = await input.getDurationFromMetadata();
-  if (claimed !== null && tellsAnotherStory(claimed, durationSeconds)) {
-    throw new Error(`It lasts ${claimed} s or ${durationSeconds} s`);
-  }
-  const rate = averagePacketRate > 0 ? nearestRate(averagePacketRate) : null;
-  const shownSeconds = durationSeconds - (await video.getFirstTimestamp());
-  post({
-    kind: 'info',
-    info: {
-      width: await video.getDisplayWidth(),
-      height: await video.getDisplayHeight(),
-      durationSeconds: round(durationSeconds),
-      fps: rate === null ? null : round(rate),
-      frames: packetCount < countedPackets ? packetCount : rate && Math.round(shownSeconds * rate),
-      codec: await video.getCodec(),
-      hasAudio: audio !== null,
-    },
-  });
+  const tracks = await input.getTracks();
+  // ComfyUI takes the first one, too, whichever a player would choose.
+  const video = tracks.find((track) => track.isVideoTrack());
+  // An MP4 or WebM without any track is the beginning of one that has them further behind.
+  const isStream = (await input.getFormat()) === MPEG_TS;
+  if (tracks.length === 0 && !isStream) throw new Error('It has no tracks');
+  if (!video) return post({ kind: 'no-video' });
+  const sounds = tracks.filter((track) => track.isAudioTrack());
+  const boxes = await readBoxes(new Scanner(size, read, windowBytes));
+  for (const track of [video, ...sounds]) if (isWhole) await readLastPacket(track);
+  await checkDurations([video, ...sounds], boxes);
+  post({ kind: 'info', info: await describe(video, sounds, boxes) });
 }
 
-/** A file without any track is the beginning of one that has them further behind. */
-async function whyNoVideo(input: MediaInput): Promise<FromVideoThread> {
-  const tracks = await input.getTracks();
-  return tracks.length > 0 ? { kind: 'no-video' } : { kind: 'failed', reason: 'It has no tracks' };
+async function describe(
+  video: InputVideoTrack,
+  sounds: readonly InputAudioTrack[],
+  boxes: ContainerBoxes,
+): Promise<TrackInfo> {
+  const timing = await trackTiming(video, boxes, { packets: countedPackets, bytes: countedBytes });
+  const audioTracks: AudioTrackInfo[] = [];
+  for (const sound of sounds) audioTracks.push(await describeSound(sound, timing.startsAt, boxes));
+  return {
+    ...(await describeVideo(video, timing, boxes)),
+    hasAudio: sounds.length > 0,
+    audioTracks,
+  };
 }
 
 /**
@@ -124,19 +122,26 @@ async function readLastPacket(track: InputTrack): Promise<void> {
   if (!packet?.data.byteLength) throw new Error('Its last packet is missing');
 }
 
+/** Matroska tells the length of its longest track, so all are asked. */
+async function checkDurations(
+  tracks: readonly InputTrack[],
+  { iso }: ContainerBoxes,
+): Promise<void> {
+  let claimed = 0;
+  let computed = 0;
+  for (const track of tracks) {
+    computed = Math.max(computed, await track.computeDuration());
+    if (iso.get(track.id)?.isDurationUnknown) continue;
+    claimed = Math.max(claimed, (await track.getDurationFromMetadata()) ?? 0);
+  }
+  if (claimed > 0 && tellsAnotherStory(claimed, computed)) {
+    throw new Error(`It lasts ${claimed} s or ${computed} s`);
+  }
+}
+
 function tellsAnotherStory(claimed: number, computed: number): boolean {
   const [less, more] = [Math.min(claimed, computed), Math.max(claimed, computed)];
   return more - less > maxDurationGapSeconds && more > less * maxDurationRatio;
-}
-
-function nearestRate(packetsPerSecond: number): number {
-  const errorOf = (rate: number) => Math.abs(packetsPerSecond / rate - 1);
-  const nearest = commonRates.reduce((a, b) => (errorOf(a) < errorOf(b) ? a : b));
-  return errorOf(nearest) <= maxRateError ? nearest : packetsPerSecond;
-}
-
-function round(value: number): number {
-  return Math.round(value * 1000) / 1000;
 }
 
 probe().catch((error) => post({ kind: 'failed', reason: String(error?.message ?? error) }));

@@ -6,7 +6,7 @@ import { type Folders, nextOutput, pad } from '../folders.ts';
 import { type Frame, type Frames, writeFrames } from '../frames.ts';
 import { PythonError } from '../python.ts';
 import type { FileReference } from '../wire.ts';
-import { exists } from './image.ts';
+import { exists, metadata } from './image.ts';
 import { framesOf, type Inputs, type NodeClass, numberOf, pathOf, textOf } from './node.ts';
 
 /** ComfyUI's VIDEO: a file, or the parts of a new one. */
@@ -14,6 +14,8 @@ type Video =
   | { readonly file: string }
   | { readonly images: Frames; readonly audio: Audio | null; readonly fps: number };
 
+/** As FFmpeg's muxer names itself with PyAV 18.1. */
+const muxer = 'Lavf62.12.102';
 /** The encoder's own default, which ComfyUI leaves as it is. */
 const defaultCrf = 23;
 
@@ -88,7 +90,8 @@ export const createVideo: NodeClass = {
 };
 
 export const saveVideo: NodeClass = {
-  async run({ inputs, folders, signal }) {
+  async run(context) {
+    const { inputs, folders, signal } = context;
     for (const [name, known] of [
       ['format', ['auto', 'mp4']],
       ['codec', ['auto', 'h264']],
@@ -105,7 +108,13 @@ export const saveVideo: NodeClass = {
     const filename = `${place.prefix}_${pad(place.counter)}_.mp4`;
     const file = path.join(place.folder, filename);
     if ('file' in video) await linkOrCopy(video.file, file);
-    else await encodeClip({ ...video, frames: until(signal, video.images), file, crf: defaultCrf });
+    else {
+      const said = Object.entries(metadata(context));
+      const graph = said.map(([name, value]) => [name, JSON.stringify(value)]);
+      const tags = Object.fromEntries([...graph, ['encoder', muxer]]);
+      const frames = until(signal, video.images);
+      await encodeClip({ ...video, frames, file, crf: defaultCrf, tags });
+    }
     const saved: FileReference = { filename, subfolder: place.subfolder, type: 'output' };
     return { outputs: [], ui: { images: [saved], animated: [true] } };
   },

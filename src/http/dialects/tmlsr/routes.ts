@@ -32,7 +32,7 @@ import {
   parseTaskRequest,
   type WorkflowAliases,
 } from './parse.ts';
-import { presentBackend, presentCreated, presentTask, presentWorkflow } from './present.ts';
+import { presentBackend, presentSubmitted, presentTask, presentWorkflow } from './present.ts';
 import * as schema from './schema.ts';
 
 export interface TmlsrParts extends FormParts {
@@ -60,7 +60,7 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
     const { raw } = context.req;
     if (!isForm(raw)) return void (await next());
     const { task, ignored } = await whileThere(raw, submitForm(parts, raw, context.var.caller));
-    return context.json(presentCreated(task, ignored), 200);
+    return context.json(presentSubmitted(task, ignored), 200);
   });
   app.openapi({ ...createTaskInJsonRoute, hide: true }, async (context) => {
     const body = context.req.valid('json');
@@ -73,7 +73,7 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
         ? await kindOf(body.url, account.tenant ?? '', signal)
         : null;
     const task = await tasks.submit({ ...parseTaskRequest(body, registry, fileKind), ...account });
-    return context.json(presentCreated(task, ignored), 200);
+    return context.json(presentSubmitted(task, ignored), 200);
   });
 
   app.openapi(getTaskRoute, async (context) => {

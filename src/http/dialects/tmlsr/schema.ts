@@ -3,6 +3,7 @@ import { encodedFormats } from '../../../core/delivery.ts';
 import { maxSidePixels } from '../../../core/size-plan.ts';
 import { stageNames, stageStates } from '../../../core/stage.ts';
 import { taskStates } from '../../../core/task.ts';
+import { warningCodes } from '../../../core/warning.ts';
 import { isWorkflowName } from '../../../workflows/folder.ts';
 import { ignoredField } from '../../ignored-fields.ts';
 import { pauseSchema } from '../../pauses.ts';
@@ -106,12 +107,18 @@ export const createTaskForm = createTask
   })
   .openapi('CreateTaskForm');
 
+const warning = z.object({ code: z.enum(warningCodes), message: z.string() }).openapi('Warning');
+
 export const taskCreated = z
   .object({
     status: z.literal('ok'),
     task_id: z.string(),
-    ignored: z.array(ignoredField).optional().openapi({
-      description: 'What the request said and meant nothing by; left out where there is nothing.',
+    warnings: z.array(warning).openapi({
+      description:
+        'What is known of the sources at once. They are read later as a rule, and the task tells then.',
+    }),
+    ignored: z.array(ignoredField).openapi({
+      description: 'What the request said that changed nothing.',
     }),
   })
   .openapi('TaskCreated');
@@ -162,6 +169,9 @@ export const task = z
     output: output.nullable().openapi({ description: 'The main result.' }),
     outputs: z.array(output.extend({ name: z.string() })).openapi({
       description: 'All results, the main one first.',
+    }),
+    warnings: z.array(warning).openapi({
+      description: 'What of the results may not be as expected, though nothing has failed.',
     }),
     cached: z.boolean().openapi({
       description: 'Whether the results are copies of those of an identical task (CACHE=on).',
