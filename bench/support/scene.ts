@@ -9,6 +9,7 @@ import { samplePng } from '../../test/support/media-samples.ts';
 import { SourceServer } from '../../test/support/source-server.ts';
 import { createTestDatabase, urlOf } from '../../test/support/test-database.ts';
 import { createTestWorkflows } from '../../test/support/test-workflows.ts';
+import { residentBytes } from './resident-memory.ts';
 
 export interface SceneOptions {
   /** ComfyUI servers that run already. */
@@ -27,6 +28,8 @@ export interface Scene extends AsyncDisposable {
   readonly url: string;
   /** The prompt of each task's last attempt. */
   promptsOf(taskIds: readonly string[]): Promise<string[]>;
+  /** What the gateway has in memory. */
+  residentBytes(): Promise<number>;
 }
 
 export async function setScene({
@@ -43,7 +46,7 @@ export async function setScene({
   const dataDir = await mkdtemp(join(tmpdir(), 'tmlsr-bench-'));
   parts.defer(() => rm(dataDir, { recursive: true, force: true }));
   const databaseUrl = urlOf(database);
-  const { client } = parts.use(
+  const { client, pid } = parts.use(
     await GatewayProcess.start({
       DATABASE_URL: databaseUrl,
       DATA_DIR: dataDir,
@@ -60,6 +63,7 @@ export async function setScene({
     gateway: client,
     url: sources.file('a.png', picture),
     promptsOf: (taskIds) => promptsOf(databaseUrl, taskIds),
+    residentBytes: () => residentBytes(pid),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
