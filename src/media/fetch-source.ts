@@ -212,7 +212,10 @@ function toSource({ statusCode, headers, body }: Dispatcher.ResponseData): OpenS
 
 /** Undici reads a header's bytes as Latin-1; browsers send those that are no ASCII as they are. */
 function asWritten(location: string): string {
-  return location.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
+  return location.replace(
+    /[\x80-\xff]/g,
+    (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
 }
 
 /** Seconds, or an instant (RFC 9110 §10.2.3); `null` for neither. */
