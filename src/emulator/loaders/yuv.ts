@@ -8,7 +8,10 @@ import type { VideoSample } from 'mediabunny';
 const weights: Readonly<Record<string, readonly [red: number, blue: number]>> = {
   bt709: [0.2126, 0.0722],
   'bt2020-ncl': [0.2627, 0.0593],
+  bt470bg: [0.299, 0.114],
+  smpte170m: [0.299, 0.114],
 };
+const untagged = ['bt470bg', 'smpte170m'];
 
 const layouts: Readonly<Record<string, readonly [across: number, down: number]>> = {
   I420: [2, 2],
@@ -18,7 +21,13 @@ const layouts: Readonly<Record<string, readonly [across: number, down: number]>>
 
 /** `null` where BT.601 is right, or the frame is of a kind that this does not know. */
 export async function toTaggedRgb(sample: VideoSample): Promise<Uint8Array | null> {
-  const weight = weights[sample.colorSpace.matrix ?? ''];
+  const matrix = sample.colorSpace.matrix ?? null;
+  return matrix === null || untagged.includes(matrix) ? null : toRgbBy(matrix, sample);
+}
+
+/** `null` where the matrix or the kind of frame is none that this knows. */
+export async function toRgbBy(matrix: string, sample: VideoSample): Promise<Uint8Array | null> {
+  const weight = weights[matrix];
   const [name = '', depth] = (sample.format ?? '').split('P');
   const layout = layouts[name];
   if (weight === undefined || layout === undefined) return null;
