@@ -6,6 +6,7 @@
  *   npm run pack [-- --url http://127.0.0.1:8188] [NAME …]
  */
 import { parseArgs } from 'node:util';
+import { realTempo } from '../src/core/tempo.ts';
 import { Emulator } from '../src/emulator/emulator.ts';
 import { loaders } from '../src/emulator/loaders/loaders.ts';
 import { oddClips } from '../test/pack/clips.ts';
@@ -40,6 +41,8 @@ async function runOn(url: string, title: string): Promise<number> {
     engine: 'pglite',
     backends: [url],
     env: { SOURCE_ALLOW: sources.host },
+    // A real server without a GPU takes its time.
+    tempo: realTempo,
   });
   console.log(`\n${title}`);
   let count = 0;
