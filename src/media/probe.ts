@@ -6,6 +6,7 @@ import sharp, { type Metadata, type Sharp } from 'sharp';
 import { GatewayError } from '../core/errors.ts';
 import {
   type ImageFormat,
+  type ImageInfo,
   type MediaInfo,
   mediaKindOf,
   type VideoFormat,
@@ -22,7 +23,7 @@ import {
 } from '../core/media-limits.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import { untilAborted } from '../core/until-aborted.ts';
-import { readHead, remuxFirst, sniffBuffer, sniffBytes, unsupported } from './sniff.ts';
+import { readStart, remuxFirst, sniffBuffer, sniffBytes, unsupported } from './sniff.ts';
 import type { FromVideoThread, ToVideoThread, TrackInfo } from './video-thread.ts';
 
 /** Bytes that are somewhere else, such as behind HTTP with Range. */
@@ -117,11 +118,11 @@ export class MediaProbe {
     signal.throwIfAborted();
     const limits = limitsFor(own, this.#limits);
     const source = typeof from === 'string' ? from : limited(from, maxRemoteBytes);
-    const head = await beginningOf(source, signal);
+    const head = await startOf(source, signal);
     const format = await sniffBuffer(head);
     if (!format) throw await unsupported(head);
     if (mediaKindOf(format) === 'image') {
-      return await this.#probeImage(source, format as ImageFormat, limits, signal);
+      return await this.#probeImage(source, head, format as ImageFormat, limits, signal);
     }
     const video = () => this.#probeVideo(source, format as VideoFormat, signal);
     const info = await this.#videos.add(video, { signal });
@@ -131,6 +132,7 @@ export class MediaProbe {
 
   async #probeImage(
     source: string | RangeReader,
+    head: Uint8Array,
     format: ImageFormat,
     limits: MediaLimits,
     signal: AbortSignal,
@@ -151,6 +153,9 @@ export class MediaProbe {
     const metadata = await untilAborted(image.metadata(), deadline).catch((error) => {
       throw fault(error);
     });
+    const size = format === 'gif' ? screenOf(head, metadata) : asShown(metadata);
+    const info: ImageInfo = { kind: 'image', format, ...size };
+    checkLimits(info, limits);
     if (format !== 'tiff') checkFrames(metadata.pages ?? 1, 'animation', limits);
     const checked = (async () => {
       if (typeof source === 'string') await decode(image, metadata, deadline);
@@ -159,7 +164,7 @@ export class MediaProbe {
     });
     // Who asked may be gone by then.
     checked.catch(() => {});
-    return { info: { kind: 'image', format, ...asShown(metadata) }, checked };
+    return { info, checked };
   }
 
   /** Container parsers can be made to loop and to hoard: a thread can be ended when one does. */
@@ -195,8 +200,8 @@ export class MediaProbe {
   }
 }
 
-async function beginningOf(source: string | RangeReader, signal: AbortSignal): Promise<Uint8Array> {
-  if (typeof source === 'string') return await readHead(source);
+async function startOf(source: string | RangeReader, signal: AbortSignal): Promise<Uint8Array> {
+  if (typeof source === 'string') return await readStart(source);
   return await source.read(0, Math.min(source.size, sniffBytes), signal);
 }
 
@@ -224,6 +229,18 @@ async function decode(image: Sharp, { format, height }: Metadata, signal: AbortS
 /** EXIF orientations 5 to 8 lie on their side. */
 function asShown({ width, height, orientation = 1 }: Metadata): { width: number; height: number } {
   return orientation >= 5 ? { width: height, height: width } : { width, height };
+}
+
+/** ComfyUI paints the whole screen of a GIF; libvips takes one above 2048 pixels for a mistake, and its frame alone. */
+function screenOf(
+  head: Uint8Array,
+  { width, height }: Metadata,
+): { width: number; height: number } {
+  const header = new DataView(head.buffer, head.byteOffset);
+  return {
+    width: Math.max(width, header.getUint16(6, true)),
+    height: Math.max(height, header.getUint16(8, true)),
+  };
 }
 
 interface FileReader extends RangeReader {

@@ -33,8 +33,13 @@ const otherContainers: Readonly<Record<string, { name: string; file: string }>> 
 /** Enough for every signature that matters; the rest of the file is not looked at. */
 export const sniffBytes = 4_100;
 
-/** What `sniffBuffer` needs of a file. */
-export async function readHead(path: string): Promise<Uint8Array> {
+/** The format of a file, by its first bytes; `null` for one that is not taken. */
+export async function sniff(path: string): Promise<MediaFormat | null> {
+  return await sniffBuffer(await readStart(path));
+}
+
+/** As much of a file as `sniffBuffer` needs. */
+export async function readStart(path: string): Promise<Uint8Array> {
   await using file = await open(path);
   const { buffer, bytesRead } = await file.read(Buffer.alloc(sniffBytes), 0, sniffBytes, 0);
   return buffer.subarray(0, bytesRead);

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { readFor } from '../../core/read-once.ts';
 import { planSize } from '../../core/size-plan.ts';
 import type { Source } from '../../core/task.ts';
 import type { Workflow } from '../../core/workflow.ts';
@@ -35,15 +36,7 @@ export async function prepare(
 ): Promise<Downloaded> {
   const { journal, seat } = attempt;
   const { run } = journal.claim;
-  const progress = new SharedProgress(report, run.sources.length);
-  const sources = new Map(
-    await Promise.all(
-      run.sources.map(async (source, index) => {
-        const acquired = await acquire(attempt, workflow, source, progress.part(index));
-        return [source.input, acquired] as const;
-      }),
-    ),
-  );
+  const sources = await acquireAll(attempt, workflow, report);
   const [main] = workflow.inputs;
   const input = (main && sources.get(main.name)?.info) ?? null;
   // Whether the workflow can give the size that was asked for is known by now.
@@ -63,8 +56,27 @@ export async function prepare(
 /** What the stage says in the end. */
 export function downloaded({ sources }: Pick<Downloaded, 'sources'>): string {
   if (sources.size === 0) return 'Nothing to download';
-  const bytes = sources.values().reduce((sum, source) => sum + source.bytes, 0);
+  const files = new Set(sources.values());
+  const bytes = files.values().reduce((sum, source) => sum + source.bytes, 0);
   return `Download complete, ${megabytes(bytes)}`;
+}
+
+/** Inputs with one address have one file. */
+async function acquireAll(
+  attempt: Attempt,
+  workflow: Workflow,
+  report: ReportProgress,
+): Promise<Sources> {
+  const { run } = attempt.journal.claim;
+  const read = readFor(run.sources, (input) => takenAt(workflow, input, run.kind).kind);
+  const files = [...new Set(read.values())];
+  const progress = new SharedProgress(report, files.length);
+  const acquired = await Promise.all(
+    files.map((source, index) => acquire(attempt, workflow, source, progress.part(index))),
+  );
+  return new Map(
+    [...read].map(([input, source]) => [input, acquired[files.indexOf(source)] as AcquiredSource]),
+  );
 }
 
 async function acquire(
@@ -85,7 +97,7 @@ async function fetch(
   attempt: Attempt,
   workflow: Workflow,
   { input: name, url }: Source,
-  { owner, stored, report, signal }: Transfer,
+  { owner, stored, begin, report, signal }: Transfer,
 ): Promise<AcquiredSource> {
   const { journal, spool, downloads, tempo } = attempt;
   const { run } = journal.claim;
@@ -93,6 +105,8 @@ async function fetch(
   const download = () =>
     waitingForRoom({ spool, owner, name, onWaiting, tempo: tempo.spool }, signal, async () => {
       await spool.room(owner, signal);
+      // A copy of ours can be read again.
+      if (!stored) await begin();
       const file = spool.file(owner, name);
       const wantsSha256 = mayShare(attempt);
       const taken = takenAt(workflow, name, run.kind);
