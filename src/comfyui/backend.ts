@@ -235,6 +235,11 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     return this.#identity.catalogue;
   }
 
+  /** Of ComfyUI; `null` where it does not tell. */
+  get version(): string | null {
+    return this.#identity.version;
+  }
+
   /** Whether it has told what it can run. */
   get isKnown(): boolean {
     return this.#identity.isKnown;

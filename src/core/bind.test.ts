@@ -75,6 +75,42 @@ describe('bind', () => {
     assert.deepEqual(graph, before);
   });
 
+  describe('of a clip that lies on its side', () => {
+    const loaded: Graph = {
+      '1': { class_type: 'LoadVideo', inputs: { file: 'a.mp4' } },
+      '5': { class_type: 'GetVideoComponents', inputs: { video: ['1', 0] } },
+      '7': { class_type: 'ImageInvert', inputs: { image: ['5', 0] } },
+      '8': { class_type: 'CreateVideo', inputs: { images: ['7', 0], fps: ['5', 2] } },
+      '4': { class_type: 'SaveVideo', inputs: { video: ['8', 0], filename_prefix: 'x' } },
+    };
+    const file = { ...input, slot: { node: '1', field: 'file' } };
+    const of = (graph: Graph) => workflow({ graph, inputs: [file], parameters: [] });
+    const onItsSide: Binding = { ...binding, turns: { input: 270 } };
+
+    it('turns its frames behind the loader, and nothing else of it', () => {
+      const prompt = bind(of(loaded), onItsSide);
+      const inputs = { image: ['5', 0], rotation: '270 degrees' };
+      assert.deepEqual(prompt['9'], {
+        class_type: 'ImageRotate',
+        inputs,
+        _meta: { title: 'upright' },
+      });
+      assert.deepEqual(prompt['7']?.inputs.image, ['9', 0]);
+      assert.deepEqual(prompt['8']?.inputs.fps, ['5', 2]);
+      assert.deepEqual(bind(of(loaded), { ...onItsSide, turns: {} }), bind(of(loaded), binding));
+    });
+
+    it('is refused where it goes elsewhere, too', () => {
+      const copied = { ...loaded, '9': { class_type: 'SaveVideo', inputs: { video: ['1', 0] } } };
+      assert.throws(() => bind(of(copied), onItsSide), { code: 'workflow_unsupported' });
+    });
+
+    it('leaves a loader alone that turns by itself', () => {
+      const vhs = { ...loaded, '1': { class_type: 'VHS_LoadVideo', inputs: { file: 'a.mp4' } } };
+      assert.equal(bind(of(vhs), onItsSide)['9'], undefined);
+    });
+  });
+
   it('lets an input that is not required read the file that the graph names', () => {
     const optional = { ...input, isRequired: false };
     const prompt = bind(workflow({ inputs: [optional] }), { ...binding, files: {} });

@@ -1,6 +1,8 @@
 import { GatewayError } from './errors.ts';
 import { type GraphNode, isLink, type Slot } from './graph.ts';
+import type { Rotation } from './media.ts';
 import type { Size, SizePlan } from './size-plan.ts';
+import { frameLinks, notTurned } from './turn-frames.ts';
 import type { Workflow } from './workflow.ts';
 
 /** A bound graph, ready to be posted. */
@@ -17,6 +19,8 @@ export interface Binding {
   /** By the parameter's name, the values that the task chose; others keep the default. */
   readonly arguments: Readonly<Record<string, unknown>>;
   readonly size: SizePlan;
+  /** By the input's name, the degrees clockwise by which its frames are turned; left out: none. */
+  readonly turns?: Readonly<Record<string, Rotation>>;
 }
 
 /**
@@ -24,7 +28,8 @@ export interface Binding {
  * size that was planned; others, such as a preview or a mask, keep their own.
  *
  * @throws GatewayError `invalid_request` without a file for a required input; `workflow_invalid` when
- *   the graph lacks a node that the workflow names.
+ *   the graph lacks a node that the workflow names; `workflow_unsupported` when it has no place in which
+ *   frames could be turned.
  */
 export function bind(workflow: Workflow, binding: Binding): Prompt {
   const prompt = new BoundGraph(workflow.graph);
@@ -41,6 +46,12 @@ export function bind(workflow: Workflow, binding: Binding): Prompt {
     for (const slot of slots) prompt.set(slot, value);
   }
   setSize(prompt, workflow, binding.size);
+  for (const { name, slot } of workflow.inputs) {
+    const degrees = binding.turns?.[name] ?? 0;
+    const isTurnedHere = workflow.graph[slot.node]?.class_type === 'LoadVideo';
+    // VideoHelperSuite turns the clips that it reads, whatever the server.
+    if (degrees !== 0 && isTurnedHere) prompt.insertTurn(name, slot, degrees);
+  }
   return prompt.toPrompt();
 }
 
@@ -76,6 +87,18 @@ class BoundGraph {
     const inputs = { image, upscale_method: 'lanczos', width, height, crop: 'disabled' };
     this.#nodes.set(id, { class_type: 'ImageScale', inputs, _meta: { title: 'final size' } });
     this.set(slot, [id, 0]);
+  }
+
+  /** Puts an ImageRotate between the nodes that give a clip's frames and those that take them. */
+  insertTurn(input: string, slot: Slot, degrees: Rotation): void {
+    const links = frameLinks(this.toPrompt(), slot);
+    if (!links) throw notTurned(input);
+    for (const { from, slots } of links) {
+      const id = this.#freshId();
+      const inputs = { image: [from, 0], rotation: `${degrees} degrees` };
+      this.#nodes.set(id, { class_type: 'ImageRotate', inputs, _meta: { title: 'upright' } });
+      for (const taker of slots) this.set(taker, [id, 0]);
+    }
   }
 
   toPrompt(): Prompt {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type ErrorCode, GatewayError } from './errors.ts';
-import type { Graph } from './graph.ts';
+import type { Graph, GraphNode } from './graph.ts';
 import type { ImageInfo, MediaKind, VideoInfo } from './media.ts';
-import { planSize, type SizePlan, sizeAsTheWorkflowGives } from './size-plan.ts';
+import { plannedSize, planSize, type SizePlan, sizeAsTheWorkflowGives } from './size-plan.ts';
 import type { Parameter } from './workflow.ts';
 
 const image: ImageInfo = { kind: 'image', format: 'png', width: 301, height: 200 };
@@ -45,6 +45,13 @@ function seedVr2(kind: MediaKind, maxResolution = 0, parameters: Parameter[] = [
   const pictures = { node: 'save', field: 'images' };
   const resolution = { node: 'model', field: 'resolution' };
   return { ...sizing(kind, { graph, scale: null, pictures }), resolution, parameters };
+}
+
+/** Four times as large, saved by such a node. */
+function saved(class_type: string, inputs: GraphNode['inputs'] = {}) {
+  const sizing = esrgan('video', 4);
+  const save = { class_type, inputs: { ...sizing.graph.save?.inputs, ...inputs } };
+  return { ...sizing, graph: { ...sizing.graph, save } };
 }
 
 function sizing(
@@ -284,12 +291,85 @@ describe('planSize', () => {
     assert.deepEqual(planSize(image, workflow, { ...none, outscale: 1 }), resized(302, 200));
   });
 
+  it('puts no limit of ImageScale upon what the model makes', () => {
+    const wide = { ...image, width: 8200, height: 8 };
+    const plan = planSize(wide, esrgan('image', 2), { ...none, outscale: 2 });
+    assert.deepEqual(plan, byWorkflow);
+    assert.deepEqual(plannedSize(wide, esrgan('image', 2), plan), { width: 16_400, height: 16 });
+  });
+
+  const stored = { width: 64, height: 48 };
+  const anamorphic: VideoInfo = { ...video, width: 85, height: 48, stored, rotation: 0 };
+  const onItsSide: VideoInfo = { ...video, width: 48, height: 64, stored, rotation: 270 };
+  const both: VideoInfo = { ...video, width: 48, height: 85, stored, rotation: 90 };
+  const shapes = [
+    ['an anamorphic clip its shape', anamorphic, esrgan('video', 2), none, resized(170, 96)],
+    [
+      'an anamorphic clip the factor',
+      anamorphic,
+      esrgan('video', 2),
+      { ...none, outscale: 2 },
+      resized(170, 96),
+    ],
+    [
+      'an anamorphic clip the exact size',
+      anamorphic,
+      esrgan('video', 2),
+      dims(128, 96),
+      byWorkflow,
+    ],
+    ['a clip of SeedVR2 its shape', anamorphic, seedVr2('video'), none, resized(1912, 1080)],
+    ['a turned clip what the model makes', onItsSide, esrgan('video', 2), none, byWorkflow],
+    ['a turned clip the exact size', onItsSide, esrgan('video', 2), dims(96, 128), byWorkflow],
+    ['a turned clip of SeedVR2 what it makes', onItsSide, seedVr2('video'), none, byWorkflow],
+    ['a clip that is both its shape', both, esrgan('video', 2), none, resized(96, 170)],
+    [
+      'VP9 its odd sides',
+      evenVideo,
+      saved('SaveWEBM', { codec: 'vp9' }),
+      dims(101, 77),
+      resized(101, 77),
+    ],
+    [
+      'AV1 its odd sides',
+      evenVideo,
+      saved('SaveWEBM', { codec: 'av1' }),
+      dims(101, 77),
+      resized(101, 77),
+    ],
+    ['H.264 even sides', evenVideo, saved('SaveVideo'), dims(101, 77), resized(102, 78)],
+    [
+      'other encoders even sides',
+      evenVideo,
+      saved('VHS_VideoCombine'),
+      dims(101, 77),
+      resized(102, 78),
+    ],
+  ] as const satisfies readonly (readonly unknown[])[];
+  for (const [name, source, workflow, request, plan] of shapes) {
+    it(`gives ${name}`, () => assert.deepEqual(planSize(source, workflow, request), plan));
+  }
+
   const refusals = [
     [
-      'a result whose side ComfyUI could not make',
+      'a resize to a side that ImageScale does not take',
       { ...image, width: 5000 },
       esrgan('image', 4),
-      { ...none, outscale: 4 },
+      { ...none, outscale: 3.5 },
+      'media_too_large',
+    ],
+    [
+      'a side that no H.264 encoder takes, also one that nobody asked for',
+      { ...evenVideo, width: 5000 },
+      saved('SaveVideo'),
+      none,
+      'media_too_large',
+    ],
+    [
+      'a height that the AV1 encoder does not take',
+      evenVideo,
+      saved('SaveWEBM', { codec: 'av1' }),
+      dims(64, 9000),
       'media_too_large',
     ],
     [

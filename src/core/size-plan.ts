@@ -1,7 +1,8 @@
+import { type ClipEncoder, clipEncoder } from './clip-encoder.ts';
 import { GatewayError } from './errors.ts';
 import type { Graph, Slot } from './graph.ts';
 import type { MediaInfo } from './media.ts';
-import { isSameSize, mapSides, pictureSize, type Size } from './picture-size.ts';
+import { isSameSize, mapSides, pictureSize, type Size, turned } from './picture-size.ts';
 import type { Workflow } from './workflow.ts';
 
 export type { Size };
@@ -46,12 +47,12 @@ type Sizing = Pick<
 
 /**
  * How the main output of the workflow gets the size asked for. Where its size without a resize is
- * known and the same, there is none. H.264 in 4:2:0 has no odd sides, so those of a video become even,
- * whether or not a size was asked for.
+ * known and the same, there is none. A clip with pixels of another shape gets the shape that a player
+ * shows, and sides that its encoder takes, whether or not a size was asked for.
  *
  * @param source The main input; `null` for a workflow without inputs.
- * @throws GatewayError `media_too_large` when a side would pass `maxSidePixels`; `invalid_request`
- *   for a size that this workflow cannot give.
+ * @throws GatewayError `media_too_large` when a side would pass what an ImageScale or the encoder takes;
+ *   `invalid_request` for a size that this workflow cannot give.
  */
 export function planSize(
   source: MediaInfo | null,
@@ -59,20 +60,33 @@ export function planSize(
   request: SizeRequest,
 ): SizePlan {
   const wanted = wantedSize(source, request);
-  if (wanted === null) return evenSides(source, workflow);
-  const size = mapSides(wanted, outputKind(workflow) === 'video' ? toEven : toWhole);
-  refuseTooLarge(size);
+  const encoder = outputKind(workflow) === 'video' ? clipEncoder(workflow) : null;
+  if (wanted === null) return asShown(source, workflow, encoder);
+  const size = mapSides(wanted, encoder?.step === 2 ? toEven : toWhole);
+  refuseUnencodable(size, encoder);
   const resolution = workflow.resolution && resolutionFor(source, size, request.outscale);
   const made = sizeMade(source, workflow, resolution);
   if (made && isSameSize(made, size)) {
     return resolution === null ? { by: 'workflow' } : { by: 'graph', resolution, resize: null };
   }
+  refuseTooLarge(size);
   if (picturesOf(workflow)) return { by: 'graph', resolution, resize: size };
   if (outputKind(workflow) === 'image') return { by: 'gateway', resolution, size };
   throw new GatewayError(
     'invalid_request',
     'This workflow gives its videos the size that it chooses; leave the size out',
   );
+}
+
+/** The size of the main output by such a plan; `null` where it is not known. */
+export function plannedSize(
+  source: MediaInfo | null,
+  workflow: Sizing,
+  plan: SizePlan,
+): Size | null {
+  if (plan.by === 'gateway') return plan.size;
+  if (plan.by === 'workflow') return sizeMade(source, workflow, null);
+  return plan.resize ?? sizeMade(source, workflow, plan.resolution);
 }
 
 function wantedSize(source: Size | null, request: SizeRequest): Size | null {
@@ -86,13 +100,33 @@ function wantedSize(source: Size | null, request: SizeRequest): Size | null {
   );
 }
 
-/** An odd size that nobody asked for must not make the encoder of a video fail. */
-function evenSides(source: Size | null, workflow: Sizing): SizePlan {
-  if (outputKind(workflow) !== 'video' || !picturesOf(workflow)) return { by: 'workflow' };
+/**
+ * The size that the workflow gives, in the shape that a player shows: an odd side that nobody asked for
+ * must not make an encoder fail, and pixels of a result are square.
+ */
+function asShown(
+  source: MediaInfo | null,
+  workflow: Sizing,
+  encoder: ClipEncoder | null,
+): SizePlan {
   const made = sizeMade(source, workflow, null);
-  const even = made && mapSides(made, toEven);
-  if (!made || !even || isSameSize(made, even)) return { by: 'workflow' };
-  return { by: 'graph', resolution: null, resize: even };
+  if (!source || !made || !encoder) return { by: 'workflow' };
+  const read = readSize(source);
+  const shown = {
+    width: made.width * (source.width / read.width),
+    height: made.height * (source.height / read.height),
+  };
+  const size = mapSides(shown, encoder.step === 2 ? toEven : toWhole);
+  refuseUnencodable(size, encoder);
+  if (isSameSize(made, size) || !picturesOf(workflow)) return { by: 'workflow' };
+  refuseTooLarge(size);
+  return { by: 'graph', resolution: null, resize: size };
+}
+
+/** The size of the pictures that a server reads: of a clip, the stored one, upright. */
+function readSize(source: MediaInfo): Size {
+  if (source.kind === 'image' || !source.stored) return source;
+  return turned(source.stored, source.rotation ?? 0);
 }
 
 /**
@@ -108,19 +142,23 @@ function resolutionFor(source: Size | null, size: Size, outscale: number | null)
 }
 
 /** The size of the main output without a resize, as far as it is known. */
-function sizeMade(source: Size | null, workflow: Sizing, resolution: number | null): Size | null {
+function sizeMade(
+  source: MediaInfo | null,
+  workflow: Sizing,
+  resolution: number | null,
+): Size | null {
   if (!source) return null;
+  const read = readSize(source);
   if (resolution === null && workflow.scale !== null) {
     const { scale } = workflow;
-    const made = mapSides(source, (side) => side * scale);
+    const made = mapSides(read, (side) => side * scale);
     // How a model rounds is not known.
     return Number.isInteger(made.width) && Number.isInteger(made.height) ? made : null;
   }
   const pictures = picturesOf(workflow);
   const [input] = workflow.inputs;
   if (!pictures || !input) return null;
-  const { width, height } = source;
-  const from = { node: input.slot.node, width, height };
+  const from = { node: input.slot.node, width: read.width, height: read.height };
   return pictureSize(knownGraph(workflow, resolution), pictures, from);
 }
 
@@ -149,6 +187,15 @@ function refuseTooLarge({ width, height }: Size): void {
   throw new GatewayError(
     'media_too_large',
     `The result would measure ${width}x${height} pixels; ${maxSidePixels} a side is the most`,
+  );
+}
+
+function refuseUnencodable({ width, height }: Size, encoder: ClipEncoder | null): void {
+  const most = encoder?.most;
+  if (!most || (width <= most.width && height <= most.height)) return;
+  throw new GatewayError(
+    'media_too_large',
+    `The result would measure ${width}x${height} pixels; its encoder takes ${most.width}x${most.height} at most`,
   );
 }
 

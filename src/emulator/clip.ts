@@ -23,7 +23,6 @@ import {
   VideoSampleSource,
 } from 'mediabunny';
 import sharp from 'sharp';
-import { colouredRgb } from './clip-colours.ts';
 import type { Frame } from './frames.ts';
 import { toTaggedRgb } from './loaders/yuv.ts';
 
@@ -130,14 +129,8 @@ const asRgba = { format: 'RGBA' } as VideoFrameCopyToOptions;
 
 async function toFrame(sample: VideoSample, isTurned: boolean): Promise<Frame> {
   const { width, height } = sample.visibleRect;
-  const rgb = (await toTaggedRgb(sample)) ?? (await toUntaggedRgb(sample));
+  const rgb = (await toTaggedRgb(sample)) ?? (await plainRgb(sample));
   return turn({ width, height, rgb }, isTurned ? sample.rotation : 0);
-}
-
-async function toUntaggedRgb(sample: VideoSample): Promise<Uint8Array> {
-  const { width, height } = sample.visibleRect;
-  const rgb = (await colouredRgb(sample)) ?? (await plainRgb(sample));
-  return turn({ width, height, rgb }, sample.rotation);
 }
 
 async function plainRgb(sample: VideoSample): Promise<Uint8Array> {

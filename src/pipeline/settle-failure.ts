@@ -115,7 +115,8 @@ export function judgeBackend(
   const workflow = workflows.versionOf(journal.claim.run);
   switch (ruleOf(failure.code).verdict) {
     case 'unable':
-      if (workflow) backend.markUnable(workflow, failure.message);
+      // What is wrong with one source is not with others.
+      if (workflow && !failure.field) backend.markUnable(workflow, failure.message);
       break;
     case 'crowded':
       // It is tried elsewhere all the same.

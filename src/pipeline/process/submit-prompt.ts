@@ -1,11 +1,15 @@
+import type { Backend } from '../../comfyui/backend.ts';
 import { bind, type Prompt } from '../../core/bind.ts';
 import { GatewayError } from '../../core/errors.ts';
+import type { Rotation } from '../../core/media.ts';
+import { serverFaults } from '../../core/server-faults.ts';
+import { notTurned } from '../../core/turn-frames.ts';
 import type { Workflow } from '../../core/workflow.ts';
 import { reached } from '../../telemetry/milestones.ts';
 import { folderOf } from '../attempt-folder.ts';
 import type { Attempt } from '../attempt-parts.ts';
 import { stageInputs } from '../download/stage-inputs.ts';
-import type { Prepared } from '../ready.ts';
+import type { Prepared, Sources } from '../ready.ts';
 
 /** Posts the prompt to the backend that has the GPU. */
 export async function submitPrompt(
@@ -25,7 +29,8 @@ export async function submitPrompt(
   const { files } = staged;
   const { size } = ready;
   const folder = folderOf(journal);
-  const prompt = bind(workflow, { files, folder, arguments: run.arguments, size });
+  const turns = turnsFor(backend, ready.sources);
+  const prompt = bind(workflow, { files, folder, arguments: run.arguments, size, turns });
 
   // Whoever took over meanwhile found no prompt and began anew: this one must not come after.
   if (!lease.isSure) return 'too late';
@@ -47,4 +52,16 @@ export async function submitPrompt(
   // messages would be missed; at the end it is seen to again.
   sources.release(journal.claim).catch(() => {});
   return { prompt, isFresh };
+}
+
+/** By the input, the degrees by which its frames are still to be turned when the server has read them. */
+function turnsFor({ version, catalogue }: Backend, sources: Sources): Record<string, Rotation> {
+  const turns: Record<string, Rotation> = {};
+  for (const [name, { info }] of sources) {
+    const isOnItsSide = serverFaults(version, info).some(({ code }) => code === 'lies-on-its-side');
+    if (info.kind !== 'video' || !isOnItsSide) continue;
+    if (catalogue?.has('ImageRotate') === false) throw notTurned(name);
+    turns[name] = info.rotation ?? 0;
+  }
+  return turns;
 }

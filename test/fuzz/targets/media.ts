@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MkvOutputFormat, MovOutputFormat, WebMOutputFormat } from 'mediabunny';
 import sharp from 'sharp';
 import { GatewayError } from '../../../src/core/errors.ts';
 import { mediaKindOf, type VideoFormat } from '../../../src/core/media.ts';
+import { readBoxes } from '../../../src/media/clip/boxes.ts';
+import { findSps, readSps } from '../../../src/media/clip/h264-sps.ts';
 import { clipStart } from '../../../src/media/clip-start.ts';
 import { segmentEnd } from '../../../src/media/matroska.ts';
+import { Scanner } from '../../../src/media/metadata/edit.ts';
 import { findEdits, scan } from '../../../src/media/metadata/find-edits.ts';
 import { pngFrames } from '../../../src/media/metadata/png.ts';
 import { MediaProbe, type RangeReader } from '../../../src/media/probe.ts';
@@ -43,6 +46,14 @@ async function clips(): Promise<Buffer[]> {
     await sampleClip({ ...shape, format: new MkvOutputFormat(), codec: 'avc', tags }),
     await sampleClip({ ...shape, format: new WebMOutputFormat(), codec: 'vp9', tags }),
   ];
+}
+
+/** Edits, fields, another shape, a turn, a stream: what is read beside mediabunny. */
+async function oddClips(): Promise<Buffer[]> {
+  const names = ['cases/rot90.mp4', 'cases/sar.mp4', 'cases/ts30.mp4', 'cases/twov.mkv'];
+  const more = ['clips/cut-film.mp4', 'clips/interlaced-mpeg2.mkv', 'clips/plain.m2ts'];
+  const read = (name: string) => readFile(new URL(`../../media/${name}`, import.meta.url));
+  return await Promise.all([...names, ...more].map(read));
 }
 
 function readerOf(bytes: Buffer): RangeReader {
@@ -102,8 +113,24 @@ export const mediaTargets: readonly FuzzTarget[] = [
       if (format === 'png') await orDamage(pngFrames(file));
     },
   })),
+  target('clip-boxes', 2, async () => ({
+    cases: mutatedBytes([...(await clips()), ...(await oddClips())]),
+    async check(bytes) {
+      const read = async (start: number, end: number) => bytes.subarray(start, end);
+      const { iso } = await readBoxes(new Scanner(bytes.length, read, 64 * 1024));
+      for (const { sampleTicks, edits } of iso.values()) {
+        assert.ok(edits.length <= 100);
+        assert.ok((sampleTicks?.ticks.length ?? 0) <= 2_000_000);
+      }
+      const unit = findSps(null, bytes);
+      const sps = unit && readSps(unit);
+      assert.ok(!sps || (sps.size.width > 0 && sps.size.height > 0));
+    },
+  })),
   target('pictures', 0.5, async (parts) => await onDisk(parts, await pictures())),
-  target('clips', 0.04, async (parts) => await onDisk(parts, await clips())),
+  target('clips', 0.04, async (parts) =>
+    onDisk(parts, [...(await clips()), ...(await oddClips())]),
+  ),
 ];
 
 /** What is damaged is told by an error, but not by one of the language. */

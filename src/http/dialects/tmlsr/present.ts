@@ -1,5 +1,6 @@
 import type { z } from '@hono/zod-openapi';
 import type { BackendView } from '../../../core/backend.ts';
+import type { MediaInfo } from '../../../core/media.ts';
 import type { Stage } from '../../../core/stage.ts';
 import type { QueuePlace, TaskView, WorkflowView } from '../../../tasks/task-service.ts';
 import type { IgnoredField } from '../../ignored-fields.ts';
@@ -9,6 +10,7 @@ import { presentTaskId } from './parse.ts';
 import type { stats as statsSchema, taskCreated, task as taskSchema } from './schema.ts';
 
 type TaskBody = z.infer<typeof taskSchema>;
+type MediaBody = NonNullable<NonNullable<TaskBody['output']>['metadata']['input']>;
 type StatsBody = z.infer<typeof statsSchema>;
 type SubmittedBody = z.infer<typeof taskCreated>;
 
@@ -90,14 +92,23 @@ function presentOutput(
     thumbnail_url: thumbnailUrl && linkTo(base, thumbnailUrl),
     size_mb: Math.round((size / 1024 ** 2) * 100) / 100,
     metadata: {
-      ...made,
+      ...(made && presentMedia(made)),
       content_type: contentType,
       size_bytes: size,
       sha256,
-      input: input && { ...input },
+      input: input && presentMedia(input),
       scale: input && made ? Math.round((made.width / input.width) * 1_000) / 1_000 : null,
     },
   };
+}
+
+/** What a client is told of a picture or a clip; other facts are for the gateway. */
+function presentMedia(info: MediaInfo): MediaBody {
+  if (info.kind === 'image') return { ...info };
+  const { stored, rotation, bitDepth, color, audioTracks, ...told } = info;
+  const { isHdr, isVariableRate, isInterlaced, ...rest } = told;
+  const facts = { hdr: isHdr, variable_rate: isVariableRate, interlaced: isInterlaced };
+  return { ...rest, ...facts };
 }
 
 export function presentBackend(backend: BackendView): StatsBody['pool_status'][number] {
