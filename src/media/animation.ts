@@ -1,7 +1,7 @@
-import sharp from 'sharp';
 import type { ImageFormat } from '../core/media.ts';
-import { isAnimatedPng } from './metadata/find-metadata.ts';
-import type { RangeReader } from './probe.ts';
+import { sharp } from './libvips.ts';
+import { readPngFacts } from './metadata/find-metadata.ts';
+import type { RangeReader } from './range-reader.ts';
 
 /** Whether the picture moves. What cannot be read does not. */
 export async function isAnimation(
@@ -10,8 +10,7 @@ export async function isAnimation(
 ): Promise<boolean> {
   const { path, reader, format } = file;
   try {
-    // libvips sees the first frame of an animated PNG, and no more.
-    if (format === 'png') return await isAnimatedPng(reader, signal);
+    if (format === 'png') return (await readPngFacts(reader, signal)).frames > 1;
     if (format !== 'gif' && format !== 'webp') return false;
     return ((await sharp(path, { limitInputPixels: false }).metadata()).pages ?? 1) > 1;
   } catch {

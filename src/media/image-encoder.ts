@@ -1,13 +1,14 @@
 import { rm } from 'node:fs/promises';
 import PQueue from 'p-queue';
-import sharp, { type Metadata, type Sharp } from 'sharp';
+import type { Metadata, Sharp } from 'sharp';
 import type { EncodedFormat } from '../core/delivery.ts';
 import { GatewayError } from '../core/errors.ts';
 import { contentTypeOf, type ImageFormat, imageFormats } from '../core/media.ts';
 import type { Size } from '../core/size-plan.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import { untilAborted } from '../core/until-aborted.ts';
-import { imageFault } from './probe.ts';
+import { sharp } from './libvips.ts';
+import { pictureFault } from './picture/faults.ts';
 
 /** What becomes of a picture. */
 export interface Encoding {
@@ -19,6 +20,9 @@ export interface Encoding {
   readonly quality: number | null;
   readonly keepsMetadata: boolean;
 }
+
+/** HEIC is only read. */
+type WrittenFormat = Exclude<ImageFormat, 'heic'>;
 
 /** A picture in memory. */
 export interface Picture {
@@ -110,7 +114,7 @@ export class ImageEncoder {
     });
     const bytes = await untilAborted(work, deadline).catch((error) => {
       signal.throwIfAborted();
-      throw deadline.aborted ? noTime() : imageFault(error, maxPixels);
+      throw deadline.aborted ? noTime() : pictureFault(error, maxPixels);
     });
     return { bytes, contentType: contentTypeOf('webp') };
   }
@@ -169,10 +173,10 @@ function wholeSeconds(ms: number): number {
   return Math.ceil(ms / 1_000);
 }
 
-function formatOf({ format }: Metadata): ImageFormat {
+function formatOf({ format }: Metadata): WrittenFormat {
   if (format === 'jpeg') return 'jpg';
   if (format === 'heif') return 'avif';
-  if ((imageFormats as readonly string[]).includes(format)) return format as ImageFormat;
+  if ((imageFormats as readonly string[]).includes(format)) return format as WrittenFormat;
   throw new Error(`No picture is written as ${format}`);
 }
 

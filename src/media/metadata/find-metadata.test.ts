@@ -22,7 +22,7 @@ import { sampleClip, samplePng } from '../../../test/support/media-samples.ts';
 import { withText } from '../../emulator/png-text.ts';
 import { editedSource } from '../../pipeline/upload/edited-source.ts';
 import { sniffBuffer } from '../sniff.ts';
-import { findMetadata, isAnimatedPng } from './find-metadata.ts';
+import { findMetadata, readPngFacts } from './find-metadata.ts';
 
 const { signal } = new AbortController();
 const graph = { 1: { class_type: 'LoadImage', inputs: { image: 'the secret.png' } } };
@@ -171,8 +171,8 @@ test('tells an animated PNG from another', async () => {
   const png = await samplePng({ width: 10, height: 10 });
   const control = chunk('acTL', Buffer.from('0000000200000000', 'hex'));
   const animated = Buffer.concat([png.subarray(0, 33), control, png.subarray(33)]);
-  assert.equal(await isAnimatedPng(readerOf(png), signal), false);
-  assert.equal(await isAnimatedPng(readerOf(animated), signal), true);
+  assert.equal((await readPngFacts(readerOf(png), signal)).frames, 1);
+  assert.equal((await readPngFacts(readerOf(animated), signal)).frames, 2);
 });
 
 async function packetsOf(bytes: Buffer): Promise<Buffer[]> {

@@ -1,12 +1,13 @@
 import type { MediaFormat } from '../../core/media.ts';
-import type { RangeReader } from '../probe.ts';
+import type { RangeReader } from '../range-reader.ts';
 import { avifEdits } from './avif.ts';
 import { type Edit, Scanner } from './edit.ts';
 import { gifEdits } from './gif.ts';
+import { type HeifFacts, heifFacts } from './heif-facts.ts';
 import { isoMediaEdits } from './iso-media.ts';
 import { jpegEdits } from './jpeg.ts';
 import { matroskaEdits } from './matroska.ts';
-import { isAnimatedPng as isAnimated, pngEdits } from './png.ts';
+import { type PngFacts, pngEdits, pngFacts } from './png.ts';
 import { tiffEdits } from './tiff.ts';
 import { webpEdits } from './webp.ts';
 
@@ -20,6 +21,7 @@ const finders: Record<MediaFormat, (file: Scanner) => Promise<Edit[]>> = {
   gif: gifEdits,
   tiff: tiffEdits,
   avif: avifEdits,
+  heic: avifEdits,
   mp4: isoMediaEdits,
   mov: isoMediaEdits,
   webm: matroskaEdits,
@@ -46,9 +48,14 @@ export async function findMetadata(
   return edits;
 }
 
-/** Whether the PNG is an animation. @throws as `findMetadata`. */
-export async function isAnimatedPng(reader: RangeReader, signal: AbortSignal): Promise<boolean> {
-  return await isAnimated(scannerOf(reader, signal));
+/** What the header of a PNG says. @throws as `findMetadata`. */
+export async function readPngFacts(reader: RangeReader, signal: AbortSignal): Promise<PngFacts> {
+  return await pngFacts(scannerOf(reader, signal));
+}
+
+/** What the header of a HEIF says. @throws as `findMetadata`. */
+export async function readHeifFacts(reader: RangeReader, signal: AbortSignal): Promise<HeifFacts> {
+  return await heifFacts(scannerOf(reader, signal));
 }
 
 function scannerOf(reader: RangeReader, signal: AbortSignal): Scanner {

@@ -24,13 +24,26 @@ export async function pngEdits(file: Scanner): Promise<Edit[]> {
   return edits;
 }
 
-/** Whether it is an animation, of which libvips sees the first frame. */
-export async function isAnimatedPng(file: Scanner): Promise<boolean> {
-  for await (const { type } of chunks(file)) {
-    if (type === 'acTL') return true;
-    if (type === 'IDAT') return false;
+/** What libvips does not tell of a PNG. */
+export interface PngFacts {
+  /** libvips sees the first one, and no more. */
+  readonly frames: number;
+  /** Whether one of its colours stands for transparency, where pixels have none of their own. */
+  readonly hasKeyColour: boolean;
+}
+
+/** What stands before the pixels. */
+export async function pngFacts(file: Scanner): Promise<PngFacts> {
+  let isPalette = false;
+  let hasKeyColour = false;
+  let frames = 1;
+  for await (const { type, start } of chunks(file)) {
+    if (type === 'IHDR') isPalette = (await file.bytes(start + 8, 10)).readUInt8(9) === 3;
+    if (type === 'tRNS') hasKeyColour = !isPalette;
+    if (type === 'acTL') frames = (await file.bytes(start + 8, 4)).readUInt32BE(0);
+    if (type === 'IDAT') break;
   }
-  return false;
+  return { frames, hasKeyColour };
 }
 
 async function* chunks(

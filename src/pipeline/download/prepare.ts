@@ -1,17 +1,19 @@
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { planSize } from '../../core/size-plan.ts';
 import type { Source } from '../../core/task.ts';
 import type { Workflow } from '../../core/workflow.ts';
+import { plainName } from '../../media/spool.ts';
 import type { Twin } from '../../tasks/twin-store.ts';
 import type { ReportProgress } from '../attempt-journal.ts';
 import type { Attempt } from '../attempt-parts.ts';
 import { megabytes } from '../format.ts';
 import type { Joined } from '../outcome.ts';
-import type { Prepared, Sources } from '../ready.ts';
+import type { Prepared, ReadySource, Sources } from '../ready.ts';
 import { SharedProgress } from '../shared-progress.ts';
 import type { Transfer } from '../sources/kept-sources.ts';
 import { takeSeat } from '../take-seat.ts';
-import { type AcquiredSource, acquireSource, takenAt } from './acquire-source.ts';
+import { type AcquiredSource, acquireSource, sentOf, takenAt } from './acquire-source.ts';
 import { stageInputs } from './stage-inputs.ts';
 import { mayShare, roleAmongTwins } from './twin-role.ts';
 import { waitingForRoom } from './wait-for-room.ts';
@@ -72,11 +74,31 @@ async function acquire(
   workflow: Workflow,
   source: Source,
   report: ReportProgress,
-): Promise<AcquiredSource> {
+): Promise<ReadySource> {
   const { journal, sources, signal } = attempt;
   const wish = { wantsSha256: mayShare(attempt), report, signal };
-  return await sources.get(journal.claim, source, wish, (transfer) =>
+  const acquired = await sources.get(journal.claim, source, wish, (transfer) =>
     fetch(attempt, workflow, source, transfer),
+  );
+  const { sent } = acquired;
+  if (sent && existsSync(sent.path)) return { ...acquired, sent };
+  return { ...acquired, ...(await lookAgain(attempt, workflow, source, acquired)) };
+}
+
+/** What another gateway, or this one before, has left is the client's file alone. */
+async function lookAgain(
+  attempt: Attempt,
+  workflow: Workflow,
+  { input }: Source,
+  acquired: AcquiredSource,
+): Promise<Pick<ReadySource, 'info' | 'sent'>> {
+  const { journal, spool, probe, signal, tempo } = attempt;
+  const { attempt: row, run } = journal.claim;
+  const { limits } = takenAt(workflow, input, run.kind);
+  const name = plainName(input);
+  const place = { spool, owner: row.id, name, onWaiting: () => {}, tempo: tempo.spool };
+  return await waitingForRoom(place, signal, () =>
+    sentOf(probe, acquired, { limits, plain: spool.file(row.id, name) }, signal),
   );
 }
 
@@ -96,7 +118,8 @@ async function fetch(
       const file = spool.file(owner, name);
       const wantsSha256 = mayShare(attempt);
       const taken = takenAt(workflow, name, run.kind);
-      const wanted = { url, tenant: run.tenant, ...taken, wantsSha256, stored, ...file };
+      const plain = spool.file(owner, plainName(name));
+      const wanted = { url, tenant: run.tenant, ...taken, wantsSha256, stored, ...file, plain };
       return await acquireSource(attempt, wanted, report, signal);
     });
   return await downloads.run([run.tenant], signal, download, {

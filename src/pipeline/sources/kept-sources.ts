@@ -353,7 +353,7 @@ function wasBegunBefore({ task: { startedAt, updatedAt } }: Claim): boolean {
 }
 
 function sourceOf({ path, note }: KeptFile): AcquiredSource {
-  return { path, ...note, checked: Promise.resolve() };
+  return { path, ...note, sent: null, checked: Promise.resolve() };
 }
 
 async function sha256Of(path: string, signal: AbortSignal): Promise<string> {

@@ -7,8 +7,9 @@ import sharp from 'sharp';
 import { GatewayError } from '../../../src/core/errors.ts';
 import { mediaKindOf } from '../../../src/core/media.ts';
 import { segmentEnd } from '../../../src/media/matroska.ts';
-import { findMetadata, isAnimatedPng } from '../../../src/media/metadata/find-metadata.ts';
-import { MediaProbe, type RangeReader } from '../../../src/media/probe.ts';
+import { findMetadata, readPngFacts } from '../../../src/media/metadata/find-metadata.ts';
+import { MediaProbe } from '../../../src/media/probe.ts';
+import type { RangeReader } from '../../../src/media/range-reader.ts';
 import { sniffBuffer, sniffBytes } from '../../../src/media/sniff.ts';
 import { sampleClip, sampleMp4, samplePng } from '../../support/media-samples.ts';
 import { mutatedBytes } from '../mutate.ts';
@@ -93,7 +94,7 @@ export const mediaTargets: readonly FuzzTarget[] = [
       const edits = await orDamage(findMetadata(reader, format, signal));
       for (const { start, end } of edits ?? [])
         assert.ok(start >= 0 && start <= end && end <= bytes.length);
-      if (format === 'png') await orDamage(isAnimatedPng(reader, signal));
+      if (format === 'png') await orDamage(readPngFacts(reader, signal));
     },
   })),
   target('pictures', 0.5, async (parts) => await onDisk(parts, await pictures())),

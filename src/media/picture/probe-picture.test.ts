@@ -1,0 +1,327 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import sharp from 'sharp';
+import { chunk } from '../../../test/support/png-chunk.ts';
+import type { ImageInfo, MediaFormat } from '../../core/media.ts';
+import { MediaProbe } from '../probe.ts';
+import type { Probed } from '../probed.ts';
+
+const samples = new URL('../../../test/media/', import.meta.url);
+const probe = new MediaProbe();
+const { signal } = new AbortController();
+
+type Colour = readonly number[];
+
+/** What a person sees of a file, at places that are told as shares of its sides. */
+interface Seen {
+  readonly size: readonly [width: number, height: number];
+  readonly at: readonly (readonly [x: number, y: number, colour: Colour])[];
+  readonly hasAlpha?: boolean;
+  /** Whether a server gets the client's own bytes. */
+  readonly isSame?: boolean;
+}
+
+const [red, green, blue, white] = [
+  [255, 0, 0],
+  [0, 255, 0],
+  [0, 0, 255],
+  [255, 255, 255],
+];
+const quarters = (a: Colour, b: Colour, c: Colour, d: Colour): Seen['at'] => [
+  [0.2, 0.2, a],
+  [0.8, 0.2, b],
+  [0.2, 0.8, c],
+  [0.8, 0.8, d],
+];
+/** 31, 60, 200 of Display P3. */
+const p3Blue = [20, 61, 208];
+const flags = quarters(red, green, blue, white);
+
+const seen: Record<string, Seen> = {
+  'cases/anim.gif': {
+    size: [64, 48],
+    at: [
+      [0.1, 0.1, [36, 0, 0]],
+      [0.1, 0.9, [252, 0, 0]],
+      [0.9, 0.9, [0, 252, 255]],
+    ],
+  },
+  'cases/multi.tif': { size: [64, 48], at: flags },
+  'cases/grid.avif': { size: [384, 256], at: flags },
+  'cases/mif1.avif': { size: [64, 48], at: flags },
+  'anim.avif': { size: [64, 48], at: [[0.5, 0.5, blue]] },
+  'cases/tiled.tif': { size: [192, 128], at: flags },
+  'cases/rgbjpeg.tif': { size: [96, 64], at: flags },
+  'cases/exif5.jpg': { size: [48, 64], at: quarters(red, blue, green, white) },
+  'cases/p3.jpg': { size: [64, 48], at: [[0.5, 0.5, red]] },
+  'cases/gray16.png': {
+    size: [64, 48],
+    at: [
+      [0, 0, [0, 0, 0]],
+      [0.5, 0.5, [129, 129, 129]],
+      [0.99, 0.9, white],
+    ],
+  },
+  'cases/rgba.png': {
+    size: [64, 48],
+    at: quarters([...red, 0], [...green, 128], [...blue, 0], [...white, 128]),
+    hasAlpha: true,
+    isSame: true,
+  },
+  'cases/idat-crc.png': { size: [48, 32], at: [[0.1, 0.1, [21, 23, 67]]], isSame: true },
+  'cases/noeoi.jpg': { size: [64, 48], at: flags, isSame: true },
+  'cases/wide8200.png': { size: [8200, 8], at: [[0.5, 0.5, [127, 127, 127]]], isSame: true },
+  'cmyk.jpg': {
+    size: [64, 48],
+    at: [
+      [0, 0.5, [0, 0, 0]],
+      [0.9, 0.5, [228, 0, 0]],
+    ],
+  },
+  'iphone.heic': { size: [150, 200], at: quarters(p3Blue, red, white, [128, 128, 128]) },
+  'mirrored.heic': { size: [150, 200], at: quarters(white, [128, 128, 128], p3Blue, red) },
+  'nclx-p3.heic': { size: [200, 150], at: quarters(red, [128, 128, 128], p3Blue, white) },
+  'rgba.heic': {
+    size: [64, 48],
+    at: [
+      [0.2, 0.2, [234, 51, 35, 0]],
+      [0.8, 0.2, [...green, 128]],
+    ],
+    hasAlpha: true,
+  },
+};
+
+describe('a picture as a server gets it', () => {
+  let folder = '';
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'tmlsr-picture-'));
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  async function begin(path: string, isChecked = false): Promise<Probed> {
+    const plain = { path: join(folder, 'plain'), onBytes: () => {} };
+    const probed = await probe.begin(path, signal, {}, { plain, isChecked });
+    await probed.checked;
+    return probed;
+  }
+
+  async function beginBytes(bytes: Uint8Array): Promise<Probed> {
+    const path = join(folder, 'source');
+    await writeFile(path, bytes);
+    return await begin(path);
+  }
+
+  /** Asserts that the file, read by another than the one who wrote it where that is the gateway, shows this. */
+  async function assertShows(path: string, { size, at }: Seen, what: string): Promise<void> {
+    const { data, info } = await sharp(path, { failOn: 'none' })
+      .ensureAlpha()
+      .raw()
+      .toBuffer({ resolveWithObject: true });
+    assert.deepEqual([info.width, info.height], size, what);
+    for (const [x, y, colour] of at) {
+      const pixel = Math.floor(y * info.height) * info.width + Math.floor(x * info.width);
+      const shown = [...data.subarray(pixel * 4, pixel * 4 + 4)];
+      const wanted = colour.length === 4 ? colour : [...colour, 255];
+      const isNear = shown.every((value, channel) => Math.abs(value - (wanted[channel] ?? 0)) <= 3);
+      assert.ok(isNear, `${what} at ${x}, ${y}: ${shown} and not ${wanted}`);
+    }
+  }
+
+  for (const [name, expected] of Object.entries(seen)) {
+    it(`shows ${name} as a person sees it`, async () => {
+      const path = new URL(name, samples).pathname;
+      const { info, made } = await begin(path);
+      const { width, height, hasAlpha } = info as ImageInfo;
+      assert.deepEqual([width, height], expected.size);
+      assert.equal(hasAlpha ?? false, expected.hasAlpha ?? false);
+      assert.equal(made === null, expected.isSame ?? false);
+      await assertShows(made?.path ?? path, expected, name);
+      if (made) await assertPlain(made.path, made.bytes, made.format);
+    });
+  }
+
+  /** One frame, upright, untagged: what every ComfyUI sees as it is. */
+  async function assertPlain(path: string, bytes: number, format: MediaFormat): Promise<void> {
+    assert.equal(format, 'png');
+    const content = await readFile(path);
+    assert.equal(content.length, bytes);
+    const header = await sharp(content).metadata();
+    assert.equal(header.format, 'png');
+    assert.deepEqual(
+      [header.orientation ?? 1, header.icc, header.isPalette],
+      [1, undefined, false],
+    );
+    assert.ok(header.channels >= 3 || header.depth === 'uchar', 'grey has 8 bit');
+    assert.equal(content.includes('acTL'), false);
+  }
+
+  it('keeps 16 bit in three channels, or the colours of a profile', async () => {
+    const grey = await begin(new URL('cases/gray16.png', samples).pathname);
+    assert.ok(grey.made);
+    const header = await sharp(grey.made.path).metadata();
+    assert.deepEqual([header.depth, header.channels], ['ushort', 3]);
+
+    const p3 = sharp(new URL('cases/p3.jpg', samples).pathname).keepIccProfile();
+    const { made } = await beginBytes(await p3.toColourspace('rgb16').png().toBuffer());
+    assert.ok(made);
+    await assertShows(made.path, seen['cases/p3.jpg'] as Seen, 'P3 in 16 bit');
+  });
+
+  it('turns every way that EXIF knows', async () => {
+    const corners = Buffer.from([...red, ...green, ...blue, ...white]);
+    const square = sharp(corners, { raw: { width: 2, height: 2, channels: 3 } })
+      .resize(64, 48, { kernel: 'nearest', fit: 'fill' })
+      .png();
+    const shown: Record<number, Seen['at']> = {
+      2: quarters(green, red, white, blue),
+      3: quarters(white, blue, green, red),
+      4: quarters(blue, white, red, green),
+      5: quarters(red, blue, green, white),
+      6: quarters(blue, red, white, green),
+      7: quarters(white, green, blue, red),
+      8: quarters(green, white, red, blue),
+    };
+    for (const [orientation, at] of Object.entries(shown)) {
+      for (const format of ['jpeg', 'png', 'webp', 'tiff'] as const) {
+        const turned = sharp(await square.toBuffer()).withMetadata({
+          orientation: Number(orientation),
+        });
+        const options = format === 'jpeg' ? { chromaSubsampling: '4:4:4', quality: 100 } : {};
+        const lossless = format === 'webp' ? { lossless: true } : options;
+        const { made } = await beginBytes(await turned.toFormat(format, lossless).toBuffer());
+        assert.ok(made, `${format} ${orientation}`);
+        const size = Number(orientation) < 5 ? ([64, 48] as const) : ([48, 64] as const);
+        await assertShows(made.path, { size, at }, `${format} ${orientation}`);
+      }
+    }
+  });
+
+  it('leaves plain stills alone, byte for byte, whatever they are called sRGB by', async () => {
+    const photo = sharp(new URL('cases/exif5.jpg', samples).pathname);
+    for (const bytes of [
+      await photo.clone().jpeg().toBuffer(),
+      await photo.clone().jpeg({ progressive: true }).withIccProfile('srgb').toBuffer(),
+      await photo.clone().grayscale().jpeg().toBuffer(),
+      await photo.clone().png().toBuffer(),
+      await photo.clone().webp().toBuffer(),
+      await photo.clone().ensureAlpha().png().toBuffer(),
+    ]) {
+      const { info, made } = await beginBytes(bytes);
+      assert.deepEqual([made, (info as ImageInfo).hasAlpha], [null, undefined]);
+    }
+  });
+
+  it('makes a picture of what is none to one server or another', async () => {
+    const photo = sharp(new URL('cases/rgba.png', samples).pathname);
+    const keyed = await photo.clone().removeAlpha().png().toBuffer();
+    const key = chunk('tRNS', Buffer.from([0, 255, 0, 0, 0, 0]));
+    for (const [what, bytes, hasAlpha] of [
+      ['a palette', await photo.clone().removeAlpha().png({ palette: true }).toBuffer(), false],
+      ['a palette with alpha', await photo.clone().png({ palette: true }).toBuffer(), true],
+      ['a key colour', withBeforeIdat(keyed, key), true],
+      ['grey with alpha', await photo.clone().toColourspace('b-w').png().toBuffer(), true],
+      ['an opaque GIF', await photo.clone().removeAlpha().gif().toBuffer(), false],
+      ['a transparent GIF', await photo.clone().gif().toBuffer(), true],
+    ] as const) {
+      const { info, made } = await beginBytes(bytes);
+      assert.ok(made, what);
+      assert.equal((info as ImageInfo).hasAlpha ?? false, hasAlpha, what);
+      const { channels } = await sharp(made.path).metadata();
+      assert.equal(channels % 2 === 0, hasAlpha, `${what} has ${channels} channels`);
+    }
+  });
+
+  it('sees one pixel through which something is seen', async () => {
+    const pixels = Buffer.alloc(700 * 500 * 4, 255);
+    const of = async () => {
+      const picture = sharp(pixels, { raw: { width: 700, height: 500, channels: 4 } });
+      return (await beginBytes(await picture.png().toBuffer())).info as ImageInfo;
+    };
+    assert.equal((await of()).hasAlpha, undefined);
+    pixels[pixels.length - 1] = 254;
+    assert.equal((await of()).hasAlpha, true);
+  });
+
+  it('gives the first frame of an animated PNG and WebP', async () => {
+    const frames = [red, green, blue].map((colour) =>
+      sharp({ create: { width: 40, height: 30, channels: 3, background: toCss(colour) } }).png(),
+    );
+    const files = await Promise.all(frames.map((frame) => frame.toBuffer()));
+    const webp = await sharp(files, { join: { animated: true } })
+      .webp({ lossless: true })
+      .toBuffer();
+    const control = chunk('acTL', Buffer.from('0000000200000000', 'hex'));
+    for (const bytes of [webp, withBeforeIdat(files[0] as Buffer, control)]) {
+      const { made } = await beginBytes(bytes);
+      assert.ok(made);
+      await assertShows(made.path, { size: [40, 30], at: [[0.5, 0.5, red]] }, 'the first frame');
+      await assertPlain(made.path, made.bytes, made.format);
+    }
+  });
+
+  it('names what it cannot read, and leaves nothing', async () => {
+    for (const [name, reason] of [
+      ['cases/lab.tif', /CIELAB/],
+      ['cases/float.tif', /float/],
+      ['zstd.tif', /compressed with ZSTD/],
+    ] as const) {
+      await rm(join(folder, 'plain'), { force: true });
+      await assert.rejects(begin(new URL(name, samples).pathname), (error: Error) => {
+        assert.equal((error as { code?: string }).code, 'media_unsupported', name);
+        assert.match(error.message, reason);
+        assert.equal(error.message.includes('/'), false, error.message);
+        return true;
+      });
+      assert.equal(existsSync(join(folder, 'plain')), false);
+    }
+  });
+
+  it('finds what is cut off, and takes what lacks no more than its end marker', async () => {
+    const noise = sharp(Buffer.from(Array.from({ length: 90_000 }, (_, i) => (i * i * 31) % 256)), {
+      raw: { width: 200, height: 150, channels: 3 },
+    });
+    for (const progressive of [false, true]) {
+      const jpeg = await noise.clone().jpeg({ progressive }).toBuffer();
+      for (const cut of [1, 2]) await beginBytes(jpeg.subarray(0, -cut));
+      for (const cut of [4, 10, jpeg.length >> 1]) {
+        await assert.rejects(
+          beginBytes(jpeg.subarray(0, -cut)),
+          { code: 'media_corrupt' },
+          `${cut}`,
+        );
+      }
+      const turned = await noise.clone().withMetadata({ orientation: 6 }).jpeg().toBuffer();
+      assert.ok((await beginBytes(turned.subarray(0, -2))).made);
+      await assert.rejects(beginBytes(turned.subarray(0, -900)), { code: 'media_corrupt' });
+    }
+    const heic = await readFile(new URL('mirrored.heic', samples));
+    for (const cut of [20, 400, heic.length >> 1]) {
+      await assert.rejects(beginBytes(heic.subarray(0, -cut)), { code: 'media_corrupt' }, `${cut}`);
+    }
+  });
+
+  it('looks no more at the pixels of a plain picture that others have checked', async () => {
+    const path = join(folder, 'broken');
+    const whole = await readFile(new URL('cases/noeoi.jpg', samples));
+    await writeFile(path, whole.subarray(0, -100));
+    await begin(path, true);
+    await assert.rejects(begin(path), { code: 'media_corrupt' });
+    // What is not plain has to be made again.
+    const turned = join(folder, 'turned');
+    await copyFile(new URL('cases/exif5.jpg', samples), turned);
+    assert.ok((await begin(turned, true)).made);
+  });
+});
+
+function withBeforeIdat(png: Buffer, part: Buffer): Buffer {
+  const at = png.indexOf('IDAT') - 4;
+  return Buffer.concat([png.subarray(0, at), part, png.subarray(at)]);
+}
+
+function toCss([r, g, b]: Colour): string {
+  return `rgb(${r}, ${g}, ${b})`;
+}

@@ -1,0 +1,153 @@
+import { rm, stat } from 'node:fs/promises';
+import PQueue from 'p-queue';
+import { GatewayError } from '../../core/errors.ts';
+import type { ImageFormat, ImageInfo } from '../../core/media.ts';
+import { checkFrames, type MediaLimits } from '../../core/media-limits.ts';
+import { untilAborted } from '../../core/until-aborted.ts';
+import { sharp } from '../libvips.ts';
+import type { Probed, SentFile } from '../probed.ts';
+import type { RangeReader } from '../range-reader.ts';
+import type { SpoolFile } from '../spool.ts';
+import { pictureFault } from './faults.ts';
+import { asShown, openPicture, type Picture } from './open-picture.ts';
+import { checkPixels, isTransparent, type Opened, withPixels, writePlain } from './pixels.ts';
+import { readable } from './readable.ts';
+
+/** What sharp needs to read a header lies within this much of any sane image… */
+const headBytes = 512 * 1024;
+/** …except for TIFF, which may have its tables at the end, and WebP, of which it takes no part. */
+const wholeBytes = 32 * 1024 * 1024;
+
+/** What is wanted of a picture of ours beside what it is. */
+export interface PictureWish {
+  /** Where the plain one goes that a server gets in its place; `null` where none is needed. */
+  readonly plain: SpoolFile | null;
+  /** Whether somebody has looked at all its pixels. */
+  readonly isChecked: boolean;
+}
+
+export class PictureProbe {
+  readonly #deadlineMs: number;
+  /** Each takes a processor for seconds, and memory by the size of its picture. */
+  readonly #heics = new PQueue({ concurrency: 2 });
+
+  constructor(deadlineMs: number) {
+    this.#deadlineMs = deadlineMs;
+  }
+
+  /**
+   * What the picture is. Of one that goes to a server as it is, and has no alpha, the pixels are `checked`
+   * meanwhile; of any other they were looked at when this returns.
+   *
+   * @throws GatewayError `media_unsupported`, `media_corrupt`, `media_too_large`, `spool_full`; the
+   *   signal's reason. `checked` rejects with the same.
+   */
+  async begin(
+    path: string,
+    format: ImageFormat,
+    limits: MediaLimits,
+    wish: PictureWish,
+    signal: AbortSignal,
+  ): Promise<Probed> {
+    const { maxImagePixels } = limits;
+    const deadline = this.#deadline(signal);
+    const failed = (error: unknown): never => {
+      signal.throwIfAborted();
+      throw pictureFault(error, maxImagePixels);
+    };
+    const opening = openPicture(path, format, maxImagePixels, deadline);
+    const picture = await untilAborted(opening, deadline).catch(failed);
+    if (format !== 'tiff') checkFrames(picture.frames, 'animation', limits);
+    const { header, isPlain } = picture;
+    const size = asShown(header, format);
+    const info: ImageInfo = { kind: 'image', format, ...size };
+    if (isPlain && !header.hasAlpha) {
+      const check = (opened: Opened) => checkPixels(picture, opened);
+      const checked = wish.isChecked
+        ? Promise.resolve()
+        : untilAborted(withPixels(picture, maxImagePixels, check), deadline).catch(failed);
+      // Who asked may be gone by then.
+      checked.catch(() => {});
+      return { info, made: null, checked };
+    }
+    const looking = this.#look(picture, maxImagePixels, wish.plain, deadline);
+    const { hasAlpha, made } = await untilAborted(looking, deadline).catch(async (error) => {
+      const removed = wish.plain && removedAfter(looking, wish.plain.path);
+      if (!deadline.aborted) await removed;
+      return failed(error);
+    });
+    return {
+      info: { ...info, ...(hasAlpha ? { hasAlpha } : {}) },
+      made,
+      checked: Promise.resolve(),
+    };
+  }
+
+  /** What the header of something remote says. */
+  async header(
+    source: RangeReader,
+    format: ImageFormat,
+    limits: MediaLimits,
+    signal: AbortSignal,
+  ): Promise<ImageInfo> {
+    const deadline = this.#deadline(signal);
+    const maxBytes = format === 'tiff' || format === 'webp' ? wholeBytes : headBytes;
+    const head = Buffer.from(await source.read(0, Math.min(source.size, maxBytes), signal));
+    const options = { limitInputPixels: limits.maxImagePixels, failOn: 'none', pages: 1 } as const;
+    try {
+      const header = await untilAborted(sharp(head, options).metadata(), deadline);
+      if (format !== 'tiff') checkFrames(header.pages ?? 1, 'animation', limits);
+      const hasAlpha = header.hasAlpha ? { hasAlpha: true } : {};
+      return { kind: 'image', format, ...asShown(header, format), ...hasAlpha };
+    } catch (error) {
+      signal.throwIfAborted();
+      throw pictureFault(error, limits.maxImagePixels);
+    }
+  }
+
+  #deadline(signal: AbortSignal): AbortSignal {
+    return AbortSignal.any([signal, AbortSignal.timeout(this.#deadlineMs)]);
+  }
+
+  /** Looks at every pixel, and makes a plain picture of one that is not. */
+  async #look(
+    picture: Picture,
+    maxPixels: number,
+    plain: SpoolFile | null,
+    signal: AbortSignal,
+  ): Promise<{ readonly hasAlpha: boolean; readonly made: SentFile | null }> {
+    const work = async (file: Opened) => {
+      const opened = await readable(picture, file, signal);
+      const hasAlpha = picture.header.hasAlpha && (await isTransparent(opened));
+      if (picture.isPlain) return { hasAlpha, made: null };
+      if (!plain) {
+        await checkPixels(picture, opened);
+        return { hasAlpha, made: null };
+      }
+      signal.throwIfAborted();
+      await writePlain(picture, opened, hasAlpha, plain.path).catch(noRoom);
+      const { size: bytes } = await stat(plain.path);
+      plain.onBytes(bytes);
+      return { hasAlpha, made: { path: plain.path, bytes, format: 'png' as const } };
+    };
+    const look = () => withPixels(picture, maxPixels, work);
+    return picture.format === 'heic' ? await this.#heics.add(look, { signal }) : await look();
+  }
+}
+
+/** libvips goes on while nobody waits for it any more, and what it leaves is nobody's. */
+async function removedAfter(work: Promise<unknown>, path: string): Promise<void> {
+  await work.catch(() => {});
+  await rm(path, { force: true }).catch(() => {});
+}
+
+/** Of the system's errors, libvips passes on the words only. */
+function noRoom(cause: unknown): never {
+  if (
+    !(cause instanceof Error && /No space left on device|Disk quota exceeded/.test(cause.message))
+  ) {
+    throw cause;
+  }
+  const message = 'The gateway has no room for the source at the moment';
+  throw new GatewayError('spool_full', message, { cause });
+}
