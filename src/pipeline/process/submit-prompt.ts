@@ -1,5 +1,6 @@
 import { bind, type Prompt } from '../../core/bind.ts';
 import { GatewayError } from '../../core/errors.ts';
+import { alphaClass } from '../../core/transparency.ts';
 import type { Workflow } from '../../core/workflow.ts';
 import { reached } from '../../telemetry/milestones.ts';
 import { folderOf } from '../attempt-folder.ts';
@@ -23,9 +24,11 @@ export async function submitPrompt(
     staged = await stageInputs(attempt, ready, backend);
   }
   const { files } = staged;
-  const { size } = ready;
+  const { size, input } = ready;
   const folder = folderOf(journal);
-  const prompt = bind(workflow, { files, folder, arguments: run.arguments, size });
+  const isTransparent = input?.kind === 'image' && input.hasAlpha === true;
+  const joinsAlpha = isTransparent && backend.catalogue?.has(alphaClass) === true;
+  const prompt = bind(workflow, { files, folder, arguments: run.arguments, size, joinsAlpha });
 
   // Whoever took over meanwhile found no prompt and began anew: this one must not come after.
   if (!lease.isSure) return 'too late';

@@ -1,5 +1,6 @@
 import type { z } from '@hono/zod-openapi';
 import type { BackendView } from '../../../core/backend.ts';
+import type { MediaInfo } from '../../../core/media.ts';
 import type { Stage } from '../../../core/stage.ts';
 import type { QueuePlace, TaskView, WorkflowView } from '../../../tasks/task-service.ts';
 import { linkTo } from '../../link-base.ts';
@@ -70,14 +71,26 @@ function presentOutput(
     thumbnail_url: thumbnailUrl && linkTo(base, thumbnailUrl),
     size_mb: Math.round((size / 1024 ** 2) * 100) / 100,
     metadata: {
-      ...made,
+      ...presentInfo(made),
       content_type: contentType,
       size_bytes: size,
       sha256,
-      input: input && { ...input },
+      input: presentInfo(input),
+      ...(hasAlpha(input) ? { transparency: hasAlpha(made) ? 'kept' : 'dropped' } : {}),
       scale: input && made ? Math.round((made.width / input.width) * 1_000) / 1_000 : null,
     },
   };
+}
+
+/** Whether it can be seen through is told of both together. */
+function presentInfo(info: MediaInfo | null) {
+  if (info?.kind !== 'image') return info && { ...info };
+  const { hasAlpha: _, ...told } = info;
+  return told;
+}
+
+function hasAlpha(info: MediaInfo | null): boolean {
+  return info?.kind === 'image' && info.hasAlpha === true;
 }
 
 export function presentBackend(backend: BackendView): StatsBody['pool_status'][number] {
