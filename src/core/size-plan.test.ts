@@ -105,6 +105,13 @@ describe('planSize', () => {
     ],
     ['leaves the odd sides of an image alone', image, esrgan('image', 1), none],
 
+    [
+      'leaves what the model makes by itself, however wide',
+      { ...image, width: 8200 },
+      esrgan('image', 2),
+      { ...none, outscale: 2 },
+    ],
+
     // Which of the three wins.
     [
       'multiplies by outscale',
@@ -286,10 +293,10 @@ describe('planSize', () => {
 
   const refusals = [
     [
-      'a result whose side ComfyUI could not make',
+      'a result whose side an ImageScale could not make',
       { ...image, width: 5000 },
       esrgan('image', 4),
-      { ...none, outscale: 4 },
+      { ...none, outscale: 3.5 },
       'media_too_large',
     ],
     [

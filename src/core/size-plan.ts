@@ -61,12 +61,13 @@ export function planSize(
   const wanted = wantedSize(source, request);
   if (wanted === null) return evenSides(source, workflow);
   const size = mapSides(wanted, outputKind(workflow) === 'video' ? toEven : toWhole);
-  refuseTooLarge(size);
   const resolution = workflow.resolution && resolutionFor(source, size, request.outscale);
   const made = sizeMade(source, workflow, resolution);
   if (made && isSameSize(made, size)) {
     return resolution === null ? { by: 'workflow' } : { by: 'graph', resolution, resize: null };
   }
+  // What an ImageScale takes is what our own resize takes as well.
+  refuseTooLarge(size);
   if (picturesOf(workflow)) return { by: 'graph', resolution, resize: size };
   if (outputKind(workflow) === 'image') return { by: 'gateway', resolution, size };
   throw new GatewayError(
@@ -105,6 +106,13 @@ function resolutionFor(source: Size | null, size: Size, outscale: number | null)
   refuseTooLarge(mapSides(upscaled, toWhole));
   const shorter = Math.ceil(Math.min(upscaled.width, upscaled.height));
   return Math.max(minResolution, shorter + (shorter % 2));
+}
+
+/** The size that the main output will have; `null` where it is not known. */
+export function plannedSize(source: Size | null, workflow: Sizing, plan: SizePlan): Size | null {
+  if (plan.by === 'gateway') return plan.size;
+  if (plan.by === 'graph' && plan.resize) return plan.resize;
+  return sizeMade(source, workflow, plan.by === 'graph' ? plan.resolution : null);
 }
 
 /** The size of the main output without a resize, as far as it is known. */

@@ -6,94 +6,23 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import sharp from 'sharp';
 import { chunk } from '../../../test/support/png-chunk.ts';
+import {
+  assertShows,
+  type Colour,
+  colours,
+  pictureFile,
+  quarters,
+  type Seen,
+  seenPictures,
+} from '../../../test/support/seen-pictures.ts';
 import type { ImageInfo, MediaFormat } from '../../core/media.ts';
 import { MediaProbe } from '../probe.ts';
 import type { Probed } from '../probed.ts';
 
-const samples = new URL('../../../test/media/', import.meta.url);
 const probe = new MediaProbe();
 const { signal } = new AbortController();
 
-type Colour = readonly number[];
-
-/** What a person sees of a file, at places that are told as shares of its sides. */
-interface Seen {
-  readonly size: readonly [width: number, height: number];
-  readonly at: readonly (readonly [x: number, y: number, colour: Colour])[];
-  readonly hasAlpha?: boolean;
-  /** Whether a server gets the client's own bytes. */
-  readonly isSame?: boolean;
-}
-
-const [red, green, blue, white] = [
-  [255, 0, 0],
-  [0, 255, 0],
-  [0, 0, 255],
-  [255, 255, 255],
-];
-const quarters = (a: Colour, b: Colour, c: Colour, d: Colour): Seen['at'] => [
-  [0.2, 0.2, a],
-  [0.8, 0.2, b],
-  [0.2, 0.8, c],
-  [0.8, 0.8, d],
-];
-/** 31, 60, 200 of Display P3. */
-const p3Blue = [20, 61, 208];
-const flags = quarters(red, green, blue, white);
-
-const seen: Record<string, Seen> = {
-  'cases/anim.gif': {
-    size: [64, 48],
-    at: [
-      [0.1, 0.1, [36, 0, 0]],
-      [0.1, 0.9, [252, 0, 0]],
-      [0.9, 0.9, [0, 252, 255]],
-    ],
-  },
-  'cases/multi.tif': { size: [64, 48], at: flags },
-  'cases/grid.avif': { size: [384, 256], at: flags },
-  'cases/mif1.avif': { size: [64, 48], at: flags },
-  'anim.avif': { size: [64, 48], at: [[0.5, 0.5, blue]] },
-  'cases/tiled.tif': { size: [192, 128], at: flags },
-  'cases/rgbjpeg.tif': { size: [96, 64], at: flags },
-  'cases/exif5.jpg': { size: [48, 64], at: quarters(red, blue, green, white) },
-  'cases/p3.jpg': { size: [64, 48], at: [[0.5, 0.5, red]] },
-  'cases/gray16.png': {
-    size: [64, 48],
-    at: [
-      [0, 0, [0, 0, 0]],
-      [0.5, 0.5, [129, 129, 129]],
-      [0.99, 0.9, white],
-    ],
-  },
-  'cases/rgba.png': {
-    size: [64, 48],
-    at: quarters([...red, 0], [...green, 128], [...blue, 0], [...white, 128]),
-    hasAlpha: true,
-    isSame: true,
-  },
-  'cases/idat-crc.png': { size: [48, 32], at: [[0.1, 0.1, [21, 23, 67]]], isSame: true },
-  'cases/noeoi.jpg': { size: [64, 48], at: flags, isSame: true },
-  'cases/wide8200.png': { size: [8200, 8], at: [[0.5, 0.5, [127, 127, 127]]], isSame: true },
-  'cmyk.jpg': {
-    size: [64, 48],
-    at: [
-      [0, 0.5, [0, 0, 0]],
-      [0.9, 0.5, [228, 0, 0]],
-    ],
-  },
-  'iphone.heic': { size: [150, 200], at: quarters(p3Blue, red, white, [128, 128, 128]) },
-  'mirrored.heic': { size: [150, 200], at: quarters(white, [128, 128, 128], p3Blue, red) },
-  'nclx-p3.heic': { size: [200, 150], at: quarters(red, [128, 128, 128], p3Blue, white) },
-  'rgba.heic': {
-    size: [64, 48],
-    at: [
-      [0.2, 0.2, [234, 51, 35, 0]],
-      [0.8, 0.2, [...green, 128]],
-    ],
-    hasAlpha: true,
-  },
-};
+const [red, green, blue, white] = colours;
 
 describe('a picture as a server gets it', () => {
   let folder = '';
@@ -115,25 +44,9 @@ describe('a picture as a server gets it', () => {
     return await begin(path);
   }
 
-  /** Asserts that the file, read by another than the one who wrote it where that is the gateway, shows this. */
-  async function assertShows(path: string, { size, at }: Seen, what: string): Promise<void> {
-    const { data, info } = await sharp(path, { failOn: 'none' })
-      .ensureAlpha()
-      .raw()
-      .toBuffer({ resolveWithObject: true });
-    assert.deepEqual([info.width, info.height], size, what);
-    for (const [x, y, colour] of at) {
-      const pixel = Math.floor(y * info.height) * info.width + Math.floor(x * info.width);
-      const shown = [...data.subarray(pixel * 4, pixel * 4 + 4)];
-      const wanted = colour.length === 4 ? colour : [...colour, 255];
-      const isNear = shown.every((value, channel) => Math.abs(value - (wanted[channel] ?? 0)) <= 3);
-      assert.ok(isNear, `${what} at ${x}, ${y}: ${shown} and not ${wanted}`);
-    }
-  }
-
-  for (const [name, expected] of Object.entries(seen)) {
+  for (const [name, expected] of Object.entries(seenPictures)) {
     it(`shows ${name} as a person sees it`, async () => {
-      const path = new URL(name, samples).pathname;
+      const path = pictureFile(name);
       const { info, made } = await begin(path);
       const { width, height, hasAlpha } = info as ImageInfo;
       assert.deepEqual([width, height], expected.size);
@@ -160,15 +73,15 @@ describe('a picture as a server gets it', () => {
   }
 
   it('keeps 16 bit in three channels, or the colours of a profile', async () => {
-    const grey = await begin(new URL('cases/gray16.png', samples).pathname);
+    const grey = await begin(pictureFile('cases/gray16.png'));
     assert.ok(grey.made);
     const header = await sharp(grey.made.path).metadata();
     assert.deepEqual([header.depth, header.channels], ['ushort', 3]);
 
-    const p3 = sharp(new URL('cases/p3.jpg', samples).pathname).keepIccProfile();
+    const p3 = sharp(pictureFile('cases/p3.jpg')).keepIccProfile();
     const { made } = await beginBytes(await p3.toColourspace('rgb16').png().toBuffer());
     assert.ok(made);
-    await assertShows(made.path, seen['cases/p3.jpg'] as Seen, 'P3 in 16 bit');
+    await assertShows(made.path, seenPictures['cases/p3.jpg'] as Seen, 'P3 in 16 bit');
   });
 
   it('turns every way that EXIF knows', async () => {
@@ -201,7 +114,7 @@ describe('a picture as a server gets it', () => {
   });
 
   it('leaves plain stills alone, byte for byte, whatever they are called sRGB by', async () => {
-    const photo = sharp(new URL('cases/exif5.jpg', samples).pathname);
+    const photo = sharp(pictureFile('cases/exif5.jpg'));
     for (const bytes of [
       await photo.clone().jpeg().toBuffer(),
       await photo.clone().jpeg({ progressive: true }).withIccProfile('srgb').toBuffer(),
@@ -216,7 +129,7 @@ describe('a picture as a server gets it', () => {
   });
 
   it('makes a picture of what is none to one server or another', async () => {
-    const photo = sharp(new URL('cases/rgba.png', samples).pathname);
+    const photo = sharp(pictureFile('cases/rgba.png'));
     const keyed = await photo.clone().removeAlpha().png().toBuffer();
     const key = chunk('tRNS', Buffer.from([0, 255, 0, 0, 0, 0]));
     for (const [what, bytes, hasAlpha] of [
@@ -270,7 +183,7 @@ describe('a picture as a server gets it', () => {
       ['zstd.tif', /compressed with ZSTD/],
     ] as const) {
       await rm(join(folder, 'plain'), { force: true });
-      await assert.rejects(begin(new URL(name, samples).pathname), (error: Error) => {
+      await assert.rejects(begin(pictureFile(name)), (error: Error) => {
         assert.equal((error as { code?: string }).code, 'media_unsupported', name);
         assert.match(error.message, reason);
         assert.equal(error.message.includes('/'), false, error.message);
@@ -298,7 +211,7 @@ describe('a picture as a server gets it', () => {
       assert.ok((await beginBytes(turned.subarray(0, -2))).made);
       await assert.rejects(beginBytes(turned.subarray(0, -900)), { code: 'media_corrupt' });
     }
-    const heic = await readFile(new URL('mirrored.heic', samples));
+    const heic = await readFile(pictureFile('mirrored.heic'));
     for (const cut of [20, 400, heic.length >> 1]) {
       await assert.rejects(beginBytes(heic.subarray(0, -cut)), { code: 'media_corrupt' }, `${cut}`);
     }
@@ -306,13 +219,13 @@ describe('a picture as a server gets it', () => {
 
   it('looks no more at the pixels of a plain picture that others have checked', async () => {
     const path = join(folder, 'broken');
-    const whole = await readFile(new URL('cases/noeoi.jpg', samples));
+    const whole = await readFile(pictureFile('cases/noeoi.jpg'));
     await writeFile(path, whole.subarray(0, -100));
     await begin(path, true);
     await assert.rejects(begin(path), { code: 'media_corrupt' });
     // What is not plain has to be made again.
     const turned = join(folder, 'turned');
-    await copyFile(new URL('cases/exif5.jpg', samples), turned);
+    await copyFile(pictureFile('cases/exif5.jpg'), turned);
     assert.ok((await begin(turned, true)).made);
   });
 });

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { planSize } from '../../core/size-plan.ts';
+import type { Delivery } from '../../core/delivery.ts';
+import { checkSides } from '../../core/encoded-sides.ts';
+import { plannedSize, planSize, type Size } from '../../core/size-plan.ts';
 import type { Source } from '../../core/task.ts';
 import type { Workflow } from '../../core/workflow.ts';
 import { plainName } from '../../media/spool.ts';
@@ -50,6 +52,7 @@ export async function prepare(
   const input = (main && sources.get(main.name)?.info) ?? null;
   // Whether the workflow can give the size that was asked for is known by now.
   const size = planSize(input, workflow, run.size);
+  checkResult(workflow, plannedSize(input, workflow, size), journal.claim.task.delivery);
   const role = await roleAmongTwins(attempt, sources);
   if (role.kind === 'joined') {
     attempt.sources.ended(run.id);
@@ -60,6 +63,11 @@ export async function prepare(
   const promptId = randomUUID();
   const staged = await stageInputs(attempt, { sources, input, promptId }, seat.backend);
   return { kind: 'prepared', sources, input, promptId, size, staged };
+}
+
+/** Refuses what the encoder would refuse when the GPU has done its work. */
+function checkResult({ outputs: [main] }: Workflow, size: Size | null, { format }: Delivery): void {
+  if (main?.kind === 'image' && size && format) checkSides(size, format);
 }
 
 /** What the stage says in the end. */
