@@ -31,6 +31,8 @@ for (const loaders of ['0.3.64', '0.33'] as const satisfies readonly Loaders[]) 
       sources = cleanup.use(await SourceServer.start());
       workflows = cleanup.use(await createTestWorkflows(0.01));
       await workflows.write('copy', { 1: load, 2: save('1') });
+      await workflows.write('frames', { 1: load, 2: save('1') });
+      await workflows.write('frames.meta', { frames: 'all' });
       await workflows.write('crop', {
         1: load,
         2: {
@@ -96,6 +98,12 @@ for (const loaders of ['0.3.64', '0.33'] as const satisfies readonly Loaders[]) 
         assert.deepEqual([width, height], seen.size, name);
         assert.deepEqual([input?.width, input?.height], seen.size, name);
       }
+    });
+
+    it('come back one a frame where a workflow takes all of them', async () => {
+      const { outputs, output } = await completed('cases/anim.gif', { workflow: 'frames' });
+      assert.equal(outputs.length, 5);
+      assert.equal(output?.metadata.input?.frames, 5);
     });
 
     it('stay transparent where they are, at any size', async () => {

@@ -39,7 +39,7 @@ const maxRemoteBytes = 64 * 1024 * 1024;
 const bytesPerMs = 100_000;
 
 /** Nothing is made of a picture. */
-const asItIs: PictureWish = { plain: null, isChecked: false };
+const asItIs: PictureWish = { plain: null, frames: 'first', isChecked: false };
 
 /** Finds out what a file is, from its bytes alone, and whether it is whole. */
 export class MediaProbe {
@@ -95,7 +95,10 @@ export class MediaProbe {
     if (mediaKindOf(format) === 'image') {
       const picture = format as ImageFormat;
       if (typeof source === 'string') {
-        return await this.#pictures.begin(source, picture, limits, wish, signal);
+        // Of one frame a workflow's own limit says nothing; how many there may be to look through, ours does.
+        const counted = wish.frames === 'all' ? limits : this.#limits;
+        const held = { ...limits, maxVideoFrames: counted.maxVideoFrames };
+        return await this.#pictures.begin(source, picture, held, wish, signal);
       }
       const info = await this.#pictures.header(source, picture, limits, signal);
       return { info, made: null, checked: Promise.resolve() };

@@ -44,7 +44,15 @@ export async function tryOut(
 ): Promise<unknown> {
   const file = spool.file('attempt', 'source');
   const plain = spool.file('attempt', plainName('source'));
-  const source = { url, tenant: '', kind, limits: {}, wantsSha256: false, stored: null };
+  const source = {
+    url,
+    tenant: '',
+    kind,
+    limits: {},
+    frames: 'first' as const,
+    wantsSha256: false,
+    stored: null,
+  };
   try {
     const parts = { sourceReader, probe: new MediaProbe() };
     const { checked } = await acquireSource(parts, { ...source, ...file, plain }, () => {}, signal);

@@ -3,6 +3,7 @@ import { tooManyPixels } from '../../core/media-limits.ts';
 
 /** Pictures that may be whole, and that our readers were not built for: what they say, and what it means. */
 const unreadable: readonly (readonly [RegExp, (found: RegExpExecArray) => string])[] = [
+  [/page \d+ differs from/i, () => 'its pages differ'],
   [/bad labq format/i, () => 'its colours are CIELAB'],
   [/(\w+) compression support is not configured/i, ([, name]) => `it is compressed with ${name}`],
   [/has not been built in: (\w+)/i, ([, name]) => `it is coded with ${name}`],

@@ -15,6 +15,8 @@ export interface Picture {
   readonly header: Metadata;
   /** Or pages. */
   readonly frames: number;
+  /** So many of them go to a server. */
+  readonly sentFrames: number;
   /** Whether it goes to a server as it is: every ComfyUI sees in it what a person does. */
   readonly isPlain: boolean;
 }
@@ -36,6 +38,7 @@ export async function openPicture(
   path: string,
   format: ImageFormat,
   maxPixels: number,
+  wanted: 'first' | 'all',
   signal: AbortSignal,
 ): Promise<Picture> {
   const input = await inputOf(path, format);
@@ -45,12 +48,16 @@ export async function openPicture(
   }
   const facts = format === 'png' ? await factsOf(path, signal) : noFacts;
   const frames = format === 'png' ? facts.frames : (header.pages ?? 1);
-  const isPlain =
+  const sentFrames = wanted === 'all' ? frames : 1;
+  if (sentFrames > 1 && (header.orientation ?? 1) !== 1) throw cannotRead('its pages are turned');
+  // An animated PNG, of which libvips sees one frame, goes as it is.
+  const isMoving = format === 'png' && sentFrames > 1;
+  const isStill =
     plainFormats.includes(format) &&
-    frames === 1 &&
+    frames === sentFrames &&
     !facts.hasKeyColour &&
     (await hasPlainPixels(header));
-  return { path, format, header, frames, isPlain };
+  return { path, format, header, frames, sentFrames, isPlain: isMoving || isStill };
 }
 
 /** libvips takes the still picture of an animated AVIF where the file does not say first that it is one. */

@@ -22,11 +22,11 @@ const compressionLevel = 2;
 
 /** Works on the picture, and once more on a JPEG that may lack no more than the marker of its end. */
 export async function withPixels<T>(
-  { path, format }: Picture,
+  { path, format, sentFrames }: Picture,
   maxPixels: number,
   work: (opened: Opened) => Promise<T>,
 ): Promise<T> {
-  const options = readerOptions(format, maxPixels);
+  const options = { ...readerOptions(format, maxPixels), pages: pagesOf(format, sentFrames) };
   try {
     return await work({ input: await inputOf(path, format), options });
   } catch (error) {
@@ -64,16 +64,28 @@ export async function isTransparent(opened: Opened): Promise<boolean> {
  * profile it does not: sharp goes by way of Display P3 then, and comes out beside the colours.
  */
 export async function writePlain(
-  { header, format }: Picture,
+  { header, format, sentFrames }: Picture,
   opened: Opened,
   hasAlpha: boolean,
   to: string,
 ): Promise<void> {
-  const keeps16Bit = header.depth === 'ushort' && !header.icc;
-  const image = upright(imageOf(opened), format).png({ compressionLevel });
+  const keeps16Bit = header.depth === 'ushort' && !header.icc && sentFrames === 1;
+  const image = upright(imageOf(opened), format);
+  if (madeFormat({ sentFrames }) === 'webp') image.webp({ lossless: true, effort: 0 });
+  else image.png({ compressionLevel });
   if (header.icc) image.pipelineColourspace('srgb');
   if (header.hasAlpha && !hasAlpha) image.removeAlpha();
   await image.toColourspace(keeps16Bit ? 'rgb16' : 'srgb').toFile(to);
+}
+
+/** Every ComfyUI takes all frames of an animated WebP. */
+export function madeFormat({ sentFrames }: Pick<Picture, 'sentFrames'>): 'png' | 'webp' {
+  return sentFrames > 1 ? 'webp' : 'png';
+}
+
+/** Of an animated PNG, libvips sees one. */
+function pagesOf(format: Picture['format'], sentFrames: number): number {
+  return sentFrames > 1 && format !== 'png' ? -1 : 1;
 }
 
 export function imageOf({ input, options }: Opened): Sharp {

@@ -16,6 +16,7 @@ import {
   seenPictures,
 } from '../../../test/support/seen-pictures.ts';
 import type { ImageInfo, MediaFormat } from '../../core/media.ts';
+import type { WorkflowLimits } from '../../core/media-limits.ts';
 import { MediaProbe } from '../probe.ts';
 import type { Probed } from '../probed.ts';
 
@@ -31,9 +32,14 @@ describe('a picture as a server gets it', () => {
   });
   after(() => rm(folder, { recursive: true }));
 
-  async function begin(path: string, isChecked = false): Promise<Probed> {
+  async function begin(
+    path: string,
+    isChecked = false,
+    frames: 'first' | 'all' = 'first',
+    limits: WorkflowLimits = {},
+  ): Promise<Probed> {
     const plain = { path: join(folder, 'plain'), onBytes: () => {} };
-    const probed = await probe.begin(path, signal, {}, { plain, isChecked });
+    const probed = await probe.begin(path, signal, limits, { plain, frames, isChecked });
     await probed.checked;
     return probed;
   }
@@ -174,6 +180,28 @@ describe('a picture as a server gets it', () => {
       await assertShows(made.path, { size: [40, 30], at: [[0.5, 0.5, red]] }, 'the first frame');
       await assertPlain(made.path, made.bytes, made.format);
     }
+  });
+
+  it('gives every frame where a workflow takes them, and counts them then', async () => {
+    for (const [name, frames] of [
+      ['cases/anim.gif', 5],
+      ['cases/multi.tif', 2],
+    ] as const) {
+      const path = pictureFile(name);
+      const { info, made } = await begin(path, false, 'all');
+      assert.deepEqual([(info as ImageInfo).frames, made?.format], [frames, 'webp']);
+      const { pages, width, height } = await sharp(made?.path).metadata();
+      assert.deepEqual([pages, width, height], [frames, 64, 48]);
+      const shown = async (path: string | undefined) =>
+        await sharp(path, { animated: true }).removeAlpha().raw().toBuffer();
+      assert.ok((await shown(made?.path)).equals(await shown(path)), name);
+      const tooMany = begin(path, false, 'all', { maxFrames: frames - 1 });
+      await assert.rejects(tooMany, { code: 'media_too_large' });
+      // The first one alone is one frame.
+      await begin(path, false, 'first', { maxFrames: 1 });
+    }
+    const { info, made } = await begin(pictureFile('cases/exif5.jpg'), false, 'all');
+    assert.deepEqual([(info as ImageInfo).frames, made?.format], [undefined, 'png']);
   });
 
   it('names what it cannot read, and leaves nothing', async () => {

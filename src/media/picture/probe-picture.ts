@@ -10,7 +10,14 @@ import type { RangeReader } from '../range-reader.ts';
 import type { SpoolFile } from '../spool.ts';
 import { pictureFault } from './faults.ts';
 import { asShown, openPicture, type Picture } from './open-picture.ts';
-import { checkPixels, isTransparent, type Opened, withPixels, writePlain } from './pixels.ts';
+import {
+  checkPixels,
+  isTransparent,
+  madeFormat,
+  type Opened,
+  withPixels,
+  writePlain,
+} from './pixels.ts';
 import { readable } from './readable.ts';
 
 /** What sharp needs to read a header lies within this much of any sane image… */
@@ -22,6 +29,8 @@ const wholeBytes = 32 * 1024 * 1024;
 export interface PictureWish {
   /** Where the plain one goes that a server gets in its place; `null` where none is needed. */
   readonly plain: SpoolFile | null;
+  /** What the server gets of an animation, or of pages. */
+  readonly frames: 'first' | 'all';
   /** Whether somebody has looked at all its pixels. */
   readonly isChecked: boolean;
 }
@@ -55,13 +64,15 @@ export class PictureProbe {
       signal.throwIfAborted();
       throw pictureFault(error, maxImagePixels);
     };
-    const opening = openPicture(path, format, maxImagePixels, deadline);
+    const opening = openPicture(path, format, maxImagePixels, wish.frames, deadline);
     const picture = await untilAborted(opening, deadline).catch(failed);
-    if (format !== 'tiff') checkFrames(picture.frames, 'animation', limits);
+    if (format !== 'tiff' || picture.sentFrames > 1)
+      checkFrames(picture.frames, 'animation', limits);
     const { header, isPlain } = picture;
     const size = asShown(header, format);
-    const info: ImageInfo = { kind: 'image', format, ...size };
-    if (isPlain && !header.hasAlpha) {
+    const frames = picture.sentFrames > 1 ? { frames: picture.sentFrames } : {};
+    const info: ImageInfo = { kind: 'image', format, ...size, ...frames };
+    if (isPlain && !header.hasAlpha && picture.sentFrames === 1) {
       const check = (opened: Opened) => checkPixels(picture, opened);
       const checked = wish.isChecked
         ? Promise.resolve()
@@ -128,7 +139,7 @@ export class PictureProbe {
       await writePlain(picture, opened, hasAlpha, plain.path).catch(noRoom);
       const { size: bytes } = await stat(plain.path);
       plain.onBytes(bytes);
-      return { hasAlpha, made: { path: plain.path, bytes, format: 'png' as const } };
+      return { hasAlpha, made: { path: plain.path, bytes, format: madeFormat(picture) } };
     };
     const look = () => withPixels(picture, maxPixels, work);
     return picture.format === 'heic' ? await this.#heics.add(look, { signal }) : await look();

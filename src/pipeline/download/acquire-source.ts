@@ -29,6 +29,8 @@ export interface WantedSource {
   readonly kind: MediaKind;
   /** What the workflow says of its sources. */
   readonly limits: WorkflowLimits;
+  /** What its backend gets of an animation. */
+  readonly frames: 'first' | 'all';
   readonly wantsSha256: boolean;
   /** What another gateway has made of it; `null` where it has to be read from its address. */
   readonly stored: StoredSource | null;
@@ -44,9 +46,9 @@ export function takenAt(
   workflow: Workflow,
   input: string,
   usual: MediaKind,
-): Pick<WantedSource, 'kind' | 'limits'> {
+): Pick<WantedSource, 'kind' | 'limits' | 'frames'> {
   const { kind = usual } = workflow.inputs.find(({ name }) => name === input) ?? {};
-  return { kind, limits: workflow.limits ?? {} };
+  return { kind, limits: workflow.limits ?? {}, frames: workflow.frames ?? 'first' };
 }
 
 /**
@@ -57,7 +59,7 @@ export function takenAt(
  */
 export async function acquireSource(
   { sourceReader, probe }: { readonly sourceReader: SourceReader; readonly probe: MediaProbe },
-  { url, tenant, kind, limits, wantsSha256, stored, path, onBytes, plain }: WantedSource,
+  { url, tenant, kind, limits, frames, wantsSha256, stored, path, onBytes, plain }: WantedSource,
   report: ReportProgress,
   signal: AbortSignal,
 ): Promise<AcquiredSource> {
@@ -79,7 +81,7 @@ export async function acquireSource(
     signal,
   });
   onBytes(bytes);
-  const wish = { plain, isChecked: false };
+  const wish = { plain, frames, isChecked: false };
   const { info, made, checked } = await probe.begin(path, signal, limits, wish);
   if (info.kind !== kind) {
     throw new GatewayError(
@@ -95,11 +97,11 @@ export async function acquireSource(
 export async function sentOf(
   probe: MediaProbe,
   { path, bytes, info }: Pick<AcquiredSource, 'path' | 'bytes' | 'info'>,
-  { limits, plain }: Pick<WantedSource, 'limits' | 'plain'>,
+  { limits, frames, plain }: Pick<WantedSource, 'limits' | 'frames' | 'plain'>,
   signal: AbortSignal,
 ): Promise<Pick<AcquiredSource, 'info'> & { readonly sent: SentFile }> {
   if (info.kind === 'video') return { info, sent: { path, bytes, format: info.format } };
-  const looked = await probe.begin(path, signal, limits, { plain, isChecked: true });
+  const looked = await probe.begin(path, signal, limits, { plain, frames, isChecked: true });
   const sent = looked.made ?? { path, bytes, format: looked.info.format };
   return { info: looked.info, sent };
 }

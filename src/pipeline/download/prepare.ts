@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import type { Delivery } from '../../core/delivery.ts';
 import { checkSides } from '../../core/encoded-sides.ts';
+import type { MediaInfo } from '../../core/media.ts';
 import { plannedSize, planSize, type Size } from '../../core/size-plan.ts';
 import type { Source } from '../../core/task.ts';
 import type { Workflow } from '../../core/workflow.ts';
@@ -11,6 +12,7 @@ import type { ReportProgress } from '../attempt-journal.ts';
 import type { Attempt } from '../attempt-parts.ts';
 import { megabytes } from '../format.ts';
 import type { Joined } from '../outcome.ts';
+import { checkOutputCount } from '../process/result-files.ts';
 import type { Prepared, ReadySource, Sources } from '../ready.ts';
 import { SharedProgress } from '../shared-progress.ts';
 import type { Transfer } from '../sources/kept-sources.ts';
@@ -51,6 +53,7 @@ export async function prepare(
   const [main] = workflow.inputs;
   const input = (main && sources.get(main.name)?.info) ?? null;
   // Whether the workflow can give the size that was asked for is known by now.
+  checkOutputs(input, attempt.maxOutputs);
   const size = planSize(input, workflow, run.size);
   checkResult(workflow, plannedSize(input, workflow, size), journal.claim.task.delivery);
   const role = await roleAmongTwins(attempt, sources);
@@ -63,6 +66,11 @@ export async function prepare(
   const promptId = randomUUID();
   const staged = await stageInputs(attempt, { sources, input, promptId }, seat.backend);
   return { kind: 'prepared', sources, input, promptId, size, staged };
+}
+
+/** A picture that goes to its backend with all frames comes back as one file for each. */
+function checkOutputs(input: MediaInfo | null, most: number): void {
+  if (input?.kind === 'image' && input.frames) checkOutputCount(input.frames, most);
 }
 
 /** Refuses what the encoder would refuse when the GPU has done its work. */
@@ -102,11 +110,11 @@ async function lookAgain(
 ): Promise<Pick<ReadySource, 'info' | 'sent'>> {
   const { journal, spool, probe, signal, tempo } = attempt;
   const { attempt: row, run } = journal.claim;
-  const { limits } = takenAt(workflow, input, run.kind);
+  const taken = takenAt(workflow, input, run.kind);
   const name = plainName(input);
   const place = { spool, owner: row.id, name, onWaiting: () => {}, tempo: tempo.spool };
   return await waitingForRoom(place, signal, () =>
-    sentOf(probe, acquired, { limits, plain: spool.file(row.id, name) }, signal),
+    sentOf(probe, acquired, { ...taken, plain: spool.file(row.id, name) }, signal),
   );
 }
 
