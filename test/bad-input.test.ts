@@ -29,6 +29,7 @@ describe('bad input', () => {
   after(() => cleanup.disposeAsync());
 
   const url = 'https://example.com/a.png';
+  const wordsOfLibraries = /Invalid |Too (big|small)|Unrecognized|Malformed|expected|received/;
   /** What the request is answered with: its code and the field that is named. */
   const atTheDoor: [name: string, body: unknown, code: string, field?: string][] = [
     ['no body', '', 'invalid_request'],
@@ -101,6 +102,17 @@ describe('bad input', () => {
       'invalid_request',
       'keep_metadata',
     ],
+    ['a model of 300 characters', { url, model: 'x'.repeat(300) }, 'invalid_request', 'model'],
+    [
+      'a name of an input that is lost',
+      `{"url": "${url}", "inputs": {"__proto__": 1}}`,
+      'invalid_request',
+    ],
+    [
+      'a name that is lost, written in numbers',
+      '{"\\u005f_proto__": {"url": "x"}}',
+      'invalid_request',
+    ],
     ['a body of 2 MB', { url, model: 'x'.repeat(2 * 1024 * 1024) }, 'body_too_large'],
   ];
   for (const [name, body, code, field] of atTheDoor) {
@@ -112,6 +124,21 @@ describe('bad input', () => {
       assert.equal(answer.body.field, field);
       assert.ok(answer.body.message.length > 5);
       assert.doesNotMatch(JSON.stringify(answer.body), /node_modules|\.ts:|\/src\/|stack/);
+      assert.doesNotMatch(answer.body.message, wordsOfLibraries);
+    });
+  }
+
+  for (const [method, path, body, message] of [
+    ['POST', '/tasks', [url], 'The body must be an object'],
+    ['POST', '/tasks', '{"url"', 'The body is not JSON'],
+    ['POST', '/tasks', { url, model: 'x'.repeat(300) }, 'model: must be at most 200 characters'],
+    ['POST', '/keys', {}, 'name: is missing'],
+    ['PATCH', '/backends/a', 'null', 'The body must be an object'],
+    ['POST', '/backends', { url: 'x'.repeat(3_000) }, 'url: must be at most 2000 characters'],
+  ] as const) {
+    it(`says in its own words what is wrong: ${path} ${message}`, async () => {
+      const answer = await gateway.call(method, path, body);
+      assert.equal(answer.body.message, message);
     });
   }
 

@@ -412,7 +412,13 @@ describe('tmlsr', () => {
       const { code, stdout } = await run([...args, '--help']);
       assert.equal(code, 0, args.join(' '));
       assert.match(stdout, new RegExp(`^  ${['tmlsr', ...args].join(' ')}`, 'm'));
+      assert.deepEqual(await run(['help', ...args]), { code, stdout, stderr: '' });
     }
+    assert.deepEqual(
+      await run(['keys', 'help', 'create']),
+      await run(['keys', 'create', '--help']),
+    );
+    assert.match((await run(['help', 'sevre'])).stderr, /no command "sevre"; did you mean "serve"/);
     assert.match((await run(['demo', '--help'])).stdout, /--once/);
     assert.equal((await run(['--version'])).stdout, `${packageJson.version}\n`);
   });

@@ -340,7 +340,7 @@ for (const engine of enginesAboveStores) {
       await loseSpooled(gateway);
       emulator.faults.stall(false);
       await completes(gateway, follower);
-      assert.equal((await gateway.until(leader)).error_code, 'source_not_found');
+      assert.equal((await gateway.until(leader)).error_code, 'source_lost');
     });
 
     it('have a run each where the result goes to an address of the client', async () => {

@@ -67,25 +67,27 @@ for (const engine of engines) {
 
     it('are read by one gateway, and by the next one when that is no more', async () => {
       const { runId } = await submit('a');
-      assert.deepEqual(await here.reading(runId, [input]), [input]);
-      assert.deepEqual(await there.reading(runId, [input]), []);
+      assert.deepEqual([...(await here.reading(runId, [input]))], [{ input, brokeOff: false }]);
+      assert.deepEqual([...(await there.reading(runId, [input]))], []);
       assert.deepEqual(await unread(there), []);
       const key = { runId, input };
       assert.equal((await there.find(key))?.isWithOther, true);
       await here.resting(key, 60_000);
       assert.equal((await there.find(key))?.isWithOther, false);
-      assert.deepEqual(await here.readingAgain(runId), [input]);
-      await there.giveUpAbandoned();
+      assert.deepEqual([...(await here.readingAgain(runId))], [{ input, brokeOff: false }]);
+      assert.equal(await here.readingOf(key, false), 'never');
+      await there.leaveAbandoned();
       assert.deepEqual(await unread(there), []);
       await live(at.door.gateway, -1);
-      await there.giveUpAbandoned();
+      await there.leaveAbandoned();
       assert.deepEqual(await unread(there), [runId]);
-      assert.deepEqual(await there.reading(runId, [input]), [input]);
+      assert.equal(await there.readingOf(key, false), 'begun');
+      assert.deepEqual([...(await there.reading(runId, [input]))], [{ input, brokeOff: true }]);
       await there.noted(key, note);
       assert.deepEqual(await here.find(key), {
         ...{ note, objectKey: null, isStored: false, isWithOther: true },
       });
-      assert.equal(await here.wasRead(key), true);
+      assert.equal(await here.readingOf(key, false), 'whole');
     });
 
     it('tell who claims the run whether it is worth a look', async () => {
@@ -93,7 +95,53 @@ for (const engine of engines) {
       await here.reading(read.runId, [input]);
       assert.equal((await at.claim(read.taskId, backend)).run.isUnread, false);
       assert.equal((await at.claim(fresh.taskId, backend)).run.isUnread, true);
-      assert.deepEqual(await here.reading(fresh.runId, [input]), [], 'its attempt reads it');
+      assert.deepEqual([...(await here.reading(fresh.runId, [input]))], [], 'its attempt reads it');
+    });
+
+    it('are not taken for begun where their server let them rest, or broke off', async () => {
+      const { runId, taskId } = await submit('a');
+      const key = { runId, input };
+      await here.reading(runId, [input]);
+      await here.resting(key, 60_000);
+      await here.breakOff(runId, true);
+      assert.deepEqual(await unread(there), [runId]);
+      assert.equal(await there.readingOf(key, false), 'never');
+      assert.deepEqual([...(await there.reading(runId, [input]))], [{ input, brokeOff: false }]);
+      await there.giveUp(runId);
+      assert.equal(await there.find(key), null);
+      const claim = await at.claim(taskId, backend);
+      assert.equal(await there.readingOf(key, true), 'begun');
+      const broken = { ...failure, code: 'source_interrupted' } as const;
+      await at.attempts.retry(claim, broken, { afterMs: 0, avoid: [], counts: true });
+      assert.equal(await there.readingOf(key, true), 'never');
+    });
+
+    it('are left by one that stops, and on record as begun', async () => {
+      const { runId } = await submit('a');
+      await here.reading(runId, [input]);
+      await here.breakOff(runId, true);
+      assert.equal((await there.find({ runId, input }))?.isWithOther, false);
+      assert.equal(await there.readingOf({ runId, input }, false), 'begun');
+      assert.deepEqual([...(await there.reading(runId, [input]))], [{ input, brokeOff: true }]);
+    });
+
+    it('tell who reads ahead that an attempt may have read them', async () => {
+      const [begun] = [await submit('a'), await submit('b', 'two')];
+      const claim = await at.claim(begun.taskId, backend);
+      await at.attempts.handBack(claim, false);
+      const heads = new Map((await here.unread(0)).map(({ id, wasBegun }) => [id, wasBegun]));
+      assert.equal(heads.get(begun.runId), true);
+      assert.equal(heads.size, 2);
+      assert.deepEqual([...heads.values()].toSorted(), [false, true]);
+    });
+
+    it('are waited for while a gateway reads them that had told nobody', async () => {
+      const { runId } = await submit('a');
+      const key = { runId, input };
+      await there.reading(runId, [input]);
+      await here.announce(key);
+      assert.equal((await there.find(key))?.isWithOther, true);
+      assert.equal((await here.find(key))?.isWithOther, false);
     });
 
     it('are stored once, and removed when the run has ended, by whoever is there', async () => {

@@ -5,6 +5,7 @@ import type { Pause, Paused } from '../src/core/pause.ts';
 import type { Database } from '../src/db/connect.ts';
 import { sql } from '../src/db/drizzle.ts';
 import { PauseStore } from '../src/tasks/pause-store.ts';
+import { QueueStats } from '../src/tasks/queue-stats.ts';
 import { GatewayClient } from './support/gateway-client.ts';
 import { Scene, Supplies, untilTrue } from './support/pool-scene.ts';
 import { backend, failure, GatewayStores, newTask } from './support/task-stores.ts';
@@ -100,6 +101,30 @@ for (const engine of engines) {
       assert.equal(await pauses.resume('ops', pool), null);
     });
 
+    it('counts what no pause holds, whatever it waits for besides', async () => {
+      await insert('a', 'w');
+      await insert('b', 'w');
+      const failed = await insert('b', 'v');
+      const waits = await insert('b', 'v');
+      for (const [id, afterMs] of [
+        [failed, 0],
+        [waits, 60_000],
+      ] as const) {
+        const claim = await stores.claims.claim(id, backend);
+        assert.ok(claim);
+        await stores.attempts.retry(claim, failure, { afterMs, avoid: [backend], counts: true });
+      }
+      const stats = new QueueStats(database.orm);
+      const unpaused = async () => Object.fromEntries(await stats.unpaused());
+      assert.deepEqual(await unpaused(), { w: 2, v: 2 });
+      await pauses.pause('ops', { kind: 'tenant', name: 'a' }, terms);
+      assert.deepEqual(await unpaused(), { w: 1, v: 2 });
+      await pauses.pause('ops', { kind: 'workflow', name: 'w' }, terms);
+      assert.deepEqual(await unpaused(), { v: 2 });
+      await pauses.pause('ops', pool, terms);
+      assert.deepEqual(await unpaused(), {});
+    });
+
     it('is on record with its terms, and once for as long as they stay', async () => {
       const until = new Date(Date.now() + 60_000);
       const first = { reason: 'Drivers', until };
@@ -187,6 +212,16 @@ describe('/pauses', () => {
     assert.equal((await as('alice').until(held)).status, 'completed');
   });
 
+  it('is of no workflow that there is not', async () => {
+    for (const name of ['sleeep', 'constructor']) {
+      const { status, body } = await put(`workflows/${name}`);
+      assert.deepEqual([status, body.code], [404, 'not_found']);
+    }
+    const { body } = await put('workflows/sleeep');
+    assert.equal(body.message, 'There is no workflow sleeep; did you mean "sleep"?');
+    assert.deepEqual((await as('ops').call('GET', '/pauses')).body.pauses, []);
+  });
+
   it('may be of a workflow, and ends by itself', async () => {
     const until = new Date(Date.now() + 3_600_000).toISOString();
     assert.equal((await put('workflows/sleep', { until })).status, 200);
@@ -227,7 +262,7 @@ describe('/pauses', () => {
     assert.deepEqual(await wanted(), [1, 0, 1]);
     await put('tenants/alice');
     await remove('pool');
-    assert.deepEqual(await wanted(), [2, 1, 1]);
+    assert.deepEqual(await wanted(), [1, 0, 1]);
     for (const id of [held, running]) await as('ops').call('DELETE', `/tasks/${id}`);
     await remove('tenants/alice');
   });

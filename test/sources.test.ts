@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -8,6 +7,7 @@ import { type CrashScene, createCrashScene } from './support/crash-scene.ts';
 import { eventually } from './support/eventually.ts';
 import { GatewayClient } from './support/gateway-client.ts';
 import { GatewayProcess } from './support/gateway-process.ts';
+import { copies, dataDirBeside } from './support/lent-sources.ts';
 import { samplePng } from './support/media-samples.ts';
 import { OneTimeLinks } from './support/one-time-links.ts';
 import { patienceMs } from './support/patience.ts';
@@ -132,18 +132,6 @@ describe('the sources that links give', { concurrency: true }, () => {
   });
 
   describe('a source is read once by gateways that share a store', { concurrency: true }, () => {
-    /** A data folder of a gateway's own, with the objects of another. */
-    async function dataDirBeside(dataDir: string, parts: AsyncDisposableStack): Promise<string> {
-      const beside = await mkdtemp(join(tmpdir(), 'tmlsr-data-'));
-      parts.defer(() => rm(beside, { recursive: true }));
-      await mkdir(join(dataDir, 'objects'), { recursive: true });
-      await symlink(join(dataDir, 'objects'), join(beside, 'objects'));
-      return beside;
-    }
-
-    const copies = (dataDir: string) =>
-      readdir(join(dataDir, 'objects', 'sources')).catch(() => []);
-
     async function crashScene(parts: AsyncDisposableStack): Promise<[CrashScene, string]> {
       const env = { SOURCE_ALLOW: links.host };
       const crash = parts.use(await createCrashScene({ engine: 'postgres', seconds: 1, env }));
@@ -204,7 +192,10 @@ describe('the sources that links give', { concurrency: true }, () => {
       await untilTrue(() => links.readings(laterUrl) === 1);
       assert.deepEqual(await copies(first.dataDir), []);
       const dataDir = await dataDirBeside(first.dataDir, parts);
-      const second = await parts.gateway(urls, { database, dataDir });
+      // The first one answers late where the machine is busy.
+      const patient = { ...testTempo.sources, answerPatienceMs: patienceMs };
+      const tempo = { ...testTempo, sources: patient };
+      const second = await parts.gateway(urls, { database, dataDir, tempo });
       await untilTrue(async () => {
         const drivers = await second.drivers();
         return new Set([null, ...drivers.values()]).size === 3;
@@ -312,8 +303,11 @@ describe('the sources that links give', { concurrency: true }, () => {
       for (let i = 0; i < 3; i += 1) {
         // The first is at the GPU, the second in front of it.
         const url = i < 2 ? links.link() : links.stallingOnce(never.promise);
-        ids.push(await first.client.submit({ ...crash.task, url }));
+        const id = await first.client.submit({ ...crash.task, url });
+        ids.push(id);
         await eventually(() => assert.equal(links.readings(url), 1));
+        // What is half read is lost with it.
+        if (i < 2) await first.client.until(id, ({ stages }) => stages[0]?.status === 'success');
       }
       await first.end('SIGKILL');
       never.resolve();

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BackendReport } from '../src/core/backend.ts';
+import { unknownRunMs } from '../src/core/schedule.ts';
 import type { TaskOutput } from '../src/core/task.ts';
 import type { Database } from '../src/db/connect.ts';
 import { sql } from '../src/db/drizzle.ts';
@@ -446,7 +447,7 @@ for (const engine of engines) {
     it('lists the newest tasks first', async () => {
       await tasks.insert(newTask());
       const last = await tasks.insert(newTask());
-      const [newest] = await tasks.newest(1, null);
+      const [newest] = await tasks.newest(1, { dialect: null, tenant: null });
       assert.equal(newest?.id, last.id);
       assert.equal(newest?.stages.length, 3);
     });
@@ -467,6 +468,23 @@ for (const engine of engines) {
       assert.deepEqual(await attempts.failed(claim), [{ backend, error: failure }]);
       const found = await tasks.find(urgent.id, owner);
       assert.equal(found?.retries, 1);
+    });
+
+    it('forgives a tenant once, whichever gateways have seen its arrears', async () => {
+      const tenant = `away-${randomUUID()}`;
+      const ids = [];
+      for (let i = 0; i < 3; i += 1) ids.push((await tasks.insert(newTask({ tenant }))).runId);
+      const shareOf = async () => (await claims.shares([tenant], new Map())).get(tenant);
+      const forgiven = async () => (await shareOf())?.forgivenMs;
+      const forgive = (id: string | null | undefined, seenMs: number) =>
+        claims.claim(id ?? '', backend, { ms: 5_000, seenMs });
+      // Two gateways that looked before either of them claimed.
+      assert.ok((await Promise.all([forgive(ids[0], 0), forgive(ids[1], 0)])).every(Boolean));
+      assert.equal(await forgiven(), 5_000);
+      assert.ok(await forgive(ids[2], 5_000));
+      assert.equal(await forgiven(), 10_000);
+      // Each run under way is expected to take ten seconds.
+      assert.equal((await shareOf())?.chargedMs, 10_000 + 3 * unknownRunMs);
     });
 
     it('tells what goes before a task, by workflow', async () => {

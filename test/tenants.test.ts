@@ -479,9 +479,14 @@ describe("a tenant's key", () => {
     assert.deepEqual(running(seen), [ids.running]);
     const { json: bobs } = await get('bob', '/monitor/stats');
     assert.deepEqual(running(bobs), []);
+    const untold = { reason: '', gateway: null, version: null, devices: [] };
     for (const each of [...seen.pool_status, ...bobs.pool_status]) {
-      assert.deepEqual([each.reason, each.gateway], ['', null]);
+      const { reason, gateway, version, devices } = each;
+      assert.deepEqual({ reason, gateway, version, devices }, untold);
       assert.equal(typeof each.last_active, 'number');
+    }
+    for (const { version, devices } of all.pool_status) {
+      assert.deepEqual([typeof version, devices.length > 0], ['string', true]);
     }
     const nowhere = (stats: typeof seen) =>
       stats.workflows.find((each: { name: string }) => each.name === 'nowhere');
@@ -503,6 +508,8 @@ describe("a tenant's key", () => {
     const host = new URL(emulators[0]?.url ?? '').host;
     assert.ok(seen.text.includes('backend-1') && !seen.text.includes(host));
     assert.ok(all.text.includes(host));
+    const gpu = / GB of /;
+    assert.deepEqual([gpu.test(seen.text), gpu.test(all.text)], [false, true]);
   });
 
   it('is the way to what no log tells', async () => {

@@ -204,7 +204,12 @@ describe('files that clients send', () => {
     });
 
     it('are for the workflow to judge where they need more than a look', async () => {
-      const task = await taskOf(await sendForm([['file', file()]]));
+      const task = await taskOf(
+        await sendForm([
+          ['type', 'video'],
+          ['file', file()],
+        ]),
+      );
       assert.equal(task.error_code, 'media_mismatch');
       const cut = png.subarray(0, png.length - 40);
       const truncated = await taskOf(

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import postgres from 'postgres';
 import { type EmulatedRun, EmulatorProcess } from '../../test/support/emulator-process.ts';
 import type { GatewayClient } from '../../test/support/gateway-client.ts';
@@ -10,6 +11,9 @@ import { SourceServer } from '../../test/support/source-server.ts';
 import { createTestDatabase, urlOf } from '../../test/support/test-database.ts';
 import { createTestWorkflows } from '../../test/support/test-workflows.ts';
 
+/** The service at the tempo that it has outside of tests. */
+const service = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
 export interface SceneOptions {
   /** ComfyUI servers that run already. */
   readonly backends: readonly string[];
@@ -18,6 +22,10 @@ export interface SceneOptions {
   /** The source of every task. */
   readonly picture: Buffer;
   readonly env?: Readonly<Record<string, string>>;
+  /** Without one, that of an empty database. */
+  readonly databaseUrl?: string;
+  /** Whether it waits as it does outside of tests. */
+  readonly isAtRealTempo?: boolean;
 }
 
 /** A gateway as a process of its own, on an empty Postgres, in front of servers. */
@@ -34,32 +42,34 @@ export async function setScene({
   workflows,
   picture,
   env,
+  databaseUrl = '',
+  isAtRealTempo = false,
 }: SceneOptions): Promise<Scene> {
   await using parts = new AsyncDisposableStack();
-  const database = parts.use(await createTestDatabase('postgres'));
+  const address = databaseUrl || urlOf(parts.use(await createTestDatabase('postgres')));
   const sources = parts.use(await SourceServer.start());
   const folder = parts.use(await createTestWorkflows());
   for (const [name, graph] of Object.entries(workflows)) await folder.write(name, graph);
   const dataDir = await mkdtemp(join(tmpdir(), 'tmlsr-bench-'));
   parts.defer(() => rm(dataDir, { recursive: true, force: true }));
-  const databaseUrl = urlOf(database);
+  const settings = {
+    DATABASE_URL: address,
+    DATA_DIR: dataDir,
+    COMFYUI_BACKENDS: backends.join(','),
+    SOURCE_ALLOW: sources.host,
+    WORKFLOWS_DIR: folder.folder,
+    LOG_LEVEL: 'info',
+    ...env,
+  };
   const { client } = parts.use(
-    await GatewayProcess.start({
-      DATABASE_URL: databaseUrl,
-      DATA_DIR: dataDir,
-      COMFYUI_BACKENDS: backends.join(','),
-      SOURCE_ALLOW: sources.host,
-      WORKFLOWS_DIR: folder.folder,
-      LOG_LEVEL: 'info',
-      ...env,
-    }),
+    await GatewayProcess.start(settings, isAtRealTempo ? { program: service } : {}),
   );
   await allIdle(client, backends.length);
   const owned = parts.move();
   return {
     gateway: client,
     url: sources.file('a.png', picture),
-    promptsOf: (taskIds) => promptsOf(databaseUrl, taskIds),
+    promptsOf: (taskIds) => promptsOf(address, taskIds),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -131,8 +141,13 @@ async function promptsOf(databaseUrl: string, taskIds: readonly string[]): Promi
   }
 }
 
-async function allIdle(gateway: GatewayClient, count: number): Promise<void> {
-  const deadline = Date.now() + 60_000;
+/** Waits until so many servers are idle. */
+export async function allIdle(
+  gateway: GatewayClient,
+  count: number,
+  withinMs = 60_000,
+): Promise<void> {
+  const deadline = Date.now() + withinMs;
   for (;;) {
     const backends = (await gateway.call('GET', '/backends')).body.backends as {
       state: string;

@@ -15,7 +15,7 @@ const usage = `A gateway in front of a pool of ComfyUI servers.
   tmlsr workflows convert  makes a prompt in API format of a file that ComfyUI's editor saved
   tmlsr keys               makes, lists, rotates and revokes API keys
 
-  --help     how to call it; also after a command
+  --help     how to call it; also after a command, or as tmlsr help COMMAND
   --version  which version it is`;
 
 const workflowsUsage = `Looks into workflow files before clients call them.
@@ -54,6 +54,8 @@ async function choose(
     console.log(help);
     return;
   }
+  // Of what `help` names, the command itself knows how it is called.
+  if (first === 'help') return await choose(name, help, commands, [...others, '--help']);
   const known = Object.keys(commands);
   if (first === undefined) {
     throw new UsageError(name, `a command is missing: ${known.join(', ')}`);

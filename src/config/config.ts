@@ -9,6 +9,7 @@ import {
 } from '../comfyui/address.ts';
 import { clientScopes, type Scope } from '../core/caller.ts';
 import { generousLimits, type MediaLimits } from '../core/media-limits.ts';
+import { misfitWords } from '../core/misfit.ts';
 import type { Quotas } from '../core/quota.ts';
 import type { Timeouts } from '../core/workflow.ts';
 import { parseDatabaseAddress } from '../db/address.ts';
@@ -217,10 +218,10 @@ export function readConfig(env: Env, declared: readonly DeclaredSettings[]): Con
   // An empty variable is one that a compose file passed on unset.
   const given = Object.entries(env).filter(([, value]) => value !== undefined && value !== '');
   const variables = Object.fromEntries(given) as Record<string, string>;
-  const { data, error } = settings.safeParse(variables);
+  const { data, error } = settings.safeParse(variables, { error: misfitWords });
   const ofDialects = z
     .object(Object.assign({}, ...declared.map(({ schemas }) => schemas)))
-    .safeParse(variables);
+    .safeParse(variables, { error: misfitWords });
   const problems = [error, ofDialects.error].flatMap((each) => each?.issues ?? []).map(sentenceOf);
   problems.push(...missingForStorage(variables), ...sharedKeys(variables));
   if (!data || !ofDialects.data || problems.length > 0) throw new ConfigError(problems);

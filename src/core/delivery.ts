@@ -26,6 +26,23 @@ export const deliveryAsUsual: Delivery = {
   putUrl: null,
 };
 
+const formatOfType: Readonly<Record<string, EncodedFormat>> = {
+  'image/jpeg': 'jpg',
+  'image/webp': 'webp',
+};
+/** Whoever makes a picture better does not want to see its encoder's traces. */
+const lossyQuality = 95;
+
+/** As a picture of this type is stored: photos stay photos, and all that would lose by it becomes PNG. */
+export function formatLike(contentType: string): EncodedFormat {
+  return formatOfType[contentType] ?? 'png';
+}
+
+/** Pictures in this format, with its best quality that is worth its bytes. */
+export function deliveryAs(format: EncodedFormat): Delivery {
+  return { ...deliveryAsUsual, format, quality: format === 'png' ? null : lossyQuality };
+}
+
 /** @throws GatewayError `invalid_request` for a form that the workflow's results cannot have. */
 export function checkDelivery(
   { format, quality }: Delivery,

@@ -42,11 +42,19 @@ export function limitsFor(own: WorkflowLimits, general: MediaLimits): MediaLimit
   };
 }
 
+/** libvips shrinks nothing by more than a million at once, and a whole row is shrunk to a pixel. */
+const maxImageSide = 1_000_000;
+
 /** @throws GatewayError `media_too_large`. */
 export function checkLimits(info: MediaInfo, limits: MediaLimits): void {
   const pixels = info.width * info.height;
   if (info.kind === 'image') {
     if (pixels > limits.maxImagePixels) throw tooManyPixels(limits.maxImagePixels);
+    if (Math.max(info.width, info.height) > maxImageSide) {
+      throw tooLarge(
+        `The image has ${info.width}x${info.height} pixels; ${maxImageSide} a side are the most`,
+      );
+    }
     return;
   }
   if (pixels > limits.maxVideoPixels) {

@@ -67,6 +67,11 @@ export function mediaKindOf(format: MediaFormat): MediaKind {
   return (imageFormats as readonly string[]).includes(format) ? 'image' : 'video';
 }
 
+/** By the first half of the type. */
+export function mediaKindOfType(contentType: string): MediaKind | null {
+  return mediaKinds.find((kind) => contentType.startsWith(`${kind}/`)) ?? null;
+}
+
 /** The format that a file name's ending promises, or `null`. */
 export function formatOfName(name: string): MediaFormat | null {
   const extension = name.slice(name.lastIndexOf('.') + 1).toLowerCase();

@@ -59,6 +59,7 @@ export const failureRules: Partial<Record<ErrorCode, FailureRule>> = {
   backend_wedged: { attempts: 'most', elsewhere: true, verdict: 'broken' },
   task_poisonous: { attempts: 1, elsewhere: false, verdict: 'none' },
   spool_full: { attempts: 'any', elsewhere: false, verdict: 'none' },
+  source_lost: { attempts: 1, elsewhere: false, verdict: 'none' },
   storage_full: { attempts: 1, elsewhere: false, verdict: 'none' },
   storage_failed: { attempts: 1, elsewhere: false, verdict: 'none' },
   outputs_too_many: { attempts: 1, elsewhere: false, verdict: 'none' },

@@ -181,6 +181,8 @@ export const realTempo = {
     totalDeadlineMs: 3_600_000,
     /** The speed of a source is judged over this time. */
     floorDeadlineMs: 30_000,
+    /** For its first bytes, while its client waits for the task's id. */
+    peekDeadlineMs: 2_000,
   },
   media: {
     /** For reading every pixel of a picture. */
@@ -316,6 +318,8 @@ export const realTempo = {
     paceDeadlineMs: 30_000,
     /** A gateway that stops gives the answers under way this time. */
     closeDeadlineMs: 5_000,
+    /** WebSockets are asked this often whether their key is good still. */
+    keyLookEveryMs: 500,
     /** A download without a byte for this time is not under way any more. */
     handoverQuietMs: 5_000,
   },

@@ -140,11 +140,14 @@ export async function startPipeline(
   parts.defer(async () => {
     // Nobody else can ever open an embedded database: its disk comes with it.
     const isShared = database.engine === 'postgres';
-    const handedOver = isShared ? sources.handOver(config.shutdownGraceMs) : null;
-    await Promise.all([dispatcher.stop(), handedOver]);
+    const { shutdownGraceMs } = config;
+    await Promise.all([
+      ahead.stop(shutdownGraceMs),
+      dispatcher.stop(),
+      sources.finish(shutdownGraceMs, isShared),
+    ]);
   });
   parts.defer(() => recovery.stopSweeping());
-  parts.defer(() => ahead.stop());
   await recovery.renew();
   // What was left behind comes before what waits: its prompts are on the backends already.
   await recovery.sweep();

@@ -32,7 +32,7 @@ export interface Front {
 export function createFront(
   { config, tempo, logger, hosts, listening, observers }: Frame,
   { objects, database }: Stores,
-  { encoder }: Media,
+  { encoder, sourceReader }: Media,
   { poolService, workflows }: OpenPool,
   services: Services,
   keyring: Keyring,
@@ -45,6 +45,7 @@ export function createFront(
     objects: objects.isServedByGateway ? objects : null,
     preview: (path: string, signal: AbortSignal) =>
       encoder.preview(path, config.limits.maxImagePixels, signal),
+    kindOf: sourceReader.kindOf.bind(sourceReader),
     linkBase: linkBase(config.publicUrl, () => listening.port),
     isGuarded: () => keyring.isGuarded,
     checkReady: () => checkReady(database, stopping.signal),

@@ -58,7 +58,13 @@ export function createServices(
     quotas,
     audit,
     usage: new UsageService(stores.usage),
-    pauses: new PauseService({ pauses: stores.pauses, audit, notices: stores.notices }),
+    pauses: new PauseService({
+      pauses: stores.pauses,
+      stats,
+      workflows,
+      audit,
+      notices: stores.notices,
+    }),
     keys: new KeyService({ store: stores.keys, audit, changed: keyring.outdate }),
     tasks: new TaskService({
       tasks: stores.tasks,

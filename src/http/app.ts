@@ -15,6 +15,7 @@ import { type Dialects, dialects } from './dialects/index.ts';
 import { documentRoutes } from './docs/document-routes.ts';
 import { onError } from './errors.ts';
 import { ownPagesOnly } from './own-pages.ts';
+import { pathWithoutSlash, redirectSlash } from './trailing-slash.ts';
 import type { TakeConnection } from './upgrade.ts';
 
 export interface Apps {
@@ -64,8 +65,9 @@ function rootOf(
   { refusePage, doors, logger }: Pick<DialectOptions, 'refusePage' | 'doors' | 'logger'>,
 ): App {
   const [main] = served;
-  const root = new Hono();
+  const root = new Hono({ getPath: pathWithoutSlash });
   root.onError(onError(logger, doors.refusals, main.presentError));
+  root.use(redirectSlash);
   for (const page of documents) root.use(`/${page}`, ownPagesOnly(refusePage));
   root.route(
     '/',

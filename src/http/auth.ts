@@ -2,7 +2,7 @@ import type { HttpBindings } from '@hono/node-server';
 import type { Context, MiddlewareHandler } from 'hono';
 import { type Caller, may, type Scope } from '../core/caller.ts';
 import { GatewayError } from '../core/errors.ts';
-import type { TaskOwner } from '../tasks/task-store.ts';
+import type { DialectOwner } from '../tasks/task-store.ts';
 import { scopeOf, takesSecret } from './route-policy.ts';
 import type { WrongKeys } from './wrong-keys.ts';
 
@@ -32,7 +32,7 @@ export function tenantSeenBy(caller: Caller): string | null {
 }
 
 /** The same, in a dialect. */
-export function ownerIn(dialect: string): (caller: Caller) => TaskOwner {
+export function ownerIn(dialect: string): (caller: Caller) => DialectOwner {
   return (caller) => ({ dialect, tenant: tenantSeenBy(caller) });
 }
 
@@ -41,10 +41,10 @@ export function actorOf(context: Context): string {
   return context.var.caller.key;
 }
 
-/** The key of a request with these headers: `Authorization: Bearer KEY` or `X-API-Key: KEY`. */
+/** The key of a request: `Authorization: Bearer KEY`, `X-API-Key: KEY`, or `X-Auth-Token: KEY` as the upscale service had it. */
 export function keyIn(header: (name: string) => string | undefined): string | undefined {
   const [, bearer] = /^Bearer +(\S+)$/i.exec(header('authorization') ?? '') ?? [];
-  return bearer ?? header('x-api-key');
+  return bearer ?? header('x-api-key') ?? header('x-auth-token');
 }
 
 /**

@@ -120,12 +120,9 @@ const addRoute = defineRoute({
     body: {
       ...json(
         z.object({
-          url: z
-            .string('must be a string')
-            .max(2_000)
-            .openapi({ example: 'http://user:password@10.0.0.7:8188' }),
+          url: z.string().max(2_000).openapi({ example: 'http://user:password@10.0.0.7:8188' }),
           input_dir: z
-            .string('must be a string')
+            .string()
             .max(4_000)
             .nullish()
             .openapi({ description: inputDirIs, example: '/mnt/gpu7/input' }),
@@ -151,10 +148,7 @@ const changeRoute = defineRoute({
   request: {
     params: idParam,
     body: {
-      ...json(
-        z.object({ wanted: z.enum(['active', 'draining'], 'must be active or draining') }),
-        'What is wanted of it.',
-      ),
+      ...json(z.object({ wanted: z.enum(['active', 'draining']) }), 'What is wanted of it.'),
       required: true,
     },
   },

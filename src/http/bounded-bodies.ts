@@ -3,6 +3,7 @@ import type { Context, MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { GatewayError } from '../core/errors.ts';
 import { deepestJson, isTooDeep } from '../core/json-depth.ts';
+import { hasProtoKey } from '../core/json-names.ts';
 import { bodyTooLarge } from './errors.ts';
 import { type BodyPolicy, bringsFile, policyOf } from './route-policy.ts';
 
@@ -24,11 +25,11 @@ export function boundBodies(maxBytes: number, deadlineMs: number): MiddlewareHan
 }
 
 /**
- * Keeps JSON flat enough for all who read it. It comes after the check of the key, because it holds the body.
+ * Keeps JSON flat enough for all who read it, and without names that they would lose. It comes after the check of the key, because it holds the body.
  *
  * @throws GatewayError `invalid_request`.
  */
-export const shallowJson: MiddlewareHandler = async (context, next) => {
+export const plainJson: MiddlewareHandler = async (context, next) => {
   const { raw } = context.req;
   if (hasJson(raw) && !bringsFile(policyOf(context) ?? {}, raw)) {
     // One that broke off is refused by whoever reads it next.
@@ -36,6 +37,9 @@ export const shallowJson: MiddlewareHandler = async (context, next) => {
     if (isTooDeep(body)) {
       const message = `The body is nested too deeply: ${deepestJson} levels are the most`;
       throw new GatewayError('invalid_request', message);
+    }
+    if (hasProtoKey(body)) {
+      throw new GatewayError('invalid_request', 'The body has a key named "__proto__"');
     }
   }
   await next();

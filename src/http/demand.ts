@@ -60,7 +60,7 @@ const demand = z
         }),
         servers_wanted: z.int().openapi({
           description:
-            'How many servers, the running ones among them, would have done its work in that time by how long its last tasks took. What waits for a paused pool or workflow wants none.',
+            'How many servers, the running ones among them, would have done its work in that time by how long its last tasks took. What waits for something that is paused wants none.',
         }),
       }),
     ),

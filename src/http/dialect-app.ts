@@ -3,20 +3,22 @@ import { OpenAPIHono } from '@hono/zod-openapi';
 import { except } from 'hono/combine';
 import { cors } from 'hono/cors';
 import { secureHeaders } from 'hono/secure-headers';
-import { getPath } from 'hono/utils/url';
 import type { SettingValues } from '../config/fields.ts';
-import { may } from '../core/caller.ts';
+import { type Caller, may } from '../core/caller.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { TaskObserver } from '../telemetry/task-observer.ts';
 import { type Callers, identify, keyIn } from './auth.ts';
-import { boundBodies, shallowJson } from './bounded-bodies.ts';
+import { boundBodies, plainJson } from './bounded-bodies.ts';
 import type { Dialect, DialectParts } from './dialect.ts';
 import { describeKeys, documentRoutes } from './docs/document-routes.ts';
 import { onError, onNotFound } from './errors.ts';
+import { whileKeyed } from './keyed-connection.ts';
+import { documentedTypes } from './media-types.ts';
 import { ownPagesOnly, type RefusePage } from './own-pages.ts';
 import { type Doors, withinQuotas } from './quotas.ts';
 import { declare, declaredPolicy, isOpen } from './route-policy.ts';
+import { pathWithoutSlash, redirectSlash } from './trailing-slash.ts';
 import type { TakeConnection } from './upgrade.ts';
 
 export interface DialectOptions {
@@ -51,19 +53,23 @@ export function createDialectApp(
 ): DialectApp {
   const { prefix, presentError } = dialect;
   const { routes, observer = null, upgrades } = dialect.create(parts, settings);
-  const app = new OpenAPIHono({ getPath: (request) => withoutPrefix(getPath(request), prefix) });
+  const app = new OpenAPIHono({
+    getPath: (request) => withoutPrefix(pathWithoutSlash(request), prefix),
+  });
   app.onError(onError(logger, doors.refusals, presentError));
   app.notFound(onNotFound(presentError));
-  // Web pages of other origins may show results.
-  app.use(secureHeaders({ crossOriginResourcePolicy: false }));
+  // Web pages of other origins may show results. Whether a host is for HTTPS alone is its proxy's to say.
+  app.use(secureHeaders({ crossOriginResourcePolicy: false, strictTransportSecurity: false }));
   app.use(ownPagesOnly(refusePage));
+  app.use(redirectSlash);
   if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
   app.use(boundBodies(dialect.maxBodyBytes, parts.tempo.bodyDeadlineMs));
   describeKeys(app);
   app.route('/', documentRoutes(app, dialect, parts.version));
   app.use(except(isOpen, identify(callers, doors.wrongKeys)));
   app.use(withinQuotas(doors));
-  app.use(shallowJson);
+  app.use(documentedTypes);
+  app.use(plainJson);
   app.route('/', routes);
   refuseOtherMethods(app);
   return {
@@ -77,11 +83,13 @@ export function createDialectApp(
       const key = keyIn((name) => [request.headers[name]].flat()[0]);
       const address = request.socket.remoteAddress ?? '';
       if (key !== undefined && doors.wrongKeys.refusal(address, key)) return null;
+      const isLetIn = (who: Caller | null) => who !== null && may(who, upgrades.scope);
       const caller = callers.now(key);
+      if (!caller || !isLetIn(caller)) return null;
       const path = withoutPrefix(pathOf(request), prefix);
-      return caller && may(caller, upgrades.scope)
-        ? upgrades.find({ request, path, caller })
-        : null;
+      const take = upgrades.find({ request, path, caller });
+      const isGood = async () => isLetIn(await callers.find(key));
+      return take && whileKeyed(take, isGood, parts.tempo.keyLookEveryMs);
     },
   };
 }

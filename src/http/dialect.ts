@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { DeclaredSettings, SettingValues } from '../config/fields.ts';
 import type { Scope } from '../core/caller.ts';
 import type { KeyControl } from '../core/key.ts';
+import type { MediaKind } from '../core/media.ts';
 import type { Tempo } from '../core/tempo.ts';
 import type { PauseService } from '../tasks/pause-service.ts';
 import type { ResultService } from '../tasks/result-service.ts';
@@ -65,6 +66,8 @@ export interface DialectParts {
   /** `null` where the store has its own address. */
   readonly objects: ObjectReader | null;
   readonly preview: MakePreview;
+  /** Whether a source is a picture or a clip; `null` where that cannot be told soon. */
+  readonly kindOf: KindOf;
   /** What links begin with in the answer to a request. */
   readonly linkBase: LinkBase;
   /** Whether keys are asked for. */
@@ -76,6 +79,13 @@ export interface DialectParts {
   readonly stopping: AbortSignal;
   readonly tempo: Tempo['http'];
 }
+
+/** @throws the signal's reason. */
+export type KindOf = (
+  url: string,
+  tenant: string,
+  signal: AbortSignal,
+) => Promise<MediaKind | null>;
 
 /**
  * A picture on our disk as any browser shows it.

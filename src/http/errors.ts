@@ -3,7 +3,8 @@ import { z } from '@hono/zod-openapi';
 import type { Context, ErrorHandler, NotFoundHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
-import { GatewayError, toGatewayError } from '../core/errors.ts';
+import { cutText } from '../core/cut-text.ts';
+import { GatewayError, invalidField, toGatewayError } from '../core/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { RefusalLog } from '../telemetry/refusal-log.ts';
 import { logRefusal, tellQuota } from './quotas.ts';
@@ -17,6 +18,7 @@ export const errorSchema = z
     status: z.literal('error'),
     code: z.string(),
     message: z.string(),
+    detail: z.string().openapi({ description: 'The message again, as old clients read it.' }),
     field: z
       .string()
       .optional()
@@ -38,6 +40,7 @@ export function presentError(error: GatewayError): ErrorAnswer {
     status: 'error',
     code,
     message,
+    detail: message,
     ...(field ? { field } : {}),
   };
   return { status: statusOf(error), body };
@@ -87,7 +90,7 @@ function isRead({ env }: Context<{ Bindings: Partial<HttpBindings> }>): boolean 
 /** Hono's own: a body that is not JSON. */
 function translateHttpException(thrown: unknown): unknown {
   if (!(thrown instanceof HTTPException)) return thrown;
-  return new GatewayError('invalid_request', thrown.message || 'The request is malformed');
+  return new GatewayError('invalid_request', 'The body is not JSON', { cause: thrown });
 }
 
 export function bodyTooLarge(maxBytes: number): GatewayError {
@@ -95,10 +98,15 @@ export function bodyTooLarge(maxBytes: number): GatewayError {
   return new GatewayError('body_too_large', `The body is larger than ${megabytes} MB`);
 }
 
+/** Names of fields come from clients, too. */
+const maxFieldLength = 300;
+
 /** The first problem that a schema found, with the field as the client wrote it. */
 export function invalidRequest(error: z.ZodError): GatewayError {
   const [issue] = error.issues;
-  const field = issue?.path.map(String).join('.') ?? '';
-  const message = `${field ? `${field}: ` : ''}${issue?.message ?? 'invalid'}`;
-  return new GatewayError('invalid_request', message, field ? { field } : {});
+  const field = cutText(issue?.path.map(String).join('.') ?? '', maxFieldLength);
+  const reason = issue?.message ?? 'is not what it should be';
+  return field
+    ? invalidField(field, reason)
+    : new GatewayError('invalid_request', `The body ${reason}`);
 }

@@ -106,8 +106,8 @@ const createRoute = defineRoute({
       ...json(
         z
           .object({
-            name: z.string('must be a string').openapi({ example: 'ci' }),
-            tenant: z.string('must be a string').nullish().openapi({
+            name: z.string().openapi({ example: 'ci' }),
+            tenant: z.string().nullish().openapi({
               description: 'As the name, where it is left out.',
               example: 'studio',
             }),

@@ -3,9 +3,12 @@ import { Busboy, type BusboyInstance } from '@fastify/busboy';
 import { GatewayError } from '../core/errors.ts';
 import { type Pace, requestBody } from './request-body.ts';
 
+/** Texts by name, in the order in which they came: a list is a field that is given several times. */
+export type FormFields = ReadonlyMap<string, readonly string[]>;
+
 /** A form as a client sent it. */
 export interface Form<File> {
-  readonly fields: ReadonlyMap<string, string>;
+  readonly fields: FormFields;
   readonly files: ReadonlyMap<string, File>;
 }
 
@@ -33,7 +36,7 @@ export function isForm(request: Request): boolean {
  * throws, every file that was begun has been seen through to its end or its failure.
  *
  * @throws GatewayError `invalid_request` for a form that is broken, too large in its parts, or names
- *   something twice; whatever `receive` throws.
+ *   a file twice; whatever `receive` throws.
  */
 export async function readForm<File>(
   request: Request,
@@ -42,7 +45,7 @@ export async function readForm<File>(
 ): Promise<Form<File>> {
   const parser = openParser(request);
   const body = requestBody(request, pace);
-  const fields = new Map<string, string>();
+  const fields = new Map<string, string[]>();
   const files = new Map<string, Promise<File>>();
   const unread = new Set<Readable>();
   const { promise: parsed, resolve, reject } = Promise.withResolvers<void>();
@@ -52,7 +55,6 @@ export async function readForm<File>(
     if (!name || name.length > limits.fieldNameSize) {
       throw invalid('A part of the form has no name, or too long a one');
     }
-    if (fields.has(name) || files.has(name)) throw invalid(`${name}: is there twice`, name);
     return name;
   };
   const orReject = (act: () => void) => {
@@ -69,7 +71,7 @@ export async function readForm<File>(
       if (isNameCut || isValueCut || fieldBytes > maxFieldBytes) {
         throw invalid(`${name}: is too long for a field`, name);
       }
-      fields.set(name, value);
+      fields.set(name, [...(fields.get(name) ?? []), value]);
     }),
   );
   parser.on('file', (fieldName: string | undefined, stream: Readable, fileName?: string) => {
@@ -79,6 +81,7 @@ export async function readForm<File>(
     stream.once('close', () => unread.delete(stream));
     orReject(() => {
       const name = nameOf(fieldName);
+      if (files.has(name)) throw givenTwice(name);
       const received = receive(stream, fileName ?? null);
       received.catch(reject);
       files.set(name, received);
@@ -105,6 +108,17 @@ export async function readForm<File>(
   }
 }
 
+/**
+ * The text of a field that is no list; `undefined` where there is none.
+ *
+ * @throws GatewayError `invalid_request` where there are several.
+ */
+export function onlyText(fields: FormFields, name: string): string | undefined {
+  const texts = fields.get(name) ?? [];
+  if (texts.length > 1) throw givenTwice(name);
+  return texts[0];
+}
+
 function openParser(request: Request): BusboyInstance {
   const contentType = request.headers.get('content-type') ?? '';
   try {
@@ -117,6 +131,10 @@ function openParser(request: Request): BusboyInstance {
 function broken(cause: unknown): GatewayError {
   const message = 'The form is broken: a boundary is missing, or it ends before its last part does';
   return new GatewayError('invalid_request', message, { cause });
+}
+
+function givenTwice(name: string): GatewayError {
+  return invalid(`${name}: is there twice`, name);
 }
 
 function invalid(message: string, field?: string): GatewayError {

@@ -1,7 +1,11 @@
-import { createRoute, OpenAPIHono, type RouteConfig, type z } from '@hono/zod-openapi';
+import { createRoute, OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
 import type { Context, MiddlewareHandler } from 'hono';
+import { misfitWords } from '../core/misfit.ts';
 import { invalidRequest } from './errors.ts';
 import { declare, type RoutePolicy } from './route-policy.ts';
+
+// Where a schema has no words of its own. One that has some for its type gives them to its bounds as well.
+z.config({ localeError: misfitWords });
 
 /** An app for routes with schemas: a request that does not fit one is answered with the field. */
 export function createRoutes(): OpenAPIHono {
@@ -43,7 +47,10 @@ export function defineRoute<Path extends string, Route extends Definition<Path>>
     ...documented,
     ...(description ? { description } : {}),
     ...(policy.scope ? { responses: { ...documented.responses, ...hadEnough } } : {}),
-    middleware: declare(policy),
+    middleware: declare({
+      ...policy,
+      mediaTypes: Object.keys(definition.request?.body?.content ?? {}),
+    }),
   });
   return route as typeof route & DefinedRoute<Route>;
 }

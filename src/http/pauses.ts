@@ -44,14 +44,10 @@ export function presentPause({ since, until, ...told }: Pause): z.infer<typeof p
 }
 
 const terms = z.object({
-  reason: z
-    .string('must be a string')
-    .max(500, 'must be at most 500 characters')
-    .nullish()
-    .openapi({
-      description: 'For those whose tasks wait: they are shown it.',
-      example: 'New drivers are installed',
-    }),
+  reason: z.string().max(500).nullish().openapi({
+    description: 'For those whose tasks wait: they are shown it.',
+    example: 'New drivers are installed',
+  }),
   until: z.iso
     .datetime({ offset: true, error: 'must be an instant, such as 2026-08-01T12:00:00Z' })
     .nullish()
@@ -79,7 +75,9 @@ const listRoute = defineRoute({
 /** What may be paused, each with its routes. */
 const resources = [
   resource('pool', '/pauses/pool', {}, 'all'),
-  resource('workflow', '/pauses/workflows/{name}', { params: name }, 'a workflow'),
+  resource('workflow', '/pauses/workflows/{name}', { params: name }, 'a workflow', {
+    404: json(errorSchema, 'No such workflow has a file, or had a task.'),
+  }),
   resource('tenant', '/pauses/tenants/{name}', { params: name }, 'a tenant'),
 ];
 
@@ -88,6 +86,7 @@ function resource(
   path: `/pauses/${string}`,
   params: { readonly params?: typeof name },
   what: string,
+  unknown: Readonly<Record<number, ReturnType<typeof json>>> = {},
 ) {
   const put = defineRoute({
     method: 'put',
@@ -99,6 +98,7 @@ function resource(
     responses: {
       200: json(z.object({ status: z.literal('paused') }), 'It holds for every gateway.'),
       400: json(errorSchema, 'The request is wrong; `field` says where.'),
+      ...unknown,
       ...refusals,
     },
   });

@@ -36,12 +36,17 @@ function veiled(backend: BackendView, name: string, own: ReadonlySet<string>): B
   };
 }
 
-/** A reason may name an address, or what another tenant's task failed of. */
+/**
+ * A reason may name an address, or what another tenant's task failed of; versions and GPUs tell what a server may be
+ * attacked by.
+ */
 function veiledReport(report: BackendReport, own: ReadonlySet<string>): BackendReport {
   const ifOwn = (id: string | null) => (id !== null && own.has(id) ? id : null);
   return {
     ...report,
     reason: '',
+    version: null,
+    devices: [],
     task: ifOwn(report.task),
     nextTask: ifOwn(report.nextTask),
     cannotRun: {},

@@ -27,6 +27,8 @@ export interface BodyPolicy {
   readonly file?: 'body' | 'form';
   /** Bytes that any other body may have; where it is left out, the dialect says. */
   readonly maxBodyBytes?: number;
+  /** Of the body, as they are documented. */
+  readonly mediaTypes?: readonly string[];
 }
 
 /** What quotas are looked at before the body is read. */

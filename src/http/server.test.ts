@@ -8,7 +8,11 @@ import { pino } from 'pino';
 import { WebSocket, WebSocketServer } from 'ws';
 import { callersOf, openDoors } from '../../test/support/callers.ts';
 import { absentParts } from '../../test/support/dialect-parts.ts';
+import { eventually } from '../../test/support/eventually.ts';
+import type { Scope } from '../core/caller.ts';
+import { GatewayError } from '../core/errors.ts';
 import { type Apps, createApps } from './app.ts';
+import type { Callers } from './auth.ts';
 import type { Dialect } from './dialect.ts';
 import { presentError } from './errors.ts';
 import { createRoutes } from './openapi.ts';
@@ -30,11 +34,12 @@ describe('a server', () => {
     findUpgrade: FindUpgrade,
     pick: (apps: Apps) => Apps['root'] | undefined,
     refusePage: RefusePage = () => null,
+    callers: Callers = callersOf({ [key]: ['tasks:read'], bob: ['tasks:write'] }),
   ) {
     const apps = createApps(
       absentParts(),
       {
-        callers: callersOf({ [key]: ['tasks:read'], bob: ['tasks:write'] }),
+        callers,
         corsOrigins: [],
         refusePage,
         doors: openDoors,
@@ -153,6 +158,44 @@ describe('a server', () => {
     assert.match(await handshake(port, '/talk/find', keyed), /^HTTP\/1\.1 404 /);
     assert.equal(await handshake(port, '/talk/throw', keyed), '');
     assert.equal(await handshake(port, '/talk/break', keyed), '');
+  });
+
+  for (const { end, scopes } of [
+    { end: 'is revoked', scopes: undefined },
+    { end: 'loses the scope', scopes: ['tasks:write'] },
+  ] satisfies { end: string; scopes: Scope[] | undefined }[]) {
+    it(`cuts a WebSocket soon after its key ${end}, and leaves others`, async () => {
+      const keys: Record<string, Scope[]> = { [key]: ['tasks:read'], carol: ['tasks:read'] };
+      const port = await serve(greet, root, undefined, callersOf(keys));
+      const open = async (who: string) => {
+        const headers = { 'x-api-key': who };
+        const client = new WebSocket(`ws://127.0.0.1:${port}/ws`, { headers });
+        await once(client, 'message');
+        return client;
+      };
+      const [client, other] = [await open(key), await open('carol')];
+      const closed = once(client, 'close');
+      if (scopes) keys[key] = scopes;
+      else delete keys[key];
+      await closed;
+      assert.equal(other.readyState, WebSocket.OPEN);
+      other.terminate();
+    });
+  }
+
+  it('keeps a WebSocket while nobody can tell whether its key is good', async () => {
+    const { now } = callersOf({ [key]: ['tasks:read'] });
+    let asked = 0;
+    const find = async () => {
+      asked += 1;
+      throw new GatewayError('unavailable', 'The database is away');
+    };
+    const port = await serve(greet, root, undefined, { now, find });
+    const client = new WebSocket(`ws://127.0.0.1:${port}/ws`, { headers });
+    await once(client, 'message');
+    await eventually(() => assert.ok(asked >= 2));
+    assert.equal(client.readyState, WebSocket.OPEN);
+    client.terminate();
   });
 
   it('cuts the WebSockets that are left when it is closed', async () => {

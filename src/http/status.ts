@@ -20,6 +20,7 @@ const byCode: Partial<Record<ErrorCode, ContentfulStatusCode>> = {
   workflows_read_only: 409,
   key_exists: 409,
   body_too_large: 413,
+  content_type_unsupported: 415,
   limit_exceeded: 429,
   queue_full: 503,
   unavailable: 503,

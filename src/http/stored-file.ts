@@ -50,13 +50,25 @@ export async function sendFile(
 }
 
 /**
+ * A browser shows a file in a page of its own making, whose picture or clip is that file again: it may load
+ * from here, and style itself. Nothing else may, and nothing runs.
+ */
+const filePolicy = [
+  "default-src 'none'",
+  "img-src 'self'",
+  "media-src 'self'",
+  "style-src 'unsafe-inline'",
+  'sandbox allow-same-origin',
+].join('; ');
+
+/**
  * The bytes come from clients and GPUs: a browser may show a picture or a clip, but runs nothing in it
  * and guesses no other type.
  */
 function headersOf({ contentType, modifiedAt, etag }: FileStat): Record<string, string> {
   return {
     'content-type': contentType,
-    'content-security-policy': "default-src 'none'; sandbox",
+    'content-security-policy': filePolicy,
     'x-content-type-options': 'nosniff',
     'accept-ranges': 'bytes',
     'cache-control': 'private, max-age=3600',
@@ -67,7 +79,7 @@ function headersOf({ contentType, modifiedAt, etag }: FileStat): Record<string, 
 
 /** `inline` where a browser can show it; the name in the form that takes any (RFC 6266). */
 export function disposition(name: string, contentType: string): string {
-  const isMedia = /^(image|video)\//.test(contentType);
+  const isMedia = /^(image|video|audio)\//.test(contentType);
   return `${isMedia ? 'inline' : 'attachment'}; ${fileName(name)}`;
 }
 

@@ -69,9 +69,9 @@ const offerRoute = defineRoute({
     body: json(
       z
         .object({
-          name: z.string('must be a string').max(255, 'must be at most 255 characters').nullish(),
+          name: z.string().max(255).nullish(),
           content_type: z
-            .string('must be a string')
+            .string()
             .regex(/^[\w.+-]{1,100}\/[\w.+-]{1,100}$/, 'must be a media type')
             .nullish(),
         })

@@ -117,9 +117,13 @@ const isKey = (text: string) => usageKeys.some((key) => key === text);
 const query = z.object({
   from: day.optional().openapi({ description: `${usualDays} days where it is left out.` }),
   to: day.optional().openapi({ description: 'The last day, today where it is left out; UTC.' }),
-  tenant: z.string('must be given once').max(200).optional().openapi({
-    description: 'Only of this one. Without the scope `admin`, a key is told of its own alone.',
-  }),
+  tenant: z
+    .string('must be given once')
+    .max(200, 'must be at most 200 characters')
+    .optional()
+    .openapi({
+      description: 'Only of this one. Without the scope `admin`, a key is told of its own alone.',
+    }),
   by: z
     .string('must be given once')
     .default('day,tenant')

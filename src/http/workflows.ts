@@ -114,7 +114,7 @@ function present(described: WorkflowDescription): z.infer<typeof workflow> {
   };
 }
 
-const graph = z.record(z.string(), z.unknown(), 'must be an object').openapi('Graph');
+const graph = z.record(z.string(), z.unknown()).openapi('Graph');
 
 /** A file as it is, or `{"graph": …, "meta": …}`. */
 const draft = graph.openapi('WorkflowDraft', {

@@ -19,7 +19,7 @@ export interface SourceFetcherOptions extends SourceLimits {
   readonly lookup?: typeof dns.lookup;
 }
 
-export type Deadlines = Tempo['source'] & Floor;
+export type Deadlines = Omit<Tempo['source'], 'peekDeadlineMs'> & Floor;
 
 const defaultDeadlines: Deadlines = { ...realTempo.source, minBytesPerSecond: 10 * 1024 };
 
@@ -32,6 +32,12 @@ export interface FetchOptions {
   readonly onProgress: (receivedBytes: number, totalBytes: number | null) => void;
   readonly wantsSha256?: boolean;
   readonly signal: AbortSignal;
+}
+
+/** What of the source is asked for, as headers; all of it without any. */
+interface Part {
+  readonly range?: string;
+  readonly 'if-range'?: string;
 }
 
 /** A body that is being read, and what its server said of it. */
@@ -82,15 +88,26 @@ export class SourceFetcher implements AsyncDisposable {
     }
   }
 
+  /**
+   * The first bytes of the source, as many of these as it has. Where its server knows no ranges, it is left in
+   * the middle of the body.
+   *
+   * @throws GatewayError with a `source_…` code; the signal's reason.
+   */
+  async peek(url: string, bytes: number, signal: AbortSignal): Promise<Buffer> {
+    const { body } = await this.#open(url, { range: `bytes=0-${bytes - 1}` }, signal);
+    return await firstBytes(body, bytes);
+  }
+
   async #transfer(url: string, file: SourceFile, signal: AbortSignal): Promise<void> {
-    let source = await this.#open(url, null, signal);
+    let source = await this.#open(url, {}, signal);
     for (let resumes = 0; ; resumes += 1) {
       try {
         return await this.#read(source, file, signal);
       } catch (error) {
         const isWorthIt = resumes < maxResumes && source.etag !== null && isBroken(error);
         if (signal.aborted || !isWorthIt) throw error;
-        const resume = { start: file.bytes, etag: source.etag as string };
+        const resume = { range: `bytes=${file.bytes}-`, 'if-range': source.etag as string };
         const rest = await this.#open(url, resume, signal);
         // The server sends all of it again, or of something else: it does not go with what we have.
         if (!continues(rest, source, file.bytes)) {
@@ -102,16 +119,12 @@ export class SourceFetcher implements AsyncDisposable {
     }
   }
 
-  async #open(
-    url: string,
-    resume: { start: number; etag: string } | null,
-    signal: AbortSignal,
-  ): Promise<OpenSource> {
+  async #open(url: string, part: Part, signal: AbortSignal): Promise<OpenSource> {
     let target = validateSourceUrl(url, this.#allow);
     for (let hops = 0; ; hops += 1) {
-      const response = await this.#request(target, resume, signal);
+      const response = await this.#request(target, part, signal);
       const { statusCode, headers } = response;
-      if (statusCode === 200 || (statusCode === 206 && resume)) return toSource(response);
+      if (statusCode === 200 || (statusCode === 206 && part.range)) return toSource(response);
       response.body.on('error', () => {}).destroy();
       const location = headers.location;
       if (statusCode < 300 || statusCode > 399 || typeof location !== 'string') {
@@ -124,11 +137,7 @@ export class SourceFetcher implements AsyncDisposable {
     }
   }
 
-  async #request(
-    target: URL,
-    resume: { start: number; etag: string } | null,
-    signal: AbortSignal,
-  ): Promise<Dispatcher.ResponseData> {
+  async #request(target: URL, part: Part, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
     const response = request(target.href, {
       dispatcher: this.#agent,
       signal,
@@ -137,7 +146,7 @@ export class SourceFetcher implements AsyncDisposable {
         accept: 'image/*, video/*, */*;q=0.1',
         // A compressed body could unpack to anything.
         'accept-encoding': 'identity',
-        ...(resume ? { range: `bytes=${resume.start}-`, 'if-range': resume.etag } : {}),
+        ...part,
       },
     });
     return await response.catch((error) => {
@@ -195,6 +204,18 @@ function continues(rest: OpenSource, first: OpenSource, receivedBytes: number): 
 
 function isBroken(error: unknown): boolean {
   return error instanceof GatewayError && error.code === 'source_interrupted';
+}
+
+/** The beginning of a body, of which no more is read. */
+export async function firstBytes(body: Readable, bytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let read = 0;
+  for await (const chunk of chunksOf(body)) {
+    chunks.push(chunk);
+    read += chunk.length;
+    if (read >= bytes) break;
+  }
+  return Buffer.concat(chunks).subarray(0, bytes);
 }
 
 /** What goes wrong with the body is the source's fault; what goes wrong with its reader is not. */

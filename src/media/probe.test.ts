@@ -198,6 +198,23 @@ test('takes an animation for its first frame', async () => {
   }
 });
 
+test('takes a GIF for as large as its screen, of which its frame may be a corner', async () => {
+  const screenOf = async (width: number, height: number) => {
+    const gif = await sharp(await samplePng({ width: 64, height: 48 }))
+      .gif()
+      .toBuffer();
+    gif.writeUInt16LE(width, 6);
+    gif.writeUInt16LE(height, 8);
+    return gif;
+  };
+  const size = { width: 3_000, height: 2_000 };
+  const wide = await screenOf(size.width, size.height);
+  assert.deepEqual(await probeBytes(wide), { kind: 'image', format: 'gif', ...size });
+  const huge = await screenOf(13_000, 13_000);
+  await assert.rejects(probeBytes(huge), { code: 'media_too_large' });
+  await assert.rejects(probe.probe(remote(huge), signal), { code: 'media_too_large' });
+});
+
 test('looks at the bytes and not at the name', async () => {
   const png = await samplePng({ width: 20, height: 10 });
   const info = await probeBytes(png, { name: 'source.mp4' });
@@ -261,6 +278,13 @@ test('refuses a decompression bomb by its header', async () => {
   await assert.rejects(probe.probe(remote(bomb), signal), { code: 'media_too_large' });
   const { user, system } = process.cpuUsage(before);
   assert.ok(user + system < 500_000, `it took ${user + system} microseconds`);
+});
+
+test('refuses a picture that is a single endless row', async () => {
+  const row = pngOf(5_000_000, 1, deflateSync(Buffer.alloc(15_000_001)));
+  const refusal = { code: 'media_too_large', message: /5000000x1 pixels; 1000000 a side/ };
+  await assert.rejects(probeBytes(row), refusal);
+  await assert.rejects(probe.probe(remote(row), signal), refusal);
 });
 
 test('holds an image to the cap on its pixels', async () => {

@@ -5,7 +5,6 @@ import { GatewayError } from '../core/errors.ts';
 import {
   type ImageFormat,
   imageFormats,
-  type MediaFormat,
   type MediaInfo,
   mediaKindOf,
   type VideoFormat,
@@ -24,7 +23,7 @@ import { untilAborted } from '../core/until-aborted.ts';
 import { PictureProbe, type PictureWish } from './picture/probe-picture.ts';
 import type { Probed } from './probed.ts';
 import { fileReader, type RangeReader } from './range-reader.ts';
-import { sniff, sniffBuffer, sniffBytes } from './sniff.ts';
+import { readStart, sniffBuffer, sniffBytes } from './sniff.ts';
 import type { FromVideoThread, ToVideoThread } from './video-thread.ts';
 
 export interface MediaProbeOptions
@@ -90,7 +89,8 @@ export class MediaProbe {
     signal.throwIfAborted();
     const limits = limitsFor(own, this.#limits);
     const source = typeof from === 'string' ? from : limited(from, maxRemoteBytes);
-    const format = await formatOf(source, signal);
+    const head = await startOf(source, signal);
+    const format = await sniffBuffer(head);
     if (!format) throw unsupported();
     if (mediaKindOf(format) === 'image') {
       const picture = format as ImageFormat;
@@ -98,9 +98,9 @@ export class MediaProbe {
         // Of one frame a workflow's own limit says nothing; how many there may be to look through, ours does.
         const counted = wish.frames === 'all' ? limits : this.#limits;
         const held = { ...limits, maxVideoFrames: counted.maxVideoFrames };
-        return await this.#pictures.begin(source, picture, held, wish, signal);
+        return await this.#pictures.begin(source, head, picture, held, wish, signal);
       }
-      const info = await this.#pictures.header(source, picture, limits, signal);
+      const info = await this.#pictures.header(source, head, picture, limits, signal);
       return { info, made: null, checked: Promise.resolve() };
     }
     const video = () => this.#probeVideo(source, format as VideoFormat, signal);
@@ -142,12 +142,9 @@ export class MediaProbe {
   }
 }
 
-async function formatOf(
-  source: string | RangeReader,
-  signal: AbortSignal,
-): Promise<MediaFormat | null> {
-  if (typeof source === 'string') return await sniff(source);
-  return await sniffBuffer(await source.read(0, Math.min(source.size, sniffBytes), signal));
+async function startOf(source: string | RangeReader, signal: AbortSignal): Promise<Uint8Array> {
+  if (typeof source === 'string') return await readStart(source);
+  return await source.read(0, Math.min(source.size, sniffBytes), signal);
 }
 
 function limited(source: RangeReader, maxBytes: number): RangeReader {

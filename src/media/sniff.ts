@@ -24,9 +24,14 @@ export const sniffBytes = 4_100;
 
 /** The format of a file, by its first bytes; `null` for one that is not taken. */
 export async function sniff(path: string): Promise<MediaFormat | null> {
+  return await sniffBuffer(await readStart(path));
+}
+
+/** As much of a file as `sniffBuffer` needs. */
+export async function readStart(path: string): Promise<Uint8Array> {
   await using file = await open(path);
   const { buffer, bytesRead } = await file.read(Buffer.alloc(sniffBytes), 0, sniffBytes, 0);
-  return await sniffBuffer(buffer.subarray(0, bytesRead));
+  return buffer.subarray(0, bytesRead);
 }
 
 export async function sniffBuffer(head: Uint8Array): Promise<MediaFormat | null> {

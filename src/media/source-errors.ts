@@ -31,6 +31,12 @@ export function isPassing({ code, detail }: GatewayError): boolean {
   return ['source_timeout', 'source_unreachable', 'source_interrupted'].includes(code);
 }
 
+/** Whether the link's server gives nothing by it, whatever it gave before. */
+export function isRefusal(error: GatewayError): boolean {
+  if (error.code === 'source_failed') return !isPassing(error);
+  return error.code === 'source_not_found' || error.code === 'source_denied';
+}
+
 export function fromStatus(status: number): GatewayError {
   if (status === 404 || status === 410) {
     return new GatewayError('source_not_found', `There is nothing at the source's URL (${status})`);

@@ -98,6 +98,25 @@ test('takes over what a dead gateway kept, and nothing of it that is not whole',
   assert.deepEqual(await readdir(dirname(kept.path)), []);
 });
 
+test('loses no kept file to whoever breaks off while it takes it over', async () => {
+  const owner = randomUUID();
+  const dead = await open(root);
+  await writeFile(dead.file(owner, 'kept').path, 'bytes');
+  await dead.keep(owner, 'kept', note);
+  await dead[Symbol.asyncDispose]();
+
+  const broken = await open(root);
+  const folder = dirname(broken.file('other', 'source').path);
+  // No note can be put in its place.
+  await mkdir(join(folder, `${owner}-kept.json`, 'taken'), { recursive: true });
+  await assert.rejects(broken.adopt());
+
+  await using heir = await open(root);
+  const [kept] = await heir.adopt();
+  assert.deepEqual([kept?.owner, kept?.name, kept?.note], [owner, 'kept', note]);
+  await broken[Symbol.asyncDispose]();
+});
+
 test('makes room where it can, as soon as it can', async () => {
   await using spool = await open(root, 100);
   spool.file('one', 'source').onBytes(100);

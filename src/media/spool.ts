@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import {
+  copyFile,
+  link,
   mkdir,
   open,
   readdir,
@@ -168,6 +170,20 @@ export class Spool implements AsyncDisposable {
     await rename(`${path}.new`, path + noteSuffix);
   }
 
+  /** Gives another owner the same file, which is kept as long as either needs it. */
+  async lend(
+    { path: from, note }: Pick<KeptFile, 'path' | 'note'>,
+    owner: string,
+    name: string,
+  ): Promise<KeptFile> {
+    const { path, onBytes } = this.file(owner, name);
+    // Not every file system has two names for one file.
+    await link(from, path).catch(() => copyFile(from, path));
+    onBytes(note.bytes);
+    await this.keep(owner, name, note);
+    return { owner, name, path, note };
+  }
+
   /** From when this returns, it outlives a loss of power as well. Until then its length tells whether it is whole. */
   async settle(owner: string, name: string): Promise<void> {
     await using file = await open(this.#pathOf(owner, name));
@@ -186,24 +202,32 @@ export class Spool implements AsyncDisposable {
     for (const id of locks.map((name) => name.slice(0, -lockSuffix.length))) {
       const lock = id === this.#id ? null : this.#takeLock(join(this.#root, id + lockSuffix));
       if (!lock) continue;
-      for (const kept of await keptIn(join(this.#root, id))) {
-        const taken = await this.#take(kept);
-        if (taken) adopted.push(taken);
+      try {
+        for (const kept of await keptIn(join(this.#root, id))) {
+          const taken = await this.#take(kept);
+          if (taken) adopted.push(taken);
+        }
+        await rm(join(this.#root, id), { recursive: true, force: true });
+      } finally {
+        lock[Symbol.dispose]();
       }
-      await rm(join(this.#root, id), { recursive: true, force: true });
-      lock[Symbol.dispose]();
       await rm(join(this.#root, id + lockSuffix), { force: true });
     }
     return adopted;
   }
 
-  /** `null`: it is here already. */
+  /** `null`: it is here already. At any moment the file has a note beside it, there or here. */
   async #take({ owner, name, path: from, note }: KeptFile): Promise<KeptFile | null> {
     if (this.#bytes.get(owner)?.has(name)) return null;
     const { path, onBytes } = this.file(owner, name);
     onBytes(note.bytes);
-    await rename(from, path);
-    await rename(from + noteSuffix, path + noteSuffix);
+    try {
+      await this.keep(owner, name, note);
+      await rename(from, path);
+    } catch (error) {
+      await this.remove(owner, name).catch(() => {});
+      throw error;
+    }
     return { owner, name, path, note };
   }
 

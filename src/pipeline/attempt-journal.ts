@@ -95,12 +95,16 @@ export class AttemptJournal {
     if (fingerprint !== null) await this.#twins.forget(fingerprint);
   }
 
-  /** Leaves the run to its first task: what becomes of its sources says nothing of those of the others. */
-  async separateOthers(): Promise<void> {
+  /**
+   * Leaves the run to its first task: what becomes of its sources says nothing of those of the others. Returns the runs
+   * that those have now.
+   */
+  async separateOthers(): Promise<readonly string[]> {
     // Before it has led, nobody can have joined.
-    if (this.#claim.run.fingerprint === null) return;
-    await this.#store.separateOthers(this.#claim);
+    if (this.#claim.run.fingerprint === null) return [];
+    const others = await this.#store.separateOthers(this.#claim);
     this.#claim = { ...this.#claim, run: { ...this.#claim.run, fingerprint: null } };
+    return others;
   }
 
   /** Gives tasks that share the run runs of their own. */

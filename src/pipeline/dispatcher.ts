@@ -12,7 +12,7 @@ import type { Tempo } from '../core/tempo.ts';
 import type { Notices } from '../db/notices.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { WholePool } from '../pool/whole-pool.ts';
-import type { ClaimStore } from '../tasks/claim-store.ts';
+import type { ClaimStore, SeenShare } from '../tasks/claim-store.ts';
 import type { QueueStats } from '../tasks/queue-stats.ts';
 import type { TaskLog } from '../telemetry/task-log.ts';
 import { Alarm } from '../timing/alarm.ts';
@@ -120,8 +120,10 @@ export class Dispatcher {
     const graph = chosen && workflows.versionOf(chosen);
     if (!graph) return false;
     // Tenants that may have no more under way for now are rivals all the same.
-    const forgiven = forgivenMs(chosen, heads, situation);
-    const claim = await claims.claim(chosen.id, backend.label, forgiven);
+    const ms = forgivenMs(chosen, heads, situation);
+    const seenMs = situation.shares.get(chosen.tenant)?.forgivenMs ?? 0;
+    const forgiveness = ms > 0 ? { ms, seenMs } : null;
+    const claim = await claims.claim(chosen.id, backend.label, forgiveness);
     if (!claim) return false;
     this.#noteService(claim.run);
     const { tenant, avoid } = chosen;
@@ -160,13 +162,17 @@ export class Dispatcher {
   }
 
   /** Only where there is anybody to share with. */
-  async #shares(heads: readonly QueuedRun[]): Promise<Pick<Situation, 'shares' | 'expectedMs'>> {
+  async #shares(
+    heads: readonly QueuedRun[],
+  ): Promise<Pick<Situation, 'expectedMs'> & { readonly shares: ReadonlyMap<string, SeenShare> }> {
     const { claims, stats } = this.#parts;
     const tenants = new Set(heads.map(({ tenant }) => tenant));
     const isShared = tenants.size > 1;
     const durations = isShared ? await stats.durations() : new Map<string, number>();
     return {
-      shares: isShared ? await claims.shares([...tenants], durations) : new Map(),
+      shares: isShared
+        ? await claims.shares([...tenants], durations)
+        : new Map<string, SeenShare>(),
       expectedMs: ({ workflow }) => durations.get(workflow) ?? unknownRunMs,
     };
   }

@@ -73,19 +73,22 @@ export class RunningAttempts {
 
   /**
    * Lets go of everything, so that other gateways can go on with it: at once of what waits or runs, and
-   * after `graceMs` of results that are on their way to the store and of prompts that are withdrawn.
+   * after `graceMs` of results that are on their way to the store and of prompts that are withdrawn. A link that is
+   * being read may not be good again: its task is let go when it was read, or after that time.
    */
   async detach(graceMs: number): Promise<void> {
+    const { sources } = this.#parts;
     const reason: Interruption = 'stopping';
-    const all = [...this.#running.values()];
+    const all = [...this.#running];
     const grace = new AbortController();
     const isOver = delay(graceMs, undefined, { signal: grace.signal }).then(
       () => this.#graceOver.abort(),
       () => {},
     );
     await Promise.all(
-      all.map(async ({ journal, abort, done }) => {
+      all.map(async ([runId, { journal, abort, done }]) => {
         if (journal.stage === 'upload') await Promise.race([done, isOver]);
+        if (journal.stage === 'download') await Promise.race([sources.atRest(runId), isOver]);
         abort.abort(reason);
         await done;
       }),

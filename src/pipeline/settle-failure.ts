@@ -15,9 +15,10 @@ import type { Workflow } from '../core/workflow.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { WholePool } from '../pool/whole-pool.ts';
 import type { WorkflowRegistry } from '../workflows/registry.ts';
-import type { Attempt } from './attempt-parts.ts';
+import type { Attempt, AttemptParts } from './attempt-parts.ts';
+import { separateOthers } from './download/twin-role.ts';
 
-export interface SettleParts {
+export interface SettleParts extends Pick<AttemptParts, 'sources'> {
   readonly pool: Pool;
   /** With the backends of other gateways. */
   readonly wholePool: Pick<WholePool, 'fitness' | 'canRunElsewhere' | 'tooSmallFor'>;
@@ -50,7 +51,7 @@ export async function settleFailure(
   log.failed(failure, next);
   const error = taskError(failure, next, journal);
   if (next.kind === 'fail') {
-    if (isOfFirstTask(error)) await journal.separateOthers();
+    if (isOfFirstTask(error)) await separateOthers({ journal, sources: parts.sources });
     return await journal.fail(error);
   }
   const { afterMs, counts, elsewhere } = next;

@@ -122,11 +122,18 @@ export class BackendStore {
     await notifyPool(this.#orm);
   }
 
-  /** What there is to tell about backends that are ours; of others nothing is written. */
+  /** What there is to tell about backends that are ours; of others nothing is written. One statement, however many. */
   async report(reports: ReadonlyMap<string, BackendReport>): Promise<void> {
-    for (const [label, report] of reports) {
-      await this.#orm.update(backends).set({ report }).where(this.#isOurs(label));
-    }
+    if (reports.size === 0) return;
+    const rows = [...reports].map(([label, report]) => ({ label, report }));
+    await this.#orm.execute(sql`
+      with held as (
+        select backends.label, news.report
+          from backends join jsonb_to_recordset(${asJsonb(rows)}) as news (label text, report jsonb)
+            on news.label = backends.label
+         where backends.owner = ${this.#owner}::uuid
+         order by backends.label for update of backends)
+      update backends set report = held.report from held where backends.label = held.label`);
   }
 
   async list(): Promise<BackendRecord[]> {

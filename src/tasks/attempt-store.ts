@@ -184,9 +184,11 @@ export class AttemptStore {
     await separateTasks(this.#door, claim.run.id, this.fence(claim), { taskIds });
   }
 
-  /** Leaves the run to the task of the claim: no other shares it from now on. */
-  async separateOthers(claim: Claim): Promise<void> {
-    await separateTasks(this.#door, claim.run.id, this.fence(claim), { butOnly: claim.task.id });
+  /** Leaves the run to the task of the claim: no other shares it from now on. Returns the runs that those have now. */
+  async separateOthers(claim: Claim): Promise<readonly string[]> {
+    const leaving = { butOnly: claim.task.id };
+    const moved = await separateTasks(this.#door, claim.run.id, this.fence(claim), leaving);
+    return moved.map(({ run }) => run.id);
   }
 
   /** The run's attempts that failed, oldest first. */

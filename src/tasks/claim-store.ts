@@ -8,7 +8,7 @@ import { rowsOf } from '../db/rows.ts';
 import { attempts, runs } from '../db/schema.ts';
 import type { Door, Moved } from './door.ts';
 import { isOfLine, isReady, linesPart, retriedAtOnce } from './lines.ts';
-import { addToTotals } from './move-steps.ts';
+import { type Forgiveness, forgive, forgivenShard } from './move-steps.ts';
 import { isPaused } from './pause-store.ts';
 import { toAttempt, toRun, toTask } from './rows.ts';
 
@@ -26,6 +26,11 @@ const waitedTooLong: TaskError = {
 };
 
 /** Aliases differ from the names of columns, so that an order by a column means the column. */
+/** A tenant's share, and how much of it was forgiven by then, milliseconds. */
+export interface SeenShare extends Share {
+  readonly forgivenMs: number;
+}
+
 const queuedColumns = sql`
   id, workflow, workflow_hash, tenant, priority, to_json(coalesce(avoid, '{}')) as avoided,
   (extract(epoch from rank) * 1000)::float8 as rank_ms,
@@ -99,37 +104,42 @@ export class ClaimStore {
   async shares(
     tenants: readonly string[],
     durations: ReadonlyMap<string, number>,
-  ): Promise<Map<string, Share>> {
+  ): Promise<Map<string, SeenShare>> {
     const isOneOf = sql`tenant = any(${sql.param([...tenants], runs.avoid)}::text[])`;
     const known = [...durations].map(([workflow, ms]) => ({ workflow, ms }));
     const sinceMs = sql`extract(epoch from now() - attempts.posted_at) * 1000`;
     const result = await this.#door.orm.execute(sql`
       select tenant, sum(ms)::float8 as "chargedMs",
-             coalesce(extract(epoch from max(started_at)) * 1000, 0)::float8 as "servedAt"
+             coalesce(extract(epoch from max(started_at)) * 1000, 0)::float8 as "servedAt",
+             coalesce(sum(forgiven_ms), 0)::float8 as "forgivenMs"
         from (
-          select tenant, charged_ms as ms, null::timestamptz as started_at
+          select tenant, charged_ms as ms, null::timestamptz as started_at,
+                 case when shard = ${forgivenShard} then charged_ms end as forgiven_ms
             from tenant_totals where ${isOneOf}
           union all
           select runs.tenant,
                  coalesce(attempts.used_ms, greatest(coalesce(known.ms, ${unknownRunMs}), ${sinceMs})),
-                 attempts.started_at
+                 attempts.started_at, null
             from runs join attempts on ${isCurrentAttempt}
             left join jsonb_to_recordset(${asJsonb(known)}) as known (workflow text, ms float8)
               on known.workflow = runs.workflow
            where runs.state = 'processing' and runs.${isOneOf}) as charges
        group by tenant`);
-    const rows = rowsOf<Share & { readonly tenant: string }>(result);
+    const rows = rowsOf<SeenShare & { readonly tenant: string }>(result);
     return new Map(rows.map(({ tenant, ...share }) => [tenant, share]));
   }
 
   /**
    * Takes the run for the backend; `null` when another gateway was faster, it was paused, or its tenant has
-   * enough under way. `forgivenMs`: what its tenant is forgiven with that (`core/schedule.ts`).
+   * enough under way. `forgiveness`: what its tenant is forgiven with that (`core/schedule.ts`).
    */
-  async claim(runId: string, backend: string, forgivenMs = 0): Promise<Claim | null> {
+  async claim(
+    runId: string,
+    backend: string,
+    forgiveness: Forgiveness | null = null,
+  ): Promise<Claim | null> {
     const id = randomUUID();
     const label = sql.param(backend, attempts.backend);
-    const forgiven = addToTotals(sql`select moved.tenant, 0, ${forgivenMs}::int8 from moved`);
     const moved = await this.#door.carryOut('begun', {
       which: sql`runs.id = ${runId}::uuid and runs.run_after is null and runs.needs = '{}'
         and not ${isPaused(sql`runs.workflow`, sql`runs.tenant`)}
@@ -142,7 +152,7 @@ export class ClaimStore {
           insert into attempts (id, task_id, run_id, number, workflow, backend)
           select ${id}::uuid, moved.task_ids[1], moved.id, moved.attempt, moved.workflow, ${label}
             from moved`,
-        ...(forgivenMs > 0 ? { forgiven } : {}),
+        ...(forgiveness ? { forgiven: forgive(forgiveness) } : {}),
       },
     });
     const [claimed] = claimsOf(moved);

@@ -38,7 +38,20 @@ export interface UnreadRun
   > {
   /** Its place in the order, milliseconds. */
   readonly rank: number;
+  /** Whether an attempt for its task was begun before, which may have read them. */
+  readonly wasBegun: boolean;
 }
+
+/** A link that a gateway is to read for a run that waits. */
+export interface LinkToRead {
+  /** The workflow's input that it is for. */
+  readonly input: string;
+  /** Whether a gateway that has let go of the run had begun to read it. */
+  readonly brokeOff: boolean;
+}
+
+/** How far a source was read before. */
+export type Reading = 'whole' | 'begun' | 'never';
 
 interface UnreadRow extends Omit<UnreadRun, 'rank'> {
   readonly rank_ms: number;
@@ -72,15 +85,33 @@ export class HeldSourceStore {
     return rowsOf<HeldSource>(result)[0] ?? null;
   }
 
-  /** Whether the source was read before, as far as the record tells. */
-  async wasRead({ runId, input }: SourceKey): Promise<boolean> {
+  /**
+   * How far the source was read before, as far as the record tells. `mayBeBegun`: its reader may have left no record.
+   * What the source itself broke off was begun for nobody.
+   */
+  async readingOf({ runId, input }: SourceKey, mayBeBegun: boolean): Promise<Reading> {
+    const ofRun = sql`run_id = ${runId}::uuid`;
+    const ofSource = sql`${ofRun} and input = ${input}`;
     const result = await this.#orm.execute(sql`
-      select exists (
-        select from held_sources
-         where run_id = ${runId}::uuid and input = ${input} and note is not null)
-      or exists (
-        select from attempts where run_id = ${runId}::uuid and prompt_id is not null) as found`);
-    return rowsOf<{ found: boolean }>(result)[0]?.found ?? false;
+      select case
+        when exists (select from held_sources where ${ofSource} and note is not null)
+          or exists (select from attempts where ${ofRun} and prompt_id is not null) then 'whole'
+        when exists (
+            select from held_sources
+             where ${ofSource} and rests_until is null and gateway is distinct from ${this.#gateway}::uuid)
+          or ${mayBeBegun}::bool and not exists (
+            select from attempts where ${ofRun} and error ->> 'code' like 'source\\_%') then 'begun'
+        else 'never' end as reading`);
+    return rowsOf<{ reading: Reading }>(result)[0]?.reading ?? 'never';
+  }
+
+  /** This gateway is reading the link for an attempt: who looks for the source waits for it. */
+  async announce({ runId, input }: SourceKey): Promise<void> {
+    await this.#orm.execute(sql`
+      insert into held_sources as held (run_id, input, gateway)
+      select id, ${input}, ${this.#gateway}::uuid from runs where id = ${runId}::uuid and ${isOpen}
+      on conflict (run_id, input) do update set gateway = excluded.gateway, rests_until = null
+       where held.note is null`);
   }
 
   /**
@@ -141,7 +172,10 @@ export class HeldSourceStore {
       select head.* from lines
        cross join lateral (
          select id, workflow, workflow_hash as "workflowHash", tenant, kind, sources, attempt, moved_at,
-                (extract(epoch from rank) * 1000)::float8 as rank_ms
+                (extract(epoch from rank) * 1000)::float8 as rank_ms,
+                exists (
+                  select from tasks where tasks.id = runs.task_ids[1] and started_at is not null
+                ) as "wasBegun"
            from runs where ${unreadLines.isOfLine} order by rank, seq limit 1) as head
        where head.moved_at <= now() - ${waitedMs} * interval '1 ms'`);
     return rowsOf<UnreadRow>(result).map(({ rank_ms: rank, moved_at: _, ...run }) => ({
@@ -154,28 +188,31 @@ export class HeldSourceStore {
    * This gateway reads the links for these inputs of a run that waits. Returns those which have to be read:
    * none where another gateway was faster, or the run waits no more.
    */
-  async reading(runId: string, inputs: readonly string[]): Promise<string[]> {
+  async reading(runId: string, inputs: readonly string[]): Promise<LinkToRead[]> {
     const names = sql`${sql.param([...inputs], runs.avoid)}::text[]`;
     const result = await this.#orm.execute(sql`
       with taken as (
         update runs set is_unread = false
-         where id = ${runId}::uuid and state = 'pending' and is_unread returning id)
+         where id = ${runId}::uuid and state = 'pending' and is_unread returning id),
+      begun as (
+        select input from held_sources
+         where run_id = ${runId}::uuid and note is null and rests_until is null)
       insert into held_sources as held (run_id, input, gateway)
       select taken.id, name, ${this.#gateway}::uuid from taken, unnest(${names}) as name
       on conflict (run_id, input) do update set gateway = excluded.gateway, rests_until = null
        where held.note is null
-      returning input`);
-    return rowsOf<{ input: string }>(result).map(({ input }) => input);
+      returning input, input in (select input from begun) as "brokeOff"`);
+    return rowsOf<LinkToRead>(result);
   }
 
   /** As `reading`, after a rest: of a run that this gateway reads. */
-  async readingAgain(runId: string): Promise<string[]> {
+  async readingAgain(runId: string): Promise<LinkToRead[]> {
     const result = await this.#orm.execute(sql`
       update held_sources as held set rests_until = null
        where run_id = ${runId}::uuid and gateway = ${this.#gateway}::uuid and note is null
          and exists (select from runs where runs.id = held.run_id and state = 'pending')
-      returning input`);
-    return rowsOf<{ input: string }>(result).map(({ input }) => input);
+      returning input, false as "brokeOff"`);
+    return rowsOf<LinkToRead>(result);
   }
 
   /** This gateway has read the link. */
@@ -191,22 +228,31 @@ export class HeldSourceStore {
       .where(this.#isOurs(runId, input));
   }
 
-  /** This gateway does not read the links of the run. `isUnread`: another one may, as long as the run waits. */
-  async giveUp(runId: string, isUnread: boolean): Promise<void> {
+  /** This gateway reads the links of the run no more: whoever works on it does. */
+  async giveUp(runId: string): Promise<void> {
     await this.#orm.execute(sql`
-      with gone as (
-        delete from held_sources
-         where run_id = ${runId}::uuid and gateway = ${this.#gateway}::uuid and note is null
-        returning run_id)
-      update runs set is_unread = ${isUnread} from gone where runs.id = gone.run_id and ${isOpen}`);
+      delete from held_sources
+       where run_id = ${runId}::uuid and gateway = ${this.#gateway}::uuid and note is null`);
+  }
+
+  /**
+   * The same, but what it had begun to read stays on record. `isUnread`: another gateway may read the links, as long as
+   * the run waits.
+   */
+  async breakOff(runId: string, isUnread: boolean): Promise<void> {
+    await this.#leave(sql`run_id = ${runId}::uuid and gateway = ${this.#gateway}::uuid`, isUnread);
   }
 
   /** Leaves the links to others that gateways were reading which are no more. */
-  async giveUpAbandoned(): Promise<void> {
+  async leaveAbandoned(): Promise<void> {
+    await this.#leave(sql`gateway is not null and not ${holderIsAlive}`, true);
+  }
+
+  async #leave(which: SQL, isUnread: boolean): Promise<void> {
     await this.#orm.execute(sql`
       with gone as (
-        delete from held_sources as held where note is null and not ${holderIsAlive} returning run_id)
-      update runs set is_unread = true from gone where runs.id = gone.run_id and ${isOpen}`);
+        update held_sources as held set gateway = null where note is null and ${which} returning run_id)
+      update runs set is_unread = ${isUnread} from gone where runs.id = gone.run_id and ${isOpen}`);
   }
 
   /** Those of these runs that wait. */

@@ -129,6 +129,24 @@ export function addToTotals(changes: SQL): SQL {
        charged_ms = t.charged_ms + excluded.charged_ms`;
 }
 
+/** What a tenant is forgiven, unless it was forgiven something since `seenMs` was all; milliseconds. */
+export interface Forgiveness {
+  readonly ms: number;
+  readonly seenMs: number;
+}
+
+/** What tenants were forgiven stands in rows of its own, which two gateways cannot write without seeing each other. */
+export const forgivenShard = -1;
+
+/** Of the tenant whose run has moved; the charged time that it has more. */
+export function forgive({ ms, seenMs }: Forgiveness): SQL {
+  return sql`
+    insert into tenant_totals as t (tenant, shard, stored_bytes, charged_ms)
+    select moved.tenant, ${forgivenShard}, 0, ${ms}::int8 from moved
+    on conflict (tenant, shard) do update set charged_ms = t.charged_ms + excluded.charged_ms
+     where t.charged_ms = ${seenMs}`;
+}
+
 const totalOfUsed: Parts = {
   totaled: addToTotals(sql`
     select tenant, sum(stored_bytes), sum(gpu_ms) from used

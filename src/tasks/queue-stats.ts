@@ -7,6 +7,7 @@ import { rowsOf } from '../db/rows.ts';
 import { taskCounts } from '../db/schema.ts';
 import { Held } from './held.ts';
 import { isOfLine, isReady, linesPart, retriedAtOnce } from './lines.ts';
+import { isPaused } from './pause-store.ts';
 
 /** Tasks by state, of one workflow. */
 export type StateCounts = Readonly<Record<TaskState, number>>;
@@ -16,6 +17,9 @@ export const countedAtMost = 1_000;
 
 /** So many tasks of a tenant that have not ended are counted. */
 const openAtMost = 10_000;
+
+/** About so many runs are counted, of all lines, while something is paused. */
+const unpausedAtMost = 10_000;
 
 /** So many runs tell how long a workflow takes. */
 const learnedFrom = 20;
@@ -68,6 +72,27 @@ export class QueueStats {
    */
   async waitingSince(): Promise<ReadonlyMap<string, Date>> {
     return await this.#waitingSince.get();
+  }
+
+  /** By workflow, how many runs wait that no pause holds: of each line as many as of any other, 10,000 or so in all. */
+  async unpaused(): Promise<ReadonlyMap<string, number>> {
+    const isFree = sql`not ${isPaused(sql`workflow`, sql`tenant`)}`;
+    const result = await this.#orm.execute(sql`
+      with recursive ${linesPart},
+      free as materialized (select * from lines where ${isFree}),
+      limits as (select greatest(1, ${unpausedAtMost} / greatest(1, (select count(*) from free))) as of_line)
+      select workflow, sum(count)::float8 as count from (
+        select lines.workflow, counted.count from free as lines
+         cross join lateral (
+           select count(*) from (
+             select from runs where ${isOfLine} limit (select of_line from limits)) as waiting) as counted
+        union all
+        (select workflow, 1 from runs where ${isReady} and avoid is not null and ${isFree} limit ${unpausedAtMost})
+        union all
+        (select workflow, 1 from runs
+          where state = 'pending' and run_after is not null and ${isFree} limit ${unpausedAtMost})) as waiting
+       group by workflow`);
+    return new Map(rowsOf<UnpausedRow>(result).map(({ workflow, count }) => [workflow, count]));
   }
 
   /**
@@ -159,6 +184,11 @@ export function totals(counts: ReadonlyMap<string, StateCounts>): StateCounts {
   const sum = noTasks();
   for (const each of counts.values()) for (const state of taskStates) sum[state] += each[state];
   return sum;
+}
+
+interface UnpausedRow {
+  readonly workflow: string;
+  readonly count: number;
 }
 
 interface CountRow {

@@ -9,7 +9,7 @@ import type { ResultLog } from '../telemetry/result-log.ts';
 import { removeExpired } from './result-removal.ts';
 import type { ResultStore, ResultUsage } from './result-store.ts';
 import type { TaskView } from './task-service.ts';
-import type { TaskOwner } from './task-store.ts';
+import type { DialectOwner, TaskOwner } from './task-store.ts';
 
 export type { ResultUsage } from './result-store.ts';
 
@@ -119,7 +119,7 @@ export class ResultService {
   /** Removes the collected results of the owner's tasks of these kinds, on record, and leaves the others. */
   async discardCollected(
     actor: string,
-    owner: TaskOwner,
+    owner: DialectOwner,
     kinds: readonly MediaKind[],
   ): Promise<DiscardCounts> {
     const { results, audit } = this.#parts;

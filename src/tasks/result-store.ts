@@ -11,7 +11,7 @@ import { firstRow, rowsOf } from '../db/rows.ts';
 import { runs, tasks } from '../db/schema.ts';
 import { withParts } from '../db/statement.ts';
 import { addToTotals } from './move-steps.ts';
-import { belongsTo, type TaskOwner } from './task-store.ts';
+import { belongsTo, type DialectOwner, type TaskOwner } from './task-store.ts';
 
 /** What an owner has in the store, of one kind of media. */
 export interface ResultUsage {
@@ -181,7 +181,7 @@ export class ResultStore {
 
   /** Expires the collected results of these kinds, on record where there are any; returns the tasks' ids. */
   async expireCollected(
-    owner: TaskOwner,
+    owner: DialectOwner,
     kinds: readonly MediaKind[],
     { actor, gateway }: { readonly actor: string; readonly gateway: string },
   ): Promise<{ ids: string[]; act: OperatorAct | null }> {

@@ -232,9 +232,9 @@ export class TaskService {
     };
   }
 
-  /** The newest tasks of the tenant, or of all of them. */
-  async newest(limit: number, tenant: string | null): Promise<TaskView[]> {
-    const tasks = await reaching(this.#parts.tasks.newest(limit, tenant));
+  /** The newest tasks of the owner. */
+  async newest(limit: number, owner: TaskOwner): Promise<TaskView[]> {
+    const tasks = await reaching(this.#parts.tasks.newest(limit, owner));
     return await Promise.all(tasks.map((task) => this.#view(task)));
   }
 
@@ -295,13 +295,14 @@ export class TaskService {
 
   /**
    * What each workflow of the folder and of all tasks wants, for its work to be done in that time, milliseconds.
-   * While it is paused, only what runs wants anything.
+   * What waits for a pause wants nothing.
    */
   async demand(withinMs: number): Promise<WorkflowDemand[]> {
     const { stats, pauses, workflows } = this.#parts;
     const [counts, durations, waitingSince, paused] = await reaching(
       Promise.all([stats.counts(), stats.durations(), stats.waitingSince(), pauses.list()]),
     );
+    const unpaused = paused.length > 0 ? await reaching(stats.unpaused()) : null;
     const names = new Set([...workflows.names, ...counts.keys()]);
     return [...names].sort().map((name) => {
       const { pending, processing } = counts.get(name) ?? nobody;
@@ -312,7 +313,7 @@ export class TaskService {
         running: processing,
         waitingSince: waitingSince.get(name) ?? null,
         serversWanted: serversWanted(
-          { pending: isPaused(paused, name) ? 0 : pending, processing, durationMs },
+          { pending: unpaused ? (unpaused.get(name) ?? 0) : pending, processing, durationMs },
           withinMs,
         ),
       };

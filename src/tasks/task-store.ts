@@ -11,9 +11,15 @@ import { submitTask } from './submit-task.ts';
 
 /** Whose tasks are looked at: others are not there. */
 export interface TaskOwner {
-  readonly dialect: string;
+  /** `null`: those of all dialects. */
+  readonly dialect: string | null;
   /** `null`: everybody's. */
   readonly tenant: string | null;
+}
+
+/** Of one dialect. */
+export interface DialectOwner extends TaskOwner {
+  readonly dialect: string;
 }
 
 /** What a wish to cancel came to. */
@@ -69,9 +75,9 @@ export class TaskStore {
     return await this.#withStages(await this.#select().where(and(hasStart, belongsTo(owner))));
   }
 
-  async newest(limit: number, tenant: string | null): Promise<TaskWithStages[]> {
+  async newest(limit: number, owner: TaskOwner): Promise<TaskWithStages[]> {
     return await this.#withStages(
-      await this.#select().where(ofTenant(tenant)).orderBy(desc(tasks.seq)).limit(limit),
+      await this.#select().where(belongsTo(owner)).orderBy(desc(tasks.seq)).limit(limit),
     );
   }
 
@@ -167,7 +173,7 @@ export class TaskStore {
 type ShownRow = TaskRow & Pick<TaskWithStages, 'retries' | 'runAfter'>;
 
 export function belongsTo({ dialect, tenant }: TaskOwner): SQL | undefined {
-  return and(eq(tasks.dialect, dialect), ofTenant(tenant));
+  return and(dialect === null ? undefined : eq(tasks.dialect, dialect), ofTenant(tenant));
 }
 
 function ofTenant(tenant: string | null): SQL | undefined {

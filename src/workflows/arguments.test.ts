@@ -74,14 +74,14 @@ describe('checkArguments', () => {
   });
 
   const refused: readonly [values: Record<string, unknown>, field: string, message: RegExp][] = [
-    [{ steps: 'many' }, 'inputs.steps', /^inputs\.steps must be integer$/],
-    [{ steps: 0 }, 'inputs.steps', /^inputs\.steps must be >= 1$/],
-    [{ steps: 55 }, 'inputs.steps', /^inputs\.steps must be <= 50$/],
-    [{ steps: 7 }, 'inputs.steps', /^inputs\.steps must be multiple of 5$/],
+    [{ steps: 'many' }, 'inputs.steps', /^inputs\.steps must be a whole number$/],
+    [{ steps: 0 }, 'inputs.steps', /^inputs\.steps must be at least 1$/],
+    [{ steps: 55 }, 'inputs.steps', /^inputs\.steps must be at most 50$/],
+    [{ steps: 7 }, 'inputs.steps', /^inputs\.steps must be a multiple of 5$/],
     [{ steps: null }, 'inputs.steps', /must be a text, a number, true or false$/],
     [{ note: ['5', 0] }, 'inputs.note', /must be a text, a number, true or false$/],
     [{ note: { __value__: 1 } }, 'inputs.note', /must be a text, a number, true or false$/],
-    [{ note: 3 }, 'inputs.note', /^inputs\.note must be string$/],
+    [{ note: 3 }, 'inputs.note', /^inputs\.note must be a string$/],
     [{ way: 'eular' }, 'inputs.way', /^inputs\.way must be one of "euler", "ddim"$/],
     [
       { seed: 'any' },
@@ -112,6 +112,6 @@ describe('checkArguments', () => {
 
   it('goes by the graph where no server was asked', () => {
     assert.deepEqual(checkArguments(workflow, null, { way: 'anything' }), { way: 'anything' });
-    assert.throws(() => checkArguments(workflow, null, { way: 3 }), /must be string/);
+    assert.throws(() => checkArguments(workflow, null, { way: 3 }), /must be a string/);
   });
 });

@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto';
 import type { ErrorObject, ValidateFunction } from 'ajv/dist/2020.js';
 import { GatewayError } from '../core/errors.ts';
 import type { JsonSchema } from '../core/json-schema.ts';
+import { type Misfit, misfitWords } from '../core/misfit.ts';
 import { didYouMean } from '../core/nearest.ts';
 import type { NodeCatalogue } from '../core/node-catalogue.ts';
 import { schemaOf } from '../core/parameters.ts';
@@ -91,12 +92,30 @@ function reasonOf({ isSeed, schema, validate }: ParameterCheck): string {
 
 const maxChoices = 20;
 
-function textOf({ keyword, message, params }: ErrorObject): string {
-  if (keyword !== 'enum') return message ?? 'is not allowed';
+function textOf({ keyword, params }: ErrorObject): string {
+  if (keyword !== 'enum') return wordsFor(keyword, params) ?? 'is not allowed';
   const choices = params.allowedValues as readonly unknown[];
   const list = choices.slice(0, maxChoices).map((choice) => JSON.stringify(choice));
   const hidden = choices.length - list.length;
   return `must be one of ${list.join(', ')}${hidden > 0 ? ` and ${hidden} more` : ''}`;
+}
+
+function wordsFor(keyword: string, params: ErrorObject['params']): string | null {
+  const { limit, type, pattern, multipleOf: divisor } = params;
+  const inclusive = !keyword.startsWith('exclusive');
+  const found: Readonly<Record<string, Omit<Misfit, 'input'>>> = {
+    type: { code: 'invalid_type', expected: type === 'integer' ? 'int' : type },
+    minimum: { code: 'too_small', minimum: limit, inclusive },
+    exclusiveMinimum: { code: 'too_small', minimum: limit, inclusive },
+    maximum: { code: 'too_big', maximum: limit, inclusive },
+    exclusiveMaximum: { code: 'too_big', maximum: limit, inclusive },
+    minLength: { code: 'too_small', origin: 'string', minimum: limit },
+    maxLength: { code: 'too_big', origin: 'string', maximum: limit },
+    multipleOf: { code: 'not_multiple_of', divisor },
+  };
+  if (keyword === 'pattern') return `must match the pattern ${pattern}`;
+  const misfit = Object.hasOwn(found, keyword) ? found[keyword] : undefined;
+  return misfit ? misfitWords({ ...misfit, input: null }) : null;
 }
 
 function unknownParameter(workflow: Workflow, name: string): GatewayError {

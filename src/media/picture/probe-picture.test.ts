@@ -204,6 +204,15 @@ describe('a picture as a server gets it', () => {
     assert.deepEqual([(info as ImageInfo).frames, made?.format], [undefined, 'png']);
   });
 
+  it('makes a GIF as large as its screen', async () => {
+    const gif = await readFile(pictureFile('cases/anim.gif'));
+    gif.writeUInt16LE(3_000, 6);
+    const { info, made } = await beginBytes(gif);
+    assert.deepEqual([info.width, info.height], [3_000, 48]);
+    const size = await sharp(made?.path).metadata();
+    assert.deepEqual([size.width, size.height], [3_000, 48]);
+  });
+
   it('names what it cannot read, and leaves nothing', async () => {
     for (const [name, reason] of [
       ['cases/lab.tif', /CIELAB/],

@@ -2,7 +2,8 @@ import { rm, stat } from 'node:fs/promises';
 import PQueue from 'p-queue';
 import { GatewayError } from '../../core/errors.ts';
 import type { ImageFormat, ImageInfo } from '../../core/media.ts';
-import { checkFrames, type MediaLimits } from '../../core/media-limits.ts';
+import { checkFrames, checkLimits, type MediaLimits } from '../../core/media-limits.ts';
+import { isSameSize, type Size } from '../../core/picture-size.ts';
 import { untilAborted } from '../../core/until-aborted.ts';
 import { sharp } from '../libvips.ts';
 import type { Probed, SentFile } from '../probed.ts';
@@ -53,6 +54,7 @@ export class PictureProbe {
    */
   async begin(
     path: string,
+    head: Uint8Array,
     format: ImageFormat,
     limits: MediaLimits,
     wish: PictureWish,
@@ -66,10 +68,11 @@ export class PictureProbe {
     };
     const opening = openPicture(path, format, maxImagePixels, wish.frames, deadline);
     const picture = await untilAborted(opening, deadline).catch(failed);
+    const { header, isPlain } = picture;
+    const size = screenOf(head, asShown(header, format), format);
+    checkLimits({ kind: 'image', format, ...size }, limits);
     if (format !== 'tiff' || picture.sentFrames > 1)
       checkFrames(picture.frames, 'animation', limits);
-    const { header, isPlain } = picture;
-    const size = asShown(header, format);
     const frames = picture.sentFrames > 1 ? { frames: picture.sentFrames } : {};
     const info: ImageInfo = { kind: 'image', format, ...size, ...frames };
     if (isPlain && !header.hasAlpha && picture.sentFrames === 1) {
@@ -81,7 +84,7 @@ export class PictureProbe {
       checked.catch(() => {});
       return { info, made: null, checked };
     }
-    const looking = this.#look(picture, maxImagePixels, wish.plain, deadline);
+    const looking = this.#look(picture, size, maxImagePixels, wish.plain, deadline);
     const { hasAlpha, made } = await untilAborted(looking, deadline).catch(async (error) => {
       const removed = wish.plain && removedAfter(looking, wish.plain.path);
       if (!deadline.aborted) await removed;
@@ -97,19 +100,23 @@ export class PictureProbe {
   /** What the header of something remote says. */
   async header(
     source: RangeReader,
+    head: Uint8Array,
     format: ImageFormat,
     limits: MediaLimits,
     signal: AbortSignal,
   ): Promise<ImageInfo> {
     const deadline = this.#deadline(signal);
     const maxBytes = format === 'tiff' || format === 'webp' ? wholeBytes : headBytes;
-    const head = Buffer.from(await source.read(0, Math.min(source.size, maxBytes), signal));
+    const start = Buffer.from(await source.read(0, Math.min(source.size, maxBytes), signal));
     const options = { limitInputPixels: limits.maxImagePixels, failOn: 'none', pages: 1 } as const;
     try {
-      const header = await untilAborted(sharp(head, options).metadata(), deadline);
+      const header = await untilAborted(sharp(start, options).metadata(), deadline);
       if (format !== 'tiff') checkFrames(header.pages ?? 1, 'animation', limits);
       const hasAlpha = header.hasAlpha ? { hasAlpha: true } : {};
-      return { kind: 'image', format, ...asShown(header, format), ...hasAlpha };
+      const size = screenOf(head, asShown(header, format), format);
+      const info: ImageInfo = { kind: 'image', format, ...size, ...hasAlpha };
+      checkLimits(info, limits);
+      return info;
     } catch (error) {
       signal.throwIfAborted();
       throw pictureFault(error, limits.maxImagePixels);
@@ -123,20 +130,24 @@ export class PictureProbe {
   /** Looks at every pixel, and makes a plain picture of one that is not. */
   async #look(
     picture: Picture,
+    size: Size,
     maxPixels: number,
     plain: SpoolFile | null,
     signal: AbortSignal,
   ): Promise<{ readonly hasAlpha: boolean; readonly made: SentFile | null }> {
     const work = async (file: Opened) => {
       const opened = await readable(picture, file, signal);
-      const hasAlpha = picture.header.hasAlpha && (await isTransparent(opened));
+      const { header, format } = picture;
+      // Around a frame that is smaller than its screen, there is nothing.
+      const isCorner = !isSameSize(size, asShown(header, format));
+      const hasAlpha = isCorner || (header.hasAlpha && (await isTransparent(opened)));
       if (picture.isPlain) return { hasAlpha, made: null };
       if (!plain) {
         await checkPixels(picture, opened);
         return { hasAlpha, made: null };
       }
       signal.throwIfAborted();
-      await writePlain(picture, opened, hasAlpha, plain.path).catch(noRoom);
+      await writePlain(picture, opened, { size, hasAlpha }, plain.path).catch(noRoom);
       const { size: bytes } = await stat(plain.path);
       plain.onBytes(bytes);
       return { hasAlpha, made: { path: plain.path, bytes, format: madeFormat(picture) } };
@@ -144,6 +155,16 @@ export class PictureProbe {
     const look = () => withPixels(picture, maxPixels, work);
     return picture.format === 'heic' ? await this.#heics.add(look, { signal }) : await look();
   }
+}
+
+/** Others paint the whole screen of a GIF; libvips takes one above 2048 pixels for a mistake, and its frame alone. */
+function screenOf(head: Uint8Array, { width, height }: Size, format: ImageFormat): Size {
+  if (format !== 'gif') return { width, height };
+  const header = new DataView(head.buffer, head.byteOffset);
+  return {
+    width: Math.max(width, header.getUint16(6, true)),
+    height: Math.max(height, header.getUint16(8, true)),
+  };
 }
 
 /** libvips goes on while nobody waits for it any more, and what it leaves is nobody's. */

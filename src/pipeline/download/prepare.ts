@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import type { Delivery } from '../../core/delivery.ts';
 import { checkSides } from '../../core/encoded-sides.ts';
 import type { MediaInfo } from '../../core/media.ts';
+import { readFor } from '../../core/read-once.ts';
 import { plannedSize, planSize, type Size } from '../../core/size-plan.ts';
 import type { Source } from '../../core/task.ts';
 import type { Workflow } from '../../core/workflow.ts';
@@ -41,15 +42,7 @@ export async function prepare(
 ): Promise<Downloaded> {
   const { journal, seat } = attempt;
   const { run } = journal.claim;
-  const progress = new SharedProgress(report, run.sources.length);
-  const sources = new Map(
-    await Promise.all(
-      run.sources.map(async (source, index) => {
-        const acquired = await acquire(attempt, workflow, source, progress.part(index));
-        return [source.input, acquired] as const;
-      }),
-    ),
-  );
+  const sources = await acquireAll(attempt, workflow, report);
   const [main] = workflow.inputs;
   const input = (main && sources.get(main.name)?.info) ?? null;
   // Whether the workflow can give the size that was asked for is known by now.
@@ -81,8 +74,27 @@ function checkResult({ outputs: [main] }: Workflow, size: Size | null, { format 
 /** What the stage says in the end. */
 export function downloaded({ sources }: Pick<Downloaded, 'sources'>): string {
   if (sources.size === 0) return 'Nothing to download';
-  const bytes = sources.values().reduce((sum, source) => sum + source.bytes, 0);
+  const files = new Set(sources.values());
+  const bytes = files.values().reduce((sum, source) => sum + source.bytes, 0);
   return `Download complete, ${megabytes(bytes)}`;
+}
+
+/** Inputs with one address have one file. */
+async function acquireAll(
+  attempt: Attempt,
+  workflow: Workflow,
+  report: ReportProgress,
+): Promise<Sources> {
+  const { run } = attempt.journal.claim;
+  const read = readFor(run.sources, (input) => takenAt(workflow, input, run.kind).kind);
+  const files = [...new Set(read.values())];
+  const progress = new SharedProgress(report, files.length);
+  const acquired = await Promise.all(
+    files.map((source, index) => acquire(attempt, workflow, source, progress.part(index))),
+  );
+  return new Map(
+    [...read].map(([input, source]) => [input, acquired[files.indexOf(source)] as ReadySource]),
+  );
 }
 
 async function acquire(
@@ -123,7 +135,7 @@ async function fetch(
   attempt: Attempt,
   workflow: Workflow,
   { input: name, url }: Source,
-  { owner, stored, report, signal }: Transfer,
+  { owner, stored, begin, report, signal }: Transfer,
 ): Promise<AcquiredSource> {
   const { journal, spool, downloads, tempo } = attempt;
   const { run } = journal.claim;
@@ -131,6 +143,8 @@ async function fetch(
   const download = () =>
     waitingForRoom({ spool, owner, name, onWaiting, tempo: tempo.spool }, signal, async () => {
       await spool.room(owner, signal);
+      // A copy of ours can be read again.
+      if (!stored) await begin();
       const file = spool.file(owner, name);
       const wantsSha256 = mayShare(attempt);
       const taken = takenAt(workflow, name, run.kind);

@@ -1,9 +1,11 @@
 import { rm } from 'node:fs/promises';
 import { GatewayError } from '../../core/errors.ts';
+import { formatOfName, type MediaKind, mediaKindOf } from '../../core/media.ts';
 import { guessableIdOf } from '../../core/result-key.ts';
 import type { Tempo } from '../../core/tempo.ts';
 import { uploadIdOf, uploadKey } from '../../core/upload.ts';
-import type { FetchOptions, SourceFetcher } from '../../media/fetch-source.ts';
+import { type FetchOptions, firstBytes, type SourceFetcher } from '../../media/fetch-source.ts';
+import { sniffBuffer } from '../../media/sniff.ts';
 import { interrupted, sourceTimeout } from '../../media/source-errors.ts';
 import { type FetchedSource, SourceFile, type SourceLimits } from '../../media/source-file.ts';
 import type { ByteRange, ObjectStore, OpenObject, OwnSources } from '../../storage/object-store.ts';
@@ -22,7 +24,7 @@ export interface SourceReaderParts {
   readonly limits: SourceLimits;
   /** Refuses what the fetcher could never fetch. */
   readonly validateUrl: (url: string, field: string) => void;
-  readonly tempo: Pick<Tempo['source'], 'totalDeadlineMs' | 'floorDeadlineMs'>;
+  readonly tempo: Pick<Tempo['source'], 'totalDeadlineMs' | 'floorDeadlineMs' | 'peekDeadlineMs'>;
 }
 
 export interface ReadOptions extends FetchOptions {
@@ -31,6 +33,8 @@ export interface ReadOptions extends FetchOptions {
 }
 
 const maxResumes = 3;
+/** Signatures of pictures and clips lie within this. */
+const peekedBytes = 1_024;
 
 /**
  * Brings sources onto our disk: those of the internet by the fetcher, those that lie in our own object
@@ -75,6 +79,32 @@ export class SourceReader {
     const open = this.#stored(url, options.tenant);
     if (!open) return await this.#parts.fetcher.fetch(url, path, options);
     return await this.#fetchStored(open, path, options);
+  }
+
+  /**
+   * Whether the source is a picture or a clip, by its name or, where that does not say, by its first bytes;
+   * `null` where neither tells it soon.
+   */
+  async kindOf(url: string, tenant: string, signal: AbortSignal): Promise<MediaKind | null> {
+    const named = formatOfName(URL.parse(url)?.pathname ?? url);
+    if (named) return mediaKindOf(named);
+    const deadline = AbortSignal.timeout(this.#parts.tempo.peekDeadlineMs);
+    try {
+      const head = await this.#peek(url, tenant, AbortSignal.any([signal, deadline]));
+      const format = await sniffBuffer(head);
+      return format && mediaKindOf(format);
+    } catch {
+      // Whoever reads it whole says what is wrong with it.
+      signal.throwIfAborted();
+      return null;
+    }
+  }
+
+  async #peek(url: string, tenant: string, signal: AbortSignal): Promise<Buffer> {
+    const open = this.#stored(url, tenant);
+    if (!open) return await this.#parts.fetcher.peek(url, peekedBytes, signal);
+    const found = await open({ start: 0, end: peekedBytes - 1 }, signal);
+    return found ? await firstBytes(found.body, peekedBytes) : Buffer.alloc(0);
   }
 
   /** As `fetch`, an object of our own store. */

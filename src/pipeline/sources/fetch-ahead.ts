@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { doubledMs } from '../../core/backoff.ts';
 import { GatewayError } from '../../core/errors.ts';
 import { nextUnread } from '../../core/next-unread.ts';
+import { readFor } from '../../core/read-once.ts';
 import type { Source } from '../../core/task.ts';
 import type { Tempo } from '../../core/tempo.ts';
 import type { Workflow } from '../../core/workflow.ts';
@@ -67,7 +68,10 @@ interface Ahead {
  */
 export class FetchAhead {
   readonly #parts: FetchAheadParts;
+  /** Nothing more is begun. */
   readonly #stop = new AbortController();
+  /** What was begun is broken off. */
+  readonly #graceOver = new AbortController();
   readonly #alarm = new Alarm();
   /** By the run. */
   readonly #ahead = new Map<string, Ahead>();
@@ -76,6 +80,7 @@ export class FetchAhead {
   #turns = 0;
   readonly #works = new Set<Promise<void>>();
   #hasGrown = false;
+  #forgotAt = Number.NEGATIVE_INFINITY;
   #waking: NodeJS.Timeout | null = null;
   #loop: Promise<void> | null = null;
 
@@ -92,12 +97,15 @@ export class FetchAhead {
     });
   }
 
-  async stop(): Promise<void> {
+  /** Begins nothing more; what is being read has `graceMs`, because its link may not be good again. */
+  async stop(graceMs: number): Promise<void> {
     this.#parts.notices.off('ready', this.#queueGrew);
     if (this.#waking) clearTimeout(this.#waking);
     this.#stop.abort();
+    const patience = setTimeout(() => this.#graceOver.abort(), graceMs);
     await this.#loop;
     await Promise.all(this.#works);
+    clearTimeout(patience);
   }
 
   /** A move of this gateway has been committed: what was begun, or has ended, is fetched ahead no more. */
@@ -122,7 +130,8 @@ export class FetchAhead {
   }
 
   async #look(): Promise<void> {
-    while (!this.#stop.signal.aborted && (await this.#mayBegin())) {
+    await this.#forgetBegun();
+    while (!this.#stop.signal.aborted && this.#mayBegin) {
       const chosen = await this.#next();
       if (!chosen) return;
       const { run } = chosen;
@@ -136,14 +145,19 @@ export class FetchAhead {
     }
   }
 
-  async #mayBegin(): Promise<boolean> {
-    const { spool, held, mostAtOnce, limitBytes } = this.#parts;
-    if (!spool.hasRoom || this.#count('fetching') >= mostAtOnce) return false;
-    if (this.#bytes < limitBytes) return true;
-    // Other gateways may have begun some of them.
+  get #mayBegin(): boolean {
+    const { spool, mostAtOnce, limitBytes } = this.#parts;
+    return spool.hasRoom && this.#count('fetching') < mostAtOnce && this.#bytes < limitBytes;
+  }
+
+  /** Other gateways begin some of them, and nobody tells. */
+  async #forgetBegun(): Promise<void> {
+    const { held, tempo } = this.#parts;
+    const now = performance.now();
+    if (this.#ahead.size === 0 || now < this.#forgotAt + tempo.aheadEveryMs) return;
+    this.#forgotAt = now;
     const waiting = await held.waiting([...this.#ahead.keys()]);
     for (const runId of this.#ahead.keys()) if (!waiting.has(runId)) this.#ahead.delete(runId);
-    return this.#bytes < limitBytes;
   }
 
   async #next(): Promise<Chosen | null> {
@@ -182,6 +196,7 @@ export class FetchAhead {
         if (refusal) return await this.#refuse(run, refusal.error);
         const [failure] = failures;
         if (!failure) return this.#note(run.id, { state: 'fetched' });
+        if (failures.some(isLost)) return await this.#leave(run);
         log.fetchAheadFailed(run.id, failure.error);
         const pauseMs = doubledMs(tries, tempo);
         for (const { input } of failures) await held.resting({ runId: run.id, input }, pauseMs);
@@ -193,8 +208,14 @@ export class FetchAhead {
       if (!signal.aborted) log.fetchAheadFailed(run.id, error);
       this.#ahead.delete(run.id);
       // What cannot be given up now is when this gateway is gone.
-      await held.giveUp(run.id, true).catch(() => {});
+      await held.breakOff(run.id, true).catch(() => {});
     }
+  }
+
+  /** What this gateway cannot find, whoever begins the run may. */
+  async #leave(run: UnreadRun): Promise<void> {
+    this.#ahead.delete(run.id);
+    await this.#parts.held.breakOff(run.id, false);
   }
 
   /** Downloads of tasks that were begun go first. Those of the tenant find places beside what is ahead. */
@@ -206,43 +227,58 @@ export class FetchAhead {
 
   /** Fetches what is still to be read of the run, and returns what failed. */
   async #fetchAll(chosen: Chosen, isAgain: boolean): Promise<Failure[]> {
-    const { held, sourceReader } = this.#parts;
+    const { held } = this.#parts;
     const { run } = chosen;
     this.#note(run.id, { state: 'fetching' });
-    const links = run.sources.filter(({ url }) => !sourceReader.isOurs(url));
-    const inputs = isAgain
+    const links = this.#linksOf(chosen);
+    const toRead = isAgain
       ? await held.readingAgain(run.id)
-      : await held.reading(
-          run.id,
-          links.map(({ input }) => input),
-        );
-    // It was begun, or has ended.
-    if (isAgain && inputs.length === 0) await held.giveUp(run.id, false);
-    const failures = links
-      .filter(({ input }) => inputs.includes(input))
-      .map(async (link): Promise<Failure[]> => {
-        try {
-          await this.#fetch(chosen, link);
-          return [];
-        } catch (error) {
-          this.#stop.signal.throwIfAborted();
-          return [{ input: link.input, error }];
-        }
-      });
+      : await held.reading(run.id, [...links.keys()]);
+    if (toRead.length === 0) {
+      // It was begun, or has ended, or another gateway was faster.
+      this.#ahead.delete(run.id);
+      if (isAgain) await held.giveUp(run.id);
+    }
+    const failures = toRead.map(async ({ input, brokeOff }): Promise<Failure[]> => {
+      try {
+        const link = links.get(input);
+        if (link) await this.#fetch(chosen, link, brokeOff);
+        return [];
+      } catch (error) {
+        this.#graceOver.signal.throwIfAborted();
+        return [{ input, error }];
+      }
+    });
     return (await Promise.all(failures)).flat();
   }
 
+  /** By the input that each is read for: inputs with one address have one file. */
+  #linksOf({ run, workflow }: Chosen): ReadonlyMap<string, Source> {
+    const { sourceReader } = this.#parts;
+    const read = readFor(run.sources, (input) => takenAt(workflow, input, run.kind).kind);
+    const links = [...new Set(read.values())].filter(({ url }) => !sourceReader.isOurs(url));
+    return new Map(links.map((link) => [link.input, link]));
+  }
+
   /** Brings one source here, and finds it good. */
-  async #fetch({ run, workflow }: Chosen, { input, url }: Source): Promise<void> {
+  async #fetch(
+    { run, workflow }: Chosen,
+    { input, url }: Source,
+    brokeOff: boolean,
+  ): Promise<void> {
     const { sources, held, spool, wantsSha256 } = this.#parts;
     const key = { runId: run.id, input };
-    const wish = { wantsSha256, report: () => {}, signal: this.#stop.signal };
-    const source = await sources.getAhead(key, wish, async ({ owner, report, signal }) => {
+    const wish = { wantsSha256, report: () => {}, signal: this.#graceOver.signal };
+    const mayBeBegun = run.wasBegun || brokeOff;
+    const source = await sources.getAhead(key, mayBeBegun, wish, async (transfer) => {
+      const { owner, stored, begin, report, signal } = transfer;
+      this.#stop.signal.throwIfAborted();
+      if (!stored) await begin();
       const { tenant, kind } = run;
       const taken = takenAt(workflow, input, kind);
       const file = spool.file(owner, input);
       const plain = spool.file(owner, plainName(input));
-      const wanted = { url, tenant, ...taken, wantsSha256, stored: null, ...file, plain };
+      const wanted = { url, tenant, ...taken, wantsSha256, stored, ...file, plain };
       return await acquireSource(this.#parts, wanted, report, signal);
     });
     const { bytes, sha256, info, checked } = source;
@@ -257,7 +293,7 @@ export class FetchAhead {
     this.#ahead.delete(run.id);
     await claims.reject(run.id, { code, message, stage: 'download', attempt: run.attempt });
     // Where the task goes on nevertheless, its attempt reads the link.
-    await held.giveUp(run.id, false);
+    await held.giveUp(run.id);
   }
 
   #note(runId: string, change: Partial<Ahead>): void {
@@ -286,10 +322,16 @@ export class FetchAhead {
   }
 }
 
+/** How one of the links could not be read. */
 interface Failure<E = unknown> {
   /** Of the link's input. */
   readonly input: string;
   readonly error: E;
+}
+
+/** It is refused now, and may have been read before: its task ends only where no attempt finds it, either. */
+function isLost({ error }: Failure): boolean {
+  return error instanceof GatewayError && error.code === 'source_lost';
 }
 
 /** What is wrong with a source stays wrong, unless its server may answer otherwise in a while. */

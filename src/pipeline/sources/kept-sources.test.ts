@@ -5,6 +5,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { pino } from 'pino';
 import type { Claim } from '../../core/attempt.ts';
 import { GatewayError } from '../../core/errors.ts';
@@ -31,6 +32,7 @@ describe('kept sources', () => {
   let copied: string[];
   /** What another gateway, or the store, has. */
   let place: Whereabouts;
+  let announced: string[];
   let published: string[];
   let removed: string[];
   const copies: Copies = {
@@ -38,7 +40,11 @@ describe('kept sources', () => {
     locate: async () => place,
     publish: async ({ runId }) => void published.push(runId),
     remove: async (runId) => void removed.push(runId),
-    wasRead: async () => place.isLeft,
+    announce: async ({ runId }) => void announced.push(runId),
+    readingOf: async (_key, mayBeBegun) => {
+      if (place.isLeft) return 'whole';
+      return mayBeBegun ? 'begun' : 'never';
+    },
     sweep: async () => {},
   };
 
@@ -59,6 +65,7 @@ describe('kept sources', () => {
     fetched = [];
     copied = [];
     place = nowhere;
+    announced = [];
     published = [];
     removed = [];
   });
@@ -195,10 +202,87 @@ describe('kept sources', () => {
     place = { stored: null, isLeft: true };
     const dead = () => Promise.reject(new GatewayError('source_denied', 'It is over (403)'));
     await assert.rejects(kept.get(claim(), source, wish, dead), {
-      code: 'source_denied',
+      code: 'source_lost',
       message:
         'It is over (403). It was read before; the gateway has lost its copy and had to read it again',
     });
+  });
+
+  it('are blamed on their owner where they are nothing, whatever happened before', async () => {
+    const first = claim();
+    const again: Claim = { ...first, task: { ...first.task, startedAt: null } };
+    for (const code of ['source_too_large', 'source_empty', 'media_corrupt'] as const) {
+      const fails = () => Promise.reject(new GatewayError(code, 'It is wrong'));
+      await assert.rejects(kept.get(again, source, wish, fails), { code, message: 'It is wrong' });
+    }
+    const dead = () => Promise.reject(new GatewayError('source_not_found', 'It is gone'));
+    await assert.rejects(kept.get(claim(), source, wish, dead), { code: 'source_not_found' });
+    const slow = () => Promise.reject(new GatewayError('source_timeout', 'It is slow'));
+    await assert.rejects(kept.get(again, source, wish, slow), {
+      code: 'source_timeout',
+      message: 'It is slow. The gateway had begun to read it before, and broke off',
+    });
+    await assert.rejects(kept.get(again, source, wish, dead), {
+      code: 'source_lost',
+      message: 'It is gone. The gateway had begun to read it before, and broke off',
+    });
+  });
+
+  it('are announced to who asks while they are read, and not while they wait for their turn', async () => {
+    const [begun, waiting] = [claim(), claim()];
+    const never = Promise.withResolvers<never>();
+    const reading: Fetch = async ({ begin }) => {
+      await begin();
+      return await never.promise;
+    };
+    void kept.get(begun, source, wish, reading).catch(() => {});
+    void kept.get(waiting, source, wish, () => never.promise).catch(() => {});
+    await setImmediate();
+    for (const { run } of [begun, waiting]) kept.wanted(run.id);
+    assert.deepEqual(announced, [begun.run.id]);
+    never.reject(new Error('over'));
+  });
+
+  it('are read to their end at a stop, and none is begun any more', async () => {
+    const [begun, waiting] = [claim(), claim()];
+    const [half, turn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const slowly: Fetch = async (transfer) => {
+      await transfer.begin();
+      await half.promise;
+      return await fetch(transfer);
+    };
+    const inTurn: Fetch = async (transfer) => {
+      await turn.promise;
+      await transfer.begin();
+      return await fetch(transfer);
+    };
+    void kept.get(begun, source, wish, slowly).catch(() => {});
+    void kept.get(waiting, source, wish, inTurn).catch(() => {});
+    await setImmediate();
+    const finished = kept.finish(60_000, true);
+    turn.resolve();
+    half.resolve();
+    await finished;
+    assert.deepEqual([fetched, published], [[begun.run.id], [begun.run.id]]);
+    assert.deepEqual(await kept.atRest(waiting.run.id), undefined);
+    await kept[Symbol.asyncDispose]();
+    assert.deepEqual(fetched, [begun.run.id]);
+  });
+
+  it('go to runs that are given the same files, and stay when the first one ends', async () => {
+    const [first, heir] = [claim(), claim()];
+    const mask = { ...source, input: 'mask' };
+    const run = { ...first.run, sources: [source, mask] };
+    await get(first);
+    const files = await kept.filesOf(run);
+    assert.deepEqual([...files.keys()], ['image', 'mask']);
+    await kept.lend(files, heir.run.id);
+    kept.ended(first.run.id);
+    for (const each of [source, mask]) {
+      const { path } = await kept.get(heir, each, wish, fetch);
+      assert.equal(await readFile(path, 'utf8'), 'bytes');
+    }
+    assert.deepEqual(fetched, [first.run.id]);
   });
 
   it('are fetched anew where somebody has removed their files', async () => {

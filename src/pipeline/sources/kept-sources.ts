@@ -3,8 +3,11 @@ import { createReadStream, existsSync } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import type { Claim } from '../../core/attempt.ts';
 import { GatewayError } from '../../core/errors.ts';
+import type { Run } from '../../core/run.ts';
 import type { StoredSource } from '../../core/source-note.ts';
 import { hasEnded, type Source } from '../../core/task.ts';
+import { untilAborted } from '../../core/until-aborted.ts';
+import { isPassing, isRefusal } from '../../media/source-errors.ts';
 import type { KeptFile, Spool } from '../../media/spool.ts';
 import type { Happening } from '../../tasks/door.ts';
 import type { HeldSourceStore, SourceKey } from '../../tasks/held-source-store.ts';
@@ -12,7 +15,7 @@ import type { SourceLog } from '../../telemetry/source-log.ts';
 import type { ReportProgress } from '../attempt-journal.ts';
 import type { AcquiredSource } from '../download/acquire-source.ts';
 import type { SourceReader } from '../download/source-reader.ts';
-import { SharedTransfer } from './shared-transfer.ts';
+import { type Passage, SharedTransfer } from './shared-transfer.ts';
 import { nowhere, type SourceCopies } from './source-copies.ts';
 
 export interface KeptSourcesParts {
@@ -20,23 +23,31 @@ export interface KeptSourcesParts {
   readonly held: Pick<HeldSourceStore, 'openRuns'>;
   readonly copies: Pick<
     SourceCopies,
-    'areWanted' | 'locate' | 'publish' | 'remove' | 'sweep' | 'wasRead'
+    'announce' | 'areWanted' | 'locate' | 'publish' | 'readingOf' | 'remove' | 'sweep'
   >;
   readonly sourceReader: Pick<SourceReader, 'isOurs'>;
   readonly log: SourceLog;
 }
 
 /** How a source comes onto our disk. */
-export interface Transfer {
+export interface Transfer extends Pick<Passage, 'report' | 'signal'> {
+  /** Comes before the link is read; does not resolve where that would be broken off, as the gateway is to stop. */
+  readonly begin: () => Promise<void>;
   /** Whose file it is in the spool. */
   readonly owner: string;
   /** What the object store has of it; `null` where its address has to be read. */
   readonly stored: StoredSource | null;
-  readonly report: ReportProgress;
-  readonly signal: AbortSignal;
 }
 
 export type Fetch = (transfer: Transfer) => Promise<AcquiredSource>;
+
+/** What is known of a source that is not here. */
+interface Past {
+  /** Whether some gateway may have begun to read it, and left no record. */
+  readonly mayBeBegun: boolean;
+  /** Whether there may be a record of it. */
+  readonly mayBeTold: boolean;
+}
 
 export interface Wish {
   readonly wantsSha256: boolean;
@@ -59,6 +70,8 @@ export class KeptSources implements AsyncDisposable {
   readonly #removals = new Map<string, Promise<void>>();
   /** Runs of which others may have been told. */
   readonly #shared = new Set<string>();
+  /** No link is begun any more. */
+  #isFinishing = false;
   /** The last round of taking over. */
   #adoption: Promise<void> = Promise.resolve();
 
@@ -109,11 +122,20 @@ export class KeptSources implements AsyncDisposable {
     const { run, attempt } = claim;
     if (this.#parts.sourceReader.isOurs(url)) {
       const { report, signal } = wish;
-      return await fetch({ owner: attempt.id, stored: null, report, signal });
+      return await fetch({
+        owner: attempt.id,
+        stored: null,
+        begin: async () => {},
+        report,
+        signal,
+      });
     }
     this.#users.set(attempt.id, run.id);
     const key = { runId: run.id, input };
-    const transfer = this.#transfersOf(run.id).get(input) ?? this.#begin(key, claim, fetch);
+    const mayBeBegun = wasBegunBefore(claim);
+    // Most runs are begun once, and nobody has their sources: then there is nothing to look for.
+    const past = { mayBeBegun, mayBeTold: mayBeBegun || !run.isUnread };
+    const transfer = this.#transfersOf(run.id).get(input) ?? this.#begin(key, past, fetch);
     const source = await transfer.join(wish.report, wish.signal);
     if (!existsSync(source.path)) {
       // Somebody else has removed it.
@@ -124,11 +146,52 @@ export class KeptSources implements AsyncDisposable {
     return { ...source, sha256: await sha256Of(source.path, wish.signal) };
   }
 
-  /** A link of a run that waits, as it is here or as it comes: whoever claims the run here joins that. */
-  async getAhead(key: SourceKey, wish: Wish, fetch: Fetch): Promise<AcquiredSource> {
+  /**
+   * A link of a run that waits, as it is here or as it comes: whoever claims the run here joins that. `mayBeBegun`:
+   * some gateway may have begun to read it before.
+   */
+  async getAhead(
+    key: SourceKey,
+    mayBeBegun: boolean,
+    wish: Wish,
+    fetch: Fetch,
+  ): Promise<AcquiredSource> {
     this.#shared.add(key.runId);
-    const transfer = this.#transfersOf(key.runId).get(key.input) ?? this.#begin(key, null, fetch);
+    const past = { mayBeBegun, mayBeTold: mayBeBegun };
+    const transfer = this.#transfersOf(key.runId).get(key.input) ?? this.#begin(key, past, fetch);
     return await transfer.join(wish.report, wish.signal);
+  }
+
+  /** Resolves when nothing is read for the run at this moment. */
+  async atRest(runId: string): Promise<void> {
+    await Promise.all(this.#begunOf(runId).map(([, transfer]) => transfer.over()));
+  }
+
+  /** What is here of the run's links, by the input: those with one address have one file. */
+  async filesOf({ id, sources }: Run): Promise<ReadonlyMap<string, AcquiredSource>> {
+    const files = new Map<string, AcquiredSource>();
+    for (const { input, url } of sources) {
+      const found = sources
+        .filter((other) => other.url === url)
+        .map((other) => this.#transfers.get(id)?.get(other.input))
+        .find((each) => each?.isWhole);
+      if (found) files.set(input, await found.source);
+    }
+    return files;
+  }
+
+  /** Gives another run these files, by the input that they are for. */
+  async lend(files: ReadonlyMap<string, AcquiredSource>, runId: string): Promise<void> {
+    const lent = [...files].map(([input, { path, bytes, sha256, info }]) => {
+      const note = { bytes, sha256, info };
+      const transfer = new SharedTransfer(async () =>
+        sourceOf(await this.#parts.spool.lend({ path, note }, runId, input)),
+      );
+      transfer.source.catch(() => this.#forget({ runId, input }, transfer));
+      this.#transfersOf(runId).set(input, transfer);
+      return transfer.over();
+    });
+    await Promise.all(lent);
   }
 
   /** The attempt needs its files no more, unless it fails: what was fetched for it alone goes. */
@@ -153,19 +216,25 @@ export class KeptSources implements AsyncDisposable {
   /** Another gateway needs what this one may have. */
   readonly wanted = (runId: string): void => {
     for (const [input, transfer] of this.#transfers.get(runId) ?? []) {
-      void this.#publish({ runId, input }, transfer);
+      const key = { runId, input };
+      if (transfer.isBegun && !transfer.isWhole) void this.#parts.copies.announce(key);
+      void this.#publish(key, transfer);
     }
   };
 
-  /** Lets others have what this gateway holds for runs that have not ended, as far as there is time. */
-  async handOver(graceMs: number): Promise<void> {
+  /**
+   * Begins no link any more, and reads what is begun to its end, as far as there is time. `isShared`: others can have
+   * that, and what is here already.
+   */
+  async finish(graceMs: number, isShared: boolean): Promise<void> {
+    this.#isFinishing = true;
     const graceOver = AbortSignal.timeout(graceMs);
-    const all = [...this.#transfers].flatMap(([runId, transfers]) =>
-      [...transfers].flatMap(([input, transfer]) =>
-        transfer.isWhole ? this.#publish({ runId, input }, transfer, graceOver) : [],
+    const all = [...this.#transfers.keys()].flatMap((runId) =>
+      this.#begunOf(runId).map(([input, transfer]) =>
+        isShared ? this.#publish({ runId, input }, transfer, graceOver) : transfer.over(),
       ),
     );
-    await Promise.all(all);
+    await untilAborted(Promise.all(all), graceOver).catch(() => {});
   }
 
   /** Lets go of what runs needed that have ended elsewhere, and of what gateways left that have died since. */
@@ -190,11 +259,16 @@ export class KeptSources implements AsyncDisposable {
     return transfers;
   }
 
-  #begin(key: SourceKey, claim: Claim | null, fetch: Fetch): SharedTransfer {
+  /** What was read for the run, or is, by the input. */
+  #begunOf(runId: string): [input: string, transfer: SharedTransfer][] {
+    return [...(this.#transfers.get(runId) ?? [])].filter(([, { isBegun }]) => isBegun);
+  }
+
+  #begin(key: SourceKey, past: Past, fetch: Fetch): SharedTransfer {
     const { copies } = this.#parts;
-    const transfer = new SharedTransfer(async (report, signal) => {
+    const transfer = new SharedTransfer(async (passage) => {
       await this.#removals.get(key.runId);
-      const source = await this.#fetch(key, claim, fetch, report, signal);
+      const source = await this.#fetch(key, past, fetch, passage);
       const checked = source.checked.then(() => this.#keep(key, source));
       checked.catch(() => this.#forget(key, transfer));
       return { ...source, checked };
@@ -209,27 +283,28 @@ export class KeptSources implements AsyncDisposable {
   /** From where it is: the store, the disk of a dead gateway, or its address. */
   async #fetch(
     key: SourceKey,
-    claim: Claim | null,
+    { mayBeBegun, mayBeTold }: Past,
     fetch: Fetch,
-    report: ReportProgress,
-    signal: AbortSignal,
+    { report, onBegun, signal }: Passage,
   ): Promise<AcquiredSource> {
     const { copies, spool, log } = this.#parts;
+    const begin = async () => {
+      if (this.#isFinishing) await aborted(signal);
+      onBegun();
+    };
+    const transfer = { begin, report, signal };
     const owner = key.runId;
-    const wasBegun = claim !== null && wasBegunBefore(claim);
-    // Most runs are begun once, and nobody has their sources: then there is nothing to look for.
-    const isAnywhere = wasBegun || claim?.run.isUnread === false;
-    const { stored, isLeft } = isAnywhere ? await copies.locate(key, wasBegun, signal) : nowhere;
+    const { stored, isLeft } = mayBeTold ? await copies.locate(key, mayBeBegun, signal) : nowhere;
     if (stored || isLeft) this.#shared.add(key.runId);
     // A gateway that was alone has told nobody of what it had, and may have had it on this disk.
-    if (isLeft || (wasBegun && !stored)) {
+    if (isLeft || (mayBeBegun && !stored)) {
       await this.adopt();
       const file = await spool.kept(owner, key.input);
       if (file) return sourceOf(file);
     }
     if (stored) {
       try {
-        return await fetch({ owner, stored, report, signal });
+        return await fetch({ owner, stored, ...transfer });
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof GatewayError && error.code === 'spool_full') throw error;
@@ -237,17 +312,28 @@ export class KeptSources implements AsyncDisposable {
         await spool.remove(owner, key.input);
       }
     }
-    return await this.#read(key, () => fetch({ owner, stored: null, report, signal }));
+    return await this.#read(key, mayBeBegun, () => fetch({ owner, stored: null, ...transfer }));
   }
 
-  /** Reads the link, and blames nobody for one that was good when we had what it gave. */
-  async #read(key: SourceKey, read: () => Promise<AcquiredSource>): Promise<AcquiredSource> {
+  /** Reads the link, and blames nobody for one that is good for one reading, which was ours. */
+  async #read(
+    key: SourceKey,
+    mayBeBegun: boolean,
+    read: () => Promise<AcquiredSource>,
+  ): Promise<AcquiredSource> {
     try {
       return await read();
     } catch (error) {
-      const isOfLink = error instanceof GatewayError && error.code.startsWith('source_');
-      if (!isOfLink || !(await this.#parts.copies.wasRead(key).catch(() => false))) throw error;
-      throw new GatewayError(error.code, `${error.message}. ${lostCopy}`, { cause: error });
+      if (!(error instanceof GatewayError)) throw error;
+      const isRefused = isRefusal(error);
+      // What else is wrong is wrong with the file, whoever has read it before.
+      if (!isRefused && !isPassing(error)) throw error;
+      const reading = await this.#parts.copies.readingOf(key, mayBeBegun).catch(() => 'never');
+      if (reading === 'never') throw error;
+      const why = reading === 'whole' ? lostCopy : brokeOff;
+      const { message, detail } = error;
+      const code = isRefused ? 'source_lost' : error.code;
+      throw new GatewayError(code, `${message}. ${why}`, { cause: error, detail });
     }
   }
 
@@ -346,10 +432,16 @@ export class KeptSources implements AsyncDisposable {
 }
 
 const lostCopy = 'It was read before; the gateway has lost its copy and had to read it again';
+const brokeOff = 'The gateway had begun to read it before, and broke off';
 
 /** Whether an attempt of the run was begun before this one, counted or not. */
 function wasBegunBefore({ task: { startedAt, updatedAt } }: Claim): boolean {
   return startedAt?.getTime() !== updatedAt.getTime();
+}
+
+/** @throws the signal's reason, when it aborts. */
+async function aborted(signal: AbortSignal): Promise<never> {
+  return await untilAborted(Promise.withResolvers<never>().promise, signal);
 }
 
 function sourceOf({ path, note }: KeptFile): AcquiredSource {

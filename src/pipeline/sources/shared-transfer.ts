@@ -3,6 +3,14 @@ import { untilAborted } from '../../core/until-aborted.ts';
 import type { ReportProgress } from '../attempt-journal.ts';
 import type { AcquiredSource } from '../download/acquire-source.ts';
 
+/** What goes on between a transfer and the work that it is. */
+export interface Passage {
+  readonly report: ReportProgress;
+  /** Its turn has come: a link is read from now on. */
+  readonly onBegun: () => void;
+  readonly signal: AbortSignal;
+}
+
 /**
  * The transfer of one source, which whoever needs the source may join. It ends with its run, not with the
  * attempt that began it: a link may be good for one reading only.
@@ -13,15 +21,24 @@ export class SharedTransfer {
   readonly #listeners = new Set<ReportProgress>();
   /** What is done with the file at this moment. */
   readonly #works = new Set<Promise<unknown>>();
+  #isBegun = false;
   #isWhole = false;
 
-  constructor(fetch: (report: ReportProgress, signal: AbortSignal) => Promise<AcquiredSource>) {
-    this.source = fetch(this.#report, this.#abort.signal);
+  constructor(fetch: (passage: Passage) => Promise<AcquiredSource>) {
+    const onBegun = () => {
+      this.#isBegun = true;
+    };
+    this.source = fetch({ report: this.#report, onBegun, signal: this.#abort.signal });
     const whole = this.source.then(async ({ checked }) => {
       await checked;
       this.#isWhole = true;
     });
     this.#work(whole);
+  }
+
+  /** Whether anything is here, or on its way: until then it waits for its turn, and nothing is lost with it. */
+  get isBegun(): boolean {
+    return this.#isBegun || this.#isWhole;
   }
 
   /** Whether the file is good. */
@@ -53,6 +70,11 @@ export class SharedTransfer {
       if (!signal.aborted) await work(source, signal);
     };
     await this.#work(using());
+  }
+
+  /** Resolves when the file is found good, or there will be none. */
+  async over(): Promise<void> {
+    await this.use(async () => {});
   }
 
   /** Breaks everything off; resolves when it is over. */

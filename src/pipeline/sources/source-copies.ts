@@ -6,7 +6,7 @@ import type { Tempo } from '../../core/tempo.ts';
 import type { Notices } from '../../db/notices.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import { fileSource } from '../../tasks/file-source.ts';
-import type { HeldSourceStore, SourceKey } from '../../tasks/held-source-store.ts';
+import type { HeldSourceStore, Reading, SourceKey } from '../../tasks/held-source-store.ts';
 import type { SourceLog } from '../../telemetry/source-log.ts';
 import { Alarm } from '../../timing/alarm.ts';
 import type { AcquiredSource } from '../download/acquire-source.ts';
@@ -49,11 +49,11 @@ export class SourceCopies {
 
   /**
    * Where the source is. What another gateway has, or fetches at this moment, is waited for until it lies in
-   * the store, but not for ever. `wasBegun`: a gateway may have it that was alone, and told nobody.
+   * the store, but not for ever. `mayBeUntold`: a gateway may have it that was alone, and told nobody.
    *
    * @throws the signal's reason.
    */
-  async locate(key: SourceKey, wasBegun: boolean, signal: AbortSignal): Promise<Whereabouts> {
+  async locate(key: SourceKey, mayBeUntold: boolean, signal: AbortSignal): Promise<Whereabouts> {
     const { held, notices, tempo } = this.#parts;
     const answered = new Alarm();
     const hear = (runId: string) => {
@@ -70,9 +70,10 @@ export class SourceCopies {
           const stored = objectKey === null ? null : { key: objectKey, note };
           return { stored, isLeft: !found?.isWithOther };
         }
-        if (found && !found.isWithOther) return nowhere;
-        const mayBeWithOther = found !== null || (wasBegun && notices.hasOthers);
-        const patienceMs = found ? tempo.otherPatienceMs : tempo.answerPatienceMs;
+        const isTold = found?.isWithOther ?? false;
+        // Without a record, or with that of one who is no more, somebody may still have it.
+        const mayBeWithOther = isTold || (mayBeUntold && notices.hasOthers);
+        const patienceMs = isTold ? tempo.otherPatienceMs : tempo.answerPatienceMs;
         const leftMs = begunAt + patienceMs - performance.now();
         if (!mayBeWithOther || leftMs <= 0) return nowhere;
         if (looks === 0) notices.tellOthers('wanted', key.runId);
@@ -83,27 +84,40 @@ export class SourceCopies {
     }
   }
 
+  /** This gateway reads the source at this moment: others wait for it. What fails is logged. */
+  async announce(key: SourceKey): Promise<void> {
+    const { held, log } = this.#parts;
+    await held.announce(key).catch((error) => log.publishFailed(key.runId, error));
+  }
+
   /** Puts the source into the store, unless it is there, and tells the others. What fails is logged. */
   async publish(key: SourceKey, source: AcquiredSource, signal: AbortSignal): Promise<void> {
-    const { puts, log } = this.#parts;
+    const { held, notices, puts, log } = this.#parts;
+    const { bytes, sha256, info } = source;
+    const fresh = `sources/${randomBytes(16).toString('hex')}`;
     try {
-      await puts.add(() => this.#publish(key, source, signal), { signal });
+      // Before its turn to be put there comes: from now on others wait for it.
+      const objectKey = await held.storing(key, { bytes, sha256, info }, fresh);
+      if (objectKey !== null) {
+        await puts.add(() => this.#put(key, objectKey, source, signal), { signal });
+      }
+      notices.tellOthers('held', key.runId);
     } catch (error) {
       if (!signal.aborted) log.publishFailed(key.runId, error);
     }
   }
 
-  async #publish(key: SourceKey, source: AcquiredSource, signal: AbortSignal): Promise<void> {
-    const { held, objects, notices } = this.#parts;
-    const { bytes, sha256, info } = source;
-    const fresh = `sources/${randomBytes(16).toString('hex')}`;
-    const objectKey = await held.storing(key, { bytes, sha256, info }, fresh);
-    if (objectKey !== null) {
-      const contentType = contentTypeOf(info.format);
-      await objects.put(objectKey, fileSource(source), { contentType, signal });
-      if (!(await held.stored(key))) return await this.#removeObject(objectKey);
-    }
-    notices.tellOthers('held', key.runId);
+  async #put(
+    key: SourceKey,
+    objectKey: string,
+    source: AcquiredSource,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { held, objects } = this.#parts;
+    const contentType = contentTypeOf(source.info.format);
+    await objects.put(objectKey, fileSource(source), { contentType, signal });
+    // Its run may have ended meanwhile.
+    if (!(await held.stored(key))) await this.#removeObject(objectKey);
   }
 
   /** Removes the copies of a run that has ended. What fails is swept later. */
@@ -114,12 +128,12 @@ export class SourceCopies {
   /** Removes the copies of runs that have ended, whoever made them. */
   async sweep(): Promise<void> {
     await this.#removeEnded(null);
-    await this.#parts.held.giveUpAbandoned();
+    await this.#parts.held.leaveAbandoned();
   }
 
-  /** Whether it was read before, so that its owner is not to blame for a link that is good for once. */
-  async wasRead(key: SourceKey): Promise<boolean> {
-    return await this.#parts.held.wasRead(key);
+  /** How far it was read before, so that its owner is not to blame for a link that is good for once. */
+  async readingOf(key: SourceKey, mayBeBegun: boolean): Promise<Reading> {
+    return await this.#parts.held.readingOf(key, mayBeBegun);
   }
 
   /** The object first: while there is a record of it, another sweep will find it. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { misfitWords } from '../../core/misfit.ts';
 import { invalid } from '../../core/workflow.ts';
 
 /**
@@ -73,7 +74,7 @@ export const subgraphInputs = '-10';
 
 /** @throws GatewayError `workflow_invalid` */
 export function readEditorFile(file: object): EditorFile {
-  const parsed = editorFile.safeParse(file);
+  const parsed = editorFile.safeParse(file, { error: misfitWords });
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     throw invalid(
@@ -95,7 +96,7 @@ function allSubgraphs(top: readonly ParsedSubgraph[]): EditorSubgraph[] {
   const left = [...top];
   // What is added on the way is looked at as well.
   for (const next of left) {
-    const parsed = subgraph.safeParse(next);
+    const parsed = subgraph.safeParse(next, { error: misfitWords });
     if (!parsed.success) {
       const [issue] = parsed.error.issues;
       throw invalid(`A subgraph of the file: ${issue?.path.join('.') || 'it'}: ${issue?.message}`);

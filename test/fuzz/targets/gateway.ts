@@ -218,6 +218,10 @@ async function openGateway(parts: AsyncDisposableStack): Promise<Property<Buffer
       const [, status = ''] = /^HTTP\/1\.1 (\d{3})/.exec(answer) ?? assert.fail(answer);
       assert.ok(Number(status) < 500 || ['501', '503', '507'].includes(status), answer);
       assert.doesNotMatch(answer, /node_modules|\/src\/|\n +at /);
+      assert.doesNotMatch(
+        answer,
+        /"(Invalid (input|option)|Too (big|small):|Unrecognized|Malformed)/,
+      );
     },
   };
 }

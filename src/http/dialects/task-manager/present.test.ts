@@ -105,12 +105,15 @@ describe('presentTask', () => {
       stage('upload', 'skipped'),
     ];
     assert.equal(presentTask(task('canceled', ['success', 'skipped', 'skipped'])).progress, 0.1);
-    const { progress, subtasks } = presentTask(
-      task('canceled', ['success', 'skipped', 'skipped'], { stages }),
-    );
+    const {
+      progress,
+      subtasks,
+      stages: shown,
+    } = presentTask(task('canceled', ['success', 'skipped', 'skipped'], { stages }));
     assert.equal(progress, 0.5);
+    assert.deepEqual(subtasks, ['download', 'process', 'upload']);
     assert.deepEqual(
-      subtasks.map(({ name, state, progress }) => [name, state, progress]),
+      shown.map(({ name, state, progress }) => [name, state, progress]),
       [
         ['download', 'SUCCESS', 1],
         ['process', 'REVOKED', 0.5],

@@ -37,7 +37,8 @@ export function presentTask(task: TaskView, base: string): ManagedTaskBody {
     submitted_at: presentInstant(task.createdAt),
     started_at: startedAt && presentInstant(startedAt),
     completed_at: task.finishedAt && presentInstant(task.finishedAt),
-    subtasks: task.stages.map(presentSubtask),
+    subtasks: task.stages.map(({ name }) => name),
+    stages: task.stages.map(presentStage),
   };
 }
 
@@ -92,7 +93,7 @@ export function classify({ width, height }: { width: number; height: number }): 
   return { category, width, height, aspect_ratio: Math.round((width / height) * 100) / 100 };
 }
 
-const subtaskStates: Record<StageState, ManagedTaskState> = {
+const stageStates: Record<StageState, ManagedTaskState> = {
   pending: 'PENDING',
   running: 'STARTED',
   success: 'SUCCESS',
@@ -100,11 +101,11 @@ const subtaskStates: Record<StageState, ManagedTaskState> = {
   skipped: 'REVOKED',
 };
 
-function presentSubtask(stage: Stage): ManagedTaskBody['subtasks'][number] {
+function presentStage(stage: Stage): ManagedTaskBody['stages'][number] {
   const { name, state, progress, startedAt, finishedAt, detail } = stage;
   return {
     name,
-    state: subtaskStates[state],
+    state: stageStates[state],
     progress: progress / 100,
     started_at: startedAt && presentInstant(startedAt),
     completed_at: finishedAt && presentInstant(finishedAt),

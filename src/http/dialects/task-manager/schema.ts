@@ -60,13 +60,13 @@ export const submitTask = z
           example: {},
         }),
       priority: z
-        .int('must be a whole number')
-        .min(0, 'must be at least 0')
-        .max(10, 'must be at most 10')
+        .int()
+        .min(0)
+        .max(10)
         .nullish()
         .openapi({ description: 'The higher goes first; 5 where it is left out.', example: 5 }),
       sync: z
-        .boolean('must be true or false')
+        .boolean()
         .nullish()
         .openapi({ description: 'Whether to answer when the task has ended.', example: false }),
     },
@@ -104,7 +104,7 @@ const result = z.object({
   classification: classification.nullable(),
 });
 
-const subtask = z.object({
+const stage = z.object({
   name: z.enum(stageNames),
   state,
   progress,
@@ -125,7 +125,8 @@ export const managedTask = z
     submitted_at: instant,
     started_at: instant.nullable(),
     completed_at: instant.nullable(),
-    subtasks: z.array(subtask),
+    subtasks: z.array(z.enum(stageNames)).openapi({ description: 'The names of its stages.' }),
+    stages: z.array(stage).openapi({ description: 'How each of them goes.' }),
   })
   .openapi('ManagedTask');
 

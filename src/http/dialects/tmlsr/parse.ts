@@ -1,4 +1,5 @@
 import { deliveryAsUsual } from '../../../core/delivery.ts';
+import { invalidField } from '../../../core/errors.ts';
 import type { MediaKind } from '../../../core/media.ts';
 import type { TaskRequest } from '../../../core/task.ts';
 import { uuidOfHex } from '../../../core/uuid.ts';
@@ -16,11 +17,28 @@ export interface WorkflowAliases {
   ): Pick<Workflow, 'name'> | null;
 }
 
-/** Turns a request into a task. */
-export function parseTaskRequest(body: CreateTask, workflows: WorkflowAliases): TaskRequest {
+/** Whether the request leaves it to its file what is to be done. */
+export function leavesKindOpen({ type, workflow, model }: CreateTask): boolean {
+  return type == null && workflow == null && model == null;
+}
+
+/**
+ * Turns a request into a task.
+ *
+ * @param fileKind What the file is, where the request leaves it to that and it can be told.
+ * @throws GatewayError `invalid_request` for a request that names neither a file nor what is to be done.
+ */
+export function parseTaskRequest(
+  body: CreateTask,
+  workflows: WorkflowAliases,
+  fileKind: MediaKind | null = null,
+): TaskRequest {
+  if (leavesKindOpen(body) && body.url == null && Object.keys(body.inputs ?? {}).length === 0) {
+    throw invalidField('url', 'is missing: the address of a picture or a clip');
+  }
   const named = body.workflow?.replace(/\.json$/i, '') ?? null;
-  // A workflow says by itself what it works on; without one, `video` is the documented default.
-  const kind = body.type ?? (named ? null : 'video');
+  // A workflow says by itself what it works on; where nothing tells, `video` is the documented default.
+  const kind = body.type ?? (named ? null : (fileKind ?? 'video'));
   const [width, height] = body.output_dims ?? [];
   return {
     dialect,
@@ -67,7 +85,9 @@ function workflowOfModel(
   if (model?.toLowerCase().includes('seedvr2')) {
     return kind === 'image' ? 'seedvr2_image_4096' : 'seedvr2_video_1080';
   }
-  if (kind === 'video') return 'esrgan_video_2x';
+  if (kind === 'video') {
+    return outscale && outscale > 2 ? 'esrgan_video_4x' : 'esrgan_video_2x';
+  }
   return outscale && outscale <= 2 ? 'esrgan_image_2x' : 'esrgan_image_4x';
 }
 

@@ -56,9 +56,12 @@ export function presentTask(
 function presentStage(stage: Stage, now: Date): TaskBody['stages'][number] {
   const { name, state, progress, detail, startedAt, finishedAt } = stage;
   // The database's clock began it and ours, which may be off a little, tells the time so far.
-  const elapsedMs = startedAt && Math.max(0, (finishedAt ?? now).getTime() - startedAt.getTime());
-  const duration = elapsedMs === null ? null : Math.round(elapsedMs / 10) / 100;
-  return { name, status: state, progress, duration, detail };
+  const elapsedMs = startedAt
+    ? Math.max(0, (finishedAt ?? now).getTime() - startedAt.getTime())
+    : 0;
+  const duration = Math.round(elapsedMs / 10) / 100;
+  // Old clients read a number and a text, also of a stage that has not begun.
+  return { name, status: state, progress, duration, detail: detail ?? '' };
 }
 
 function presentOutput(
@@ -102,7 +105,7 @@ export function presentBackend(backend: BackendView): StatsBody['pool_status'][n
     version: report?.version ?? null,
     reason: report?.reason ?? 'not reached yet',
     since: report?.since ?? null,
-    task_id: report?.task ? presentTaskId(report.task) : null,
+    task_id: report && presentRunning(report),
     next_task_id: report?.nextTask ? presentTaskId(report.nextTask) : null,
     unfetched: report?.unfetched ?? 0,
     warm_workflow: report?.warm ?? null,
@@ -114,6 +117,12 @@ export function presentBackend(backend: BackendView): StatsBody['pool_status'][n
     })),
     gateway,
   };
+}
+
+/** What old pages show of a busy server is a text, also where its prompt is of no task that may be seen. */
+function presentRunning({ task, state }: NonNullable<BackendView['report']>): string | null {
+  if (task) return presentTaskId(task);
+  return state === 'busy' ? '' : null;
 }
 
 export function presentWorkflow(workflow: WorkflowView): StatsBody['workflows'][number] {

@@ -2,10 +2,13 @@ import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { BackendView } from '../../../core/backend.ts';
 import { accountOf } from '../../../core/caller.ts';
 import { taskNotFound } from '../../../core/errors.ts';
+import { mediaKindOfType } from '../../../core/media.ts';
 import type { Pause } from '../../../core/pause.ts';
 import type { PauseService } from '../../../tasks/pause-service.ts';
 import type { TaskService, TaskView } from '../../../tasks/task-service.ts';
-import { type Caller, ownerIn, tenantSeenBy } from '../../auth.ts';
+import type { TaskOwner } from '../../../tasks/task-store.ts';
+import { type Caller, tenantSeenBy } from '../../auth.ts';
+import type { KindOf } from '../../dialect.ts';
 import { errorSchema } from '../../errors.ts';
 import {
   type FormParts,
@@ -19,9 +22,10 @@ import { createRoutes, defineRoute, handleFiles, json } from '../../openapi.ts';
 import { presentPause } from '../../pauses.ts';
 import { poolSeenBy } from '../../pool-view.ts';
 import { whileThere } from '../../request-body.ts';
-import { requestOfForm } from './form.ts';
+import { mainPart, requestOfForm } from './form.ts';
 import {
   dialect,
+  leavesKindOpen,
   parseTaskId,
   parseTaskRequest,
   presentTaskId,
@@ -37,6 +41,7 @@ export interface TmlsrParts extends FormParts {
   readonly pool: { list(): Promise<BackendView[]> };
   readonly pauses: Pick<PauseService, 'list'>;
   readonly linkBase: LinkBase;
+  readonly kindOf: KindOf;
   readonly checkReady: () => Promise<void>;
   readonly version: string;
 }
@@ -46,7 +51,7 @@ const newestTasks = 50;
 
 /** TMLSR's own API, versions 1 and 2 as a union. */
 export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
-  const { tasks, registry, pauses, linkBase, checkReady, version } = parts;
+  const { tasks, registry, pauses, linkBase, kindOf, checkReady, version } = parts;
   const app = createRoutes();
 
   handleFiles(app, createTaskRoute, async (context, next) => {
@@ -58,7 +63,12 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
   app.openapi({ ...createTaskInJsonRoute, hide: true }, async (context) => {
     const body = context.req.valid('json');
     const account = accountOf(context.var.caller);
-    const task = await tasks.submit({ ...parseTaskRequest(body, registry), ...account });
+    const { signal } = context.req.raw;
+    const fileKind =
+      body.url != null && leavesKindOpen(body)
+        ? await kindOf(body.url, account.tenant ?? '', signal)
+        : null;
+    const task = await tasks.submit({ ...parseTaskRequest(body, registry, fileKind), ...account });
     return context.json({ status: 'ok' as const, task_id: presentTaskId(task.id) }, 200);
   });
 
@@ -81,7 +91,7 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
     const tenant = tenantSeenBy(caller);
     const [counts, newest, backends, each, paused] = await Promise.all([
       tasks.countByState(tenant),
-      tasks.newest(newestTasks, tenant),
+      tasks.newest(newestTasks, ownerOf(caller)),
       poolSeenBy(caller, parts),
       tasks.workflows(tenant),
       pauses.list(),
@@ -132,11 +142,16 @@ async function submitForm(
 ): Promise<TaskView> {
   await using form = await receiveForm(raw, { uploads, tempo });
   const account = accountOf(caller);
-  const request = { ...parseTaskRequest(requestOfForm(form), registry), ...account };
+  const fileKind = mediaKindOfType(form.files.get(mainPart)?.file.contentType ?? '');
+  const request = { ...parseTaskRequest(requestOfForm(form), registry, fileKind), ...account };
   return await submitWithFiles({ tasks, uploads }, request, form, raw.signal);
 }
 
-const ownerOf = ownerIn(dialect);
+/** Operators see the tasks of all dialects, and so may look at each and cancel it. */
+function ownerOf(caller: Caller): TaskOwner {
+  const tenant = tenantSeenBy(caller);
+  return { dialect: tenant === null ? null : dialect, tenant };
+}
 
 /** Other tenants are nobody's business but operators', whose own is `null`. */
 function isShownTo({ kind, name }: Pause, tenant: string | null): boolean {

@@ -8,20 +8,20 @@ import { pauseSchema } from '../../pauses.ts';
 
 /** A workflow's file name, with or without `.json`. */
 const workflowName = z
-  .string('must be a string')
+  .string()
   .refine(
     (name) => isWorkflowName(name.replace(/\.json$/i, '')),
     'must be the name of a workflow file',
   );
 
 /** One that is not left out names its file or value. */
-const inputs = z.record(z.string().max(200), z.unknown(), 'must be an object').openapi({
+const inputs = z.record(z.string().max(200), z.unknown()).openapi({
   description:
     "By the names that `GET /workflows/{name}` lists: addresses of files, and values of the workflow's parameters; a seed may be `random`.",
   example: { seed: 7 },
 });
 
-const factor = z.number().gt(0, 'must be more than 0').max(64, 'must be at most 64');
+const factor = z.number().gt(0).max(64);
 const side = z
   .int('must be a whole number of pixels')
   .min(1, 'must be at least 1 pixel')
@@ -35,31 +35,26 @@ const timeout = z
 /** Fields that are there but `null` count as absent; unknown ones are let pass, as ever. */
 export const createTask = z
   .object({
-    url: z
-      .string('must be a string')
-      .min(1, 'must not be empty')
-      .max(8192, 'must be at most 8192 characters')
-      .nullish()
-      .openapi({
-        description: "The file for the workflow's main input.",
-        example: 'https://example.com/image.jpg',
-      }),
+    url: z.string().min(1).max(8192).nullish().openapi({
+      description: "The file for the workflow's main input.",
+      example: 'https://example.com/image.jpg',
+    }),
     inputs: inputs.nullish(),
-    type: z.enum(['video', 'image'], 'must be video or image').nullish(),
+    type: z.enum(['video', 'image']).nullish(),
     workflow: workflowName.nullish().openapi({ example: 'seedvr2_image_4096.json' }),
-    model: z.string('must be a string').max(200).nullish(),
+    model: z.string().max(200).nullish(),
     outscale: factor.nullish(),
     output_magnification: factor.nullish(),
     priority: z
-      .int('must be a whole number')
-      .min(0, 'must be at least 0')
-      .max(10, 'must be at most 10')
+      .int()
+      .min(0)
+      .max(10)
       .nullish()
       .openapi({ description: '0 to 10, the higher goes first; 5 where it is left out.' }),
     queue_timeout: timeout.nullish().openapi({
       description: 'Seconds that the task may wait before it is begun.',
     }),
-    queue_when_unavailable: z.boolean('must be true or false').nullish().openapi({
+    queue_when_unavailable: z.boolean().nullish().openapi({
       description: 'Whether to wait where no ComfyUI server can run the workflow at present.',
     }),
     run_timeout: timeout.nullish().openapi({
@@ -69,28 +64,23 @@ export const createTask = z
       .tuple([side, side], 'must be [width, height] in pixels')
       .nullish()
       .openapi({ type: 'array', items: { type: 'integer' }, minItems: 2, maxItems: 2 }),
-    format: z.enum(encodedFormats, 'must be png, jpg, webp or avif').nullish().openapi({
+    format: z.enum(encodedFormats).nullish().openapi({
       description: 'What pictures are encoded as; without it, as the workflow writes them.',
     }),
     quality: z
-      .int('must be a whole number')
-      .min(1, 'must be at least 1')
-      .max(100, 'must be at most 100')
+      .int()
+      .min(1)
+      .max(100)
       .nullish()
       .openapi({ description: 'Of a picture in jpg, webp or avif.' }),
-    keep_metadata: z.boolean('must be true or false').nullish().openapi({
+    keep_metadata: z.boolean().nullish().openapi({
       description: 'Whether what ComfyUI writes into files, the whole graph, stays in them.',
     }),
-    target_url: z
-      .string('must be a string')
-      .min(1, 'must not be empty')
-      .max(8192, 'must be at most 8192 characters')
-      .nullish()
-      .openapi({
-        description:
-          'Where the main result goes instead of the object store: an address that takes one PUT, such as a presigned one. It has to hold until the task ends.',
-        example: 'https://bucket.example.com/result.png?signature=x',
-      }),
+    target_url: z.string().min(1).max(8192).nullish().openapi({
+      description:
+        'Where the main result goes instead of the object store: an address that takes one PUT, such as a presigned one. It has to hold until the task ends.',
+      example: 'https://bucket.example.com/result.png?signature=x',
+    }),
   })
   .openapi('CreateTask');
 
@@ -116,8 +106,8 @@ const stage = z.object({
   name: z.enum(stageNames),
   status: z.enum(stageStates),
   progress: z.int().min(0).max(100),
-  duration: z.number().nullable().openapi({ description: 'Seconds.' }),
-  detail: z.string().nullable(),
+  duration: z.number().openapi({ description: 'Seconds; 0 before it has begun.' }),
+  detail: z.string(),
 });
 
 const mediaInfo = z.looseObject({ width: z.int(), height: z.int(), format: z.string() });
@@ -206,19 +196,21 @@ export const stats = z
         }),
         status: z.string(),
         last_active: z.number().nullable().openapi({ description: 'Seconds since 1970.' }),
-        version: z.string().nullable(),
+        version: z.string().nullable().openapi({ description: 'Told to operators alone.' }),
         reason: z.string().openapi({ description: 'Told to operators alone; empty to others.' }),
         since: z.iso.datetime().nullable(),
-        task_id: z.string().nullable().openapi({ description: "`null`, too, for another's task." }),
+        task_id: z.string().nullable().openapi({
+          description: "Empty where it works on another's task; `null` where it does not work.",
+        }),
         next_task_id: z.string().nullable(),
         unfetched: z
           .int()
           .openapi({ description: 'Tasks whose results are still to be fetched from it.' }),
         warm_workflow: z.string().nullable(),
         busy_share: z.number().openapi({ description: 'Of the last five minutes, 0 to 1.' }),
-        devices: z.array(
-          z.object({ name: z.string(), memory_total: z.int(), memory_free: z.int() }),
-        ),
+        devices: z
+          .array(z.object({ name: z.string(), memory_total: z.int(), memory_free: z.int() }))
+          .openapi({ description: 'Told to operators alone; empty to others.' }),
         gateway: z.string().nullable(),
       }),
     ),

@@ -3,7 +3,15 @@ import { actorOf } from '../../auth.ts';
 import type { DialectParts } from '../../dialect.ts';
 import { createRoutes, defineRoute, json } from '../../openapi.ts';
 import { closed, invalid } from './errors.ts';
-import { isNamed, modelsOf, presentModels, presentUnloaded } from './models.ts';
+import {
+  isNamed,
+  type Model,
+  modelsOf,
+  namesIn,
+  presentControls,
+  presentModels,
+  presentUnloaded,
+} from './models.ts';
 import * as schema from './schema.ts';
 
 /** Which models are in the memory of GPUs. */
@@ -18,14 +26,21 @@ export function modelRoutes({
     return context.json({ models }, 200);
   });
 
+  app.openapi(controlsRoute, (context) =>
+    context.json(presentControls(modelsOf(registry.all())), 200),
+  );
+
   app.openapi(strategyRoute, (context) => context.json({ load_all_on_startup: false }, 200));
 
   app.openapi(unloadRoute, async (context) => {
-    const { model_names: names } = context.req.valid('json');
+    const { model_names: wanted } = context.req.valid('json');
     const models = modelsOf(registry.all());
-    const meant = models.filter((model) => names.some((name) => isNamed(model, name)));
+    const isMeant = (model: Model) =>
+      wanted.length === 0 || wanted.some((name) => isNamed(model, name));
+    const meant = models.filter(isMeant);
     const workflows = meant.map(({ workflow }) => workflow.name);
     const outcome = await pool.unload(actorOf(context), workflows, context.req.raw.signal);
+    const names = wanted.length > 0 ? wanted : namesIn(models, outcome);
     return context.json(presentUnloaded(names, models, outcome), 200);
   });
 
@@ -38,6 +53,14 @@ const loadedRoute = defineRoute({
   policy: { scope: 'tasks:read' },
   summary: 'The models, and which are loaded',
   responses: { 200: json(schema.loadedModels, 'All models.'), ...closed },
+});
+
+const controlsRoute = defineRoute({
+  method: 'get',
+  path: '/api/available_controls',
+  policy: { scope: 'tasks:read' },
+  summary: 'The models by what they work on and what they do',
+  responses: { 200: json(schema.availableControls, 'The names of the models.'), ...closed },
 });
 
 const strategyRoute = defineRoute({

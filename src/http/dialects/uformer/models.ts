@@ -44,6 +44,25 @@ export function presentModels(
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
+/** The names by task, for those who let people choose. */
+export function presentControls(
+  models: readonly Model[],
+): Record<MediaKind, Record<TaskType, string[]>> {
+  const namesOf = (kind: MediaKind, type: TaskType) =>
+    [...new Set(modelsFor(models, type, kind).map(({ name }) => name))].sort();
+  const ofKind = (kind: MediaKind) => ({
+    denoise: namesOf(kind, 'denoise'),
+    deblur: namesOf(kind, 'deblur'),
+  });
+  return { image: ofKind('image'), video: ofKind('video') };
+}
+
+/** Each name once whose model was in the memory of a backend. */
+export function namesIn(models: readonly Model[], { unloaded, held }: UnloadedWorkflows): string[] {
+  const loaded = models.filter(({ workflow }) => [...unloaded, ...held].includes(workflow.name));
+  return [...new Set(loaded.map(({ name }) => name))].sort();
+}
+
 /** Which of the names count as unloaded: those that were in memory, and are in none any more. */
 export function presentUnloaded(
   names: readonly string[],

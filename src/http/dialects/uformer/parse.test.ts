@@ -19,8 +19,9 @@ const file = {
 } as FormFile;
 
 function parsed(fields: Readonly<Record<string, string>>, change: Partial<Workflow> = {}) {
+  const written = { task_type: 'denoise', model_name: 'denoise_b', ...fields };
   const form = {
-    fields: new Map(Object.entries({ task_type: 'denoise', model_name: 'denoise_b', ...fields })),
+    fields: new Map(Object.entries(written).map(([name, text]) => [name, [text]])),
     files: new Map([['image_file', file]]),
   };
   return parseForm(form, 'image', [{ ...workflow, ...change }]);

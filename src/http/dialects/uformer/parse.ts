@@ -1,4 +1,4 @@
-import { deliveryAsUsual } from '../../../core/delivery.ts';
+import { deliveryAs, deliveryAsUsual, formatLike } from '../../../core/delivery.ts';
 import { invalidField } from '../../../core/errors.ts';
 import { fileStem } from '../../../core/file-stem.ts';
 import { type MediaKind, withArticle } from '../../../core/media.ts';
@@ -8,12 +8,14 @@ import { uploadUrl } from '../../../core/upload.ts';
 import type { Workflow } from '../../../core/workflow.ts';
 import { invalidRequest } from '../../errors.ts';
 import type { FormFile } from '../../form-tasks.ts';
-import type { Form } from '../../multipart.ts';
+import { type Form, type FormFields, onlyText } from '../../multipart.ts';
 import { isNamed, modelsFor, modelsOf } from './models.ts';
 import { keepMs } from './result-life.ts';
-import { imageWishes, type KeptParams, videoWishes, type Wishes } from './schema.ts';
+import { imageWishes, type KeptParams, type TaskType, videoWishes, type Wishes } from './schema.ts';
 
 export const dialect = 'uformer';
+
+const usualModel: Record<TaskType, string> = { denoise: 'denoise_b', deblur: 'deblur_b' };
 
 /** The one file of a form. */
 export function fileOf(form: Form<FormFile>, kind: MediaKind): FormFile {
@@ -42,7 +44,7 @@ export function parseForm(
 ): TaskRequest {
   const wishes = parseWishes(form.fields, kind);
   const workflow = workflowOf(wishes, kind, workflows);
-  const { id, name } = fileOf(form, kind);
+  const { id, name, file } = fileOf(form, kind);
   return {
     dialect,
     kind,
@@ -51,16 +53,20 @@ export function parseForm(
     inputs: argumentsOf(wishes, workflow),
     // A result is as large as what it was made of, whatever the model.
     size: { ...sizeAsTheWorkflowGives, magnification: workflow.scale === 1 ? null : 1 },
-    delivery: deliveryAsUsual,
+    delivery: kind === 'image' ? deliveryAs(formatLike(file.contentType)) : deliveryAsUsual,
     params: { ...wishes, file_name: fileStem(name ?? '') } satisfies KeptParams,
     keepMs,
   };
 }
 
-function parseWishes(fields: ReadonlyMap<string, string>, kind: MediaKind): Wishes {
-  // A form sends a field that was left empty as an empty text.
-  const given = Object.fromEntries([...fields].filter(([, text]) => text !== ''));
-  const { data, error } = (kind === 'image' ? imageWishes : videoWishes).safeParse(given);
+function parseWishes(fields: FormFields, kind: MediaKind): Wishes {
+  const schema = kind === 'image' ? imageWishes : videoWishes;
+  const written = Object.keys(schema.shape).flatMap((name) => {
+    // A form sends a field that was left empty as an empty text.
+    const text = onlyText(fields, name);
+    return text ? [[name, text]] : [];
+  });
+  const { data, error } = schema.safeParse(Object.fromEntries(written));
   if (!data) throw invalidRequest(error);
   return data;
 }
@@ -71,7 +77,9 @@ function workflowOf(
   workflows: readonly Workflow[],
 ): Workflow {
   const models = modelsFor(modelsOf(workflows), task_type, kind);
-  const model = models.find((each) => isNamed(each, model_name));
+  const wanted = model_name ?? usualModel[task_type];
+  const model =
+    models.find((each) => isNamed(each, wanted)) ?? (model_name === undefined ? models[0] : null);
   if (model) return model.workflow;
   const known = models.map(({ name }) => name).join(', ') || 'none';
   throw invalidField(

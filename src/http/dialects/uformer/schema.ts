@@ -31,8 +31,10 @@ const modelName = z
 
 /** The fields of a form beside its file; unknown ones are let pass. */
 export const imageWishes = z.object({
-  task_type: taskType,
-  model_name: modelName,
+  task_type: taskType.default('denoise'),
+  model_name: modelName.optional().openapi({
+    description: 'One of the task; the first of its models where it is left out.',
+  }),
   use_patch_processing: formBoolean.optional().openapi({
     description: 'Passed on to workflows that have a parameter of this name.',
   }),
@@ -89,14 +91,14 @@ export const status = z.union([underWay, completed, failed]).openapi('UformerSta
 
 export const confirmDownload = z
   .object({
-    result_path: z.string('must be a string').openapi({ example: resultPath }),
+    result_path: z.string().openapi({ example: resultPath }),
   })
   .openapi('UformerConfirmDownload');
 
 export const message = z.object({ message: z.string() }).openapi('UformerMessage');
 
 export const heartbeat = z
-  .object({ task_id: z.string('must be a string').openapi({ example: taskId }) })
+  .object({ task_id: z.string().openapi({ example: taskId }) })
   .openapi('UformerHeartbeat');
 
 export const heartbeatAnswer = z
@@ -126,12 +128,10 @@ export const cacheCleared = z
 export const unloadModels = z
   .object({
     model_names: z
-      .array(
-        z.string('must be a name').max(200, 'must be at most 200 characters'),
-        'must be a list of names',
-      )
+      .array(z.string().max(200), 'must be a list of names')
       .max(100, 'must be at most 100 names')
-      .openapi({ example: ['denoise_b'] }),
+      .default([])
+      .openapi({ description: 'All models where it is empty.', example: ['denoise_b'] }),
   })
   .openapi('UformerUnloadModels');
 
@@ -142,6 +142,12 @@ export const modelsUnloaded = z
 export const loadedModels = z
   .object({ models: z.array(z.object({ name: z.string(), loaded: z.boolean() })) })
   .openapi('UformerLoadedModels');
+
+const byTask = z.record(z.enum(taskTypes), z.array(z.string()));
+
+export const availableControls = z
+  .object({ image: byTask, video: byTask })
+  .openapi('UformerAvailableControls');
 
 export const loadingStrategy = z
   .object({ load_all_on_startup: z.boolean() })

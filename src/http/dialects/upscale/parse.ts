@@ -1,5 +1,5 @@
 import { cutText } from '../../../core/cut-text.ts';
-import { deliveryAsUsual, type EncodedFormat } from '../../../core/delivery.ts';
+import { deliveryAs, formatLike } from '../../../core/delivery.ts';
 import { GatewayError, invalidField } from '../../../core/errors.ts';
 import { isStorable } from '../../../core/storable-text.ts';
 import type { TaskRequest } from '../../../core/task.ts';
@@ -7,7 +7,7 @@ import { uploadUrl } from '../../../core/upload.ts';
 import type { Workflow } from '../../../core/workflow.ts';
 import { invalidRequest } from '../../errors.ts';
 import type { FormFile } from '../../form-tasks.ts';
-import type { Form } from '../../multipart.ts';
+import { type Form, type FormFields, onlyText } from '../../multipart.ts';
 import { newTaskId } from './job-id.ts';
 import { defaultModel, listModels, scalesOf, workflowFor } from './models.ts';
 import { type Wishes, wishes } from './schema.ts';
@@ -16,14 +16,7 @@ export const dialect = 'upscale';
 
 const imagePart = 'image';
 const defaultScale = 4;
-/** Whoever asks for a larger picture does not want to see its encoder's traces. */
-const lossyQuality = 95;
 const maxNameLength = 200;
-
-const formatOfType: Readonly<Record<string, EncodedFormat>> = {
-  'image/jpeg': 'jpg',
-  'image/webp': 'webp',
-};
 
 /**
  * What a form asks for.
@@ -36,9 +29,10 @@ export function parseUpscale(
 ): TaskRequest & { readonly id: string } {
   const image = imageOf(form);
   const asked = parseWishes(form.fields);
-  const { scale = defaultScale, model_name: model = defaultModel } = asked;
+  const { model_name: model = defaultModel } = asked;
+  // The old service's zero value.
+  const scale = asked.scale || defaultScale;
   const workflow = workflowOf(model, scale, workflows);
-  const format = asked.format ?? formatOfType[image.file.contentType] ?? 'png';
   const tileSize = takesTiles(workflow) ? asked.tile_size : 0;
   const name = nameOf(image);
   return {
@@ -49,11 +43,7 @@ export function parseUpscale(
     inputs: tileSize ? { tile_size: tileSize } : {},
     workflow: workflow.name,
     size: { outscale: null, magnification: scale, dims: null },
-    delivery: {
-      ...deliveryAsUsual,
-      format,
-      quality: format === 'png' ? null : lossyQuality,
-    },
+    delivery: deliveryAs(asked.format ?? formatLike(image.file.contentType)),
     params: { ...(name === null ? {} : { image: name }), ...asked },
   };
 }
@@ -77,9 +67,9 @@ function imageOf({ fields, files }: Form<FormFile>): FormFile {
   return image;
 }
 
-function parseWishes(fields: ReadonlyMap<string, string>): Wishes {
+function parseWishes(fields: FormFields): Wishes {
   const written = Object.keys(wishes.shape).flatMap((name) => {
-    const text = fields.get(name)?.trim();
+    const text = onlyText(fields, name)?.trim();
     return text ? [[name, text]] : [];
   });
   const { data, error } = wishes.safeParse(Object.fromEntries(written));

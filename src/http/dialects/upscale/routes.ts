@@ -76,7 +76,13 @@ export function upscaleRoutes(parts: UpscaleParts): OpenAPIHono {
   app.openapi(cancelRoute, async (context) => {
     const id = taskId(context.req.valid('param').job_id);
     await tasks.cancel(id, ownerOf(context.var.caller));
-    const body = { success: true as const, job_id: jobIdOf(id), status: 'canceled' as const };
+    const message = 'The job is canceled';
+    const body = {
+      success: true as const,
+      message,
+      job_id: jobIdOf(id),
+      status: 'canceled' as const,
+    };
     return context.json(body, 200);
   });
 
@@ -84,7 +90,7 @@ export function upscaleRoutes(parts: UpscaleParts): OpenAPIHono {
     const { scale } = context.req.valid('query');
     const known = (await workflows.list()).filter(mayRun).flatMap(({ workflow }) => workflow ?? []);
     const models = listModels(known).filter(
-      ({ scales }) => scale === undefined || scales.some((each) => each === scale),
+      ({ scales }) => scale === undefined || scales.some((each) => each === Number(scale)),
     );
     return context.json({ version, models: models.map(presentModel) }, 200);
   });

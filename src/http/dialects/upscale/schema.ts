@@ -6,7 +6,7 @@ const exampleId = '1769781953720134401';
 /** A form sends texts, and one for a field that was left empty. */
 const scaleText = z
   .string('must be 2, 3 or 4')
-  .regex(/^[234]$/, 'must be 2, 3 or 4')
+  .regex(/^[0234]$/, 'must be 2, 3 or 4')
   .transform(Number)
   .openapi({ type: 'integer', enum: [...scales], example: 4 });
 
@@ -14,7 +14,8 @@ const formats = { png: 'png', jpg: 'jpg', jpeg: 'jpg', webp: 'webp' } as const;
 
 export const wishes = z.object({
   scale: scaleText.optional().openapi({
-    description: 'The result has so many times the width and the height. 4 where it is left out.',
+    description:
+      'The result has so many times the width and the height. 4 where it is left out, or 0.',
   }),
   model_name: z
     .string()
@@ -64,11 +65,14 @@ export const jobIdParam = z.object({ job_id: z.string().openapi({ example: examp
 
 export const modelsQuery = z.object({
   scale: z
-    .preprocess((text) => (text === '' ? undefined : text), scaleText.optional())
+    .string('must be given once')
+    .optional()
+    .transform((text) => /^\s*[+-]?\d+/.exec(text ?? '')?.[0])
     .openapi({
       type: 'integer',
-      enum: [...scales],
-      description: 'Only models with this one among their scales.',
+      example: 4,
+      description:
+        'Only models with this one among their scales. What is no number counts as left out.',
     }),
 });
 
@@ -124,6 +128,7 @@ export const status = z
 export const canceled = z
   .object({
     success: z.literal(true),
+    message: z.string(),
     job_id: z.string().openapi({ example: exampleId }),
     status: z.literal('canceled'),
   })
