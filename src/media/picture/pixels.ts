@@ -47,7 +47,9 @@ export async function withPixels<T>(
  */
 export async function checkPixels({ header, format }: Picture, opened: Opened): Promise<void> {
   const height = format === 'webp' ? 1 : header.height;
-  await imageOf(opened).resize({ width: 1, height, fit: 'fill' }).raw().toBuffer();
+  // The colours are of no matter here: a profile is left alone.
+  const rows = imageOf(opened).keepIccProfile().resize({ width: 1, height, fit: 'fill' });
+  await rows.raw().toBuffer();
 }
 
 /** Reads every pixel, too. */
