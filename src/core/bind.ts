@@ -1,7 +1,8 @@
 import { GatewayError } from './errors.ts';
-import { type GraphNode, isLink, type Slot } from './graph.ts';
+import { type GraphNode, isLink, type Link, type Slot } from './graph.ts';
 import type { Rotation } from './media.ts';
 import type { Size, SizePlan } from './size-plan.ts';
+import { type AlphaWay, alphaClass, alphaWay } from './transparency.ts';
 import { frameLinks, notTurned } from './turn-frames.ts';
 import type { Workflow } from './workflow.ts';
 
@@ -21,6 +22,8 @@ export interface Binding {
   readonly size: SizePlan;
   /** By the input's name, the degrees clockwise by which its frames are turned; left out: none. */
   readonly turns?: Readonly<Record<string, Rotation>>;
+  /** Whether the main source is transparent, and the backend can give that to the result. */
+  readonly joinsAlpha?: boolean;
 }
 
 /**
@@ -52,6 +55,8 @@ export function bind(workflow: Workflow, binding: Binding): Prompt {
     // VideoHelperSuite turns the clips that it reads, whatever the server.
     if (degrees !== 0 && isTurnedHere) prompt.insertTurn(name, slot, degrees);
   }
+  const alpha = binding.joinsAlpha ? alphaWay(workflow) : null;
+  if (alpha) prompt.insertAlpha(alpha);
   return prompt.toPrompt();
 }
 
@@ -79,13 +84,27 @@ class BoundGraph {
     this.#nodes.set(id, { ...node, inputs: { ...node.inputs, [field]: value } });
   }
 
-  /** Puts an ImageScale between the node that makes the pictures and the one that takes them. */
   insertResize(slot: Slot, { width, height }: Size): void {
+    const scale = { upscale_method: 'lanczos', width, height, crop: 'disabled' };
+    this.#insert(slot, 'ImageScale', 'final size', (image) => ({ image, ...scale }));
+  }
+
+  /** Behind the resize: the mask is brought to the size that the pictures have then. */
+  insertAlpha({ pictures, mask }: AlphaWay): void {
+    this.#insert(pictures, alphaClass, 'transparency', (image) => ({ image, alpha: mask }));
+  }
+
+  /** Puts a node between the one that makes the pictures and the one that takes them. */
+  #insert(
+    slot: Slot,
+    className: string,
+    title: string,
+    inputsOf: (image: Link) => GraphNode['inputs'],
+  ): void {
     const image = this.#node(slot.node).inputs[slot.field];
     if (!isLink(image)) throw broken(`its input ${slot.field} is not linked`, slot.node);
     const id = this.#freshId();
-    const inputs = { image, upscale_method: 'lanczos', width, height, crop: 'disabled' };
-    this.#nodes.set(id, { class_type: 'ImageScale', inputs, _meta: { title: 'final size' } });
+    this.#nodes.set(id, { class_type: className, inputs: inputsOf(image), _meta: { title } });
     this.set(slot, [id, 0]);
   }
 

@@ -3,7 +3,7 @@ import { canonicalJson } from './canonical-json.ts';
 import type { Task } from './task.ts';
 
 /** Counted up when results of before are no longer those that would be made now. */
-const edition = 1;
+const edition = 2;
 
 /**
  * sha256, hex, of everything that a task's results follow from: tasks with the same one are twins, and

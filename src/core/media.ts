@@ -1,6 +1,6 @@
 /** What a picture or a clip is, once its bytes (never its name or its header) were looked at. */
 
-export const imageFormats = ['png', 'jpg', 'webp', 'gif', 'tiff', 'avif'] as const;
+export const imageFormats = ['png', 'jpg', 'webp', 'gif', 'tiff', 'avif', 'heic'] as const;
 export const videoFormats = ['mp4', 'mov', 'webm', 'mkv', 'ts', '3gp'] as const;
 
 export type ImageFormat = (typeof imageFormats)[number];
@@ -30,6 +30,10 @@ export interface ImageInfo extends Partial<Animation> {
   /** Pixels, as a viewer shows it (EXIF orientation applied). */
   readonly width: number;
   readonly height: number;
+  /** Whether something is seen through it; left out where not, and of rows from before. */
+  readonly hasAlpha?: boolean;
+  /** How many of its frames, or pages, a server gets; left out for one. */
+  readonly frames?: number;
 }
 
 /**
@@ -97,6 +101,7 @@ const contentTypes: Record<MediaFormat, string> = {
   gif: 'image/gif',
   tiff: 'image/tiff',
   avif: 'image/avif',
+  heic: 'image/heic',
   mp4: 'video/mp4',
   mov: 'video/quicktime',
   webm: 'video/webm',
@@ -125,5 +130,6 @@ export function formatOfName(name: string): MediaFormat | null {
   if (extension === 'jpeg') return 'jpg';
   if (extension === 'tif') return 'tiff';
   if (extension === 'mts' || extension === 'm2ts') return 'ts';
+  if (extension === 'heif') return 'heic';
   return Object.hasOwn(contentTypes, extension) ? (extension as MediaFormat) : null;
 }

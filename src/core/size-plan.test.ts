@@ -112,6 +112,13 @@ describe('planSize', () => {
     ],
     ['leaves the odd sides of an image alone', image, esrgan('image', 1), none],
 
+    [
+      'leaves what the model makes by itself, however wide',
+      { ...image, width: 8200 },
+      esrgan('image', 2),
+      { ...none, outscale: 2 },
+    ],
+
     // Which of the three wins.
     [
       'multiplies by outscale',

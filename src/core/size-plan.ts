@@ -69,6 +69,7 @@ export function planSize(
   if (made && isSameSize(made, size)) {
     return resolution === null ? { by: 'workflow' } : { by: 'graph', resolution, resize: null };
   }
+  // What an ImageScale takes is what our own resize takes as well.
   refuseTooLarge(size);
   if (picturesOf(workflow)) return { by: 'graph', resolution, resize: size };
   if (outputKind(workflow) === 'image') return { by: 'gateway', resolution, size };

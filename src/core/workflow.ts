@@ -31,6 +31,8 @@ export interface Workflow {
   readonly mayWait?: boolean;
   /** Of its sources; a version that was kept before there were any has none. */
   readonly limits?: WorkflowLimits;
+  /** What its backend gets of an animation; left out: the first frame. */
+  readonly frames?: 'all';
 }
 
 /** A node that reads a file. */

@@ -67,6 +67,10 @@ const workflow = z
     scale: z.number().nullable().openapi({
       description: "How many times the source's size its result has.",
     }),
+    keeps_transparency: z.boolean().nullable().openapi({
+      description:
+        'Whether what is transparent in the source is so in the main result; `null` where no picture is made of a picture.',
+    }),
     inputs: z.array(input).openapi({ description: 'The files that a task brings.' }),
     outputs: z.array(output),
     parameters: z.record(z.string(), z.unknown()).nullable().openapi({

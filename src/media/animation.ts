@@ -1,8 +1,8 @@
-import sharp from 'sharp';
 import type { Animation, ImageFormat } from '../core/media.ts';
+import { sharp } from './libvips.ts';
 import { scan } from './metadata/find-edits.ts';
 import { pngFrames } from './metadata/png.ts';
-import type { RangeReader } from './probe.ts';
+import type { RangeReader } from './range-reader.ts';
 
 /** How the picture moves; `null` for one that does not, or that cannot be read. */
 export async function animationOf(

@@ -1,13 +1,15 @@
 import { rm } from 'node:fs/promises';
 import PQueue from 'p-queue';
-import sharp, { type Metadata, type Sharp } from 'sharp';
+import type { Metadata, Sharp } from 'sharp';
 import type { EncodedFormat } from '../core/delivery.ts';
+import { checkSides } from '../core/encoded-sides.ts';
 import { GatewayError } from '../core/errors.ts';
 import { contentTypeOf, type ImageFormat, imageFormats } from '../core/media.ts';
 import type { Size } from '../core/size-plan.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import { untilAborted } from '../core/until-aborted.ts';
-import { imageFault } from './probe.ts';
+import { sharp } from './libvips.ts';
+import { pictureFault } from './picture/faults.ts';
 
 /** What becomes of a picture. */
 export interface Encoding {
@@ -20,18 +22,15 @@ export interface Encoding {
   readonly keepsMetadata: boolean;
 }
 
+/** HEIC is only read. */
+type WrittenFormat = Exclude<ImageFormat, 'heic'>;
+
 /** A picture in memory. */
 export interface Picture {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly contentType: string;
 }
 
-/** What the formats can hold, pixels a side. */
-const longestSide: Partial<Record<ImageFormat, number>> = {
-  jpg: 65_535,
-  webp: 16_383,
-  avif: 16_384,
-};
 /** What ComfyUI's nodes call these texts in EXIF. */
 const exifTags: Readonly<Record<string, string>> = { prompt: 'Model', workflow: 'Make' };
 /** libexif writes 64 KB at most, with what else is in there. */
@@ -110,7 +109,7 @@ export class ImageEncoder {
     });
     const bytes = await untilAborted(work, deadline).catch((error) => {
       signal.throwIfAborted();
-      throw deadline.aborted ? noTime() : imageFault(error, maxPixels);
+      throw deadline.aborted ? noTime() : pictureFault(error, maxPixels);
     });
     return { bytes, contentType: contentTypeOf('webp') };
   }
@@ -122,7 +121,7 @@ async function encode(path: string, target: string, encoding: Encoding): Promise
   const isAnimated = (metadata.pages ?? 1) > 1 && own !== 'tiff';
   const format = isAnimated && encoding.format !== 'webp' ? own : (encoding.format ?? own);
   const { size, quality, keepsMetadata } = encoding;
-  refuseTooLarge(size ?? metadata, format);
+  checkSides(size ?? metadata, format);
 
   const image = sharp(path, {
     failOn: 'error',
@@ -169,10 +168,10 @@ function wholeSeconds(ms: number): number {
   return Math.ceil(ms / 1_000);
 }
 
-function formatOf({ format }: Metadata): ImageFormat {
+function formatOf({ format }: Metadata): WrittenFormat {
   if (format === 'jpeg') return 'jpg';
   if (format === 'heif') return 'avif';
-  if ((imageFormats as readonly string[]).includes(format)) return format as ImageFormat;
+  if ((imageFormats as readonly string[]).includes(format)) return format as WrittenFormat;
   throw new Error(`No picture is written as ${format}`);
 }
 
@@ -190,16 +189,6 @@ function keepMetadata(image: Sharp, { comments = [] }: Metadata, format: ImageFo
     if (tag && bytes <= mostExifBytes) tags[tag] = `${keyword}:${text}`;
   }
   if (Object.keys(tags).length > 0) image.withExifMerge({ IFD0: tags });
-}
-
-/** Also of a picture that lies on its side: both sides have the same limit. */
-function refuseTooLarge({ width, height }: Size, format: ImageFormat): void {
-  const most = longestSide[format];
-  if (most === undefined || Math.max(width, height) <= most) return;
-  throw new GatewayError(
-    'media_too_large',
-    `The result measures ${width}x${height} pixels; ${format} takes ${most} a side at most`,
-  );
 }
 
 /** Of the system's errors, the encoder passes on the words only. */

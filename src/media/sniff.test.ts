@@ -5,7 +5,8 @@ import { samplePng } from '../../test/support/media-samples.ts';
 import { sniffBuffer, sniffBytes } from './sniff.ts';
 
 const ascii = (text: string): Buffer => Buffer.from(text, 'latin1');
-const box = (brand: string): Buffer => ascii(`\0\0\0\x18ftyp${brand}\0\0\0\0isomiso2`);
+const box = (brand: string, others = 'isomiso2'): Buffer =>
+  ascii(`\0\0\0\x18ftyp${brand}\0\0\0\0${others}`);
 
 test('knows a format by its first bytes', async () => {
   const heads: [string, Buffer][] = [
@@ -16,6 +17,10 @@ test('knows a format by its first bytes', async () => {
     ['tiff', ascii('MM\0*\0\0\0\x08\0\0\0\0\0\0\0\0')],
     ['tiff', ascii('II*\0\xff\xff\0\0 and pixels first')],
     ['avif', box('avif')],
+    ['avif', box('mif1', 'mif1avif')],
+    ['avif', box('avis')],
+    ['heic', box('heic')],
+    ['heic', box('mif1', 'mif1heic')],
     ['mp4', box('isom')],
     ['mp4', box('mp42')],
     ['mp4', box('iso5')],
@@ -58,7 +63,6 @@ test('takes no other', async () => {
     ascii('FLV\x01\x05'),
     ascii('push graphic-context\n'),
     ascii('id=ImageMagick version=1.0\n'),
-    box('heic'),
     box('M4A '),
     box('crx '),
     Buffer.alloc(4_100),

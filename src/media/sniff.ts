@@ -12,6 +12,7 @@ const formats: Readonly<Record<string, MediaFormat>> = {
   gif: 'gif',
   tif: 'tiff',
   avif: 'avif',
+  heic: 'heic',
   mp4: 'mp4',
   m4v: 'mp4',
   mov: 'mov',
@@ -49,7 +50,15 @@ export async function readStart(path: string): Promise<Uint8Array> {
 export async function sniffBuffer(head: Uint8Array): Promise<MediaFormat | null> {
   const type = await fileTypeFromBuffer(head);
   if (!type) return isTiff(head) ? 'tiff' : null;
-  return formats[type.ext] ?? null;
+  const format = formats[type.ext] ?? null;
+  return format === 'heic' && saysAvif(head) ? 'avif' : format;
+}
+
+/** The first brand may be that of any HEIF; the others tell what its picture is coded with. */
+function saysAvif(head: Uint8Array): boolean {
+  const box = Buffer.from(head.subarray(0, Buffer.from(head).readUInt32BE(0)));
+  const brands = box.toString('latin1', 16).match(/.{4}/gs) ?? [];
+  return brands.some((brand) => brand === 'avif' || brand === 'avis');
 }
 
 /** Why a file is not taken that begins so. */

@@ -26,6 +26,11 @@ export interface SpoolFile {
   readonly onBytes: (bytes: number) => void;
 }
 
+/** What is made of a source's file lies beside it, under a name that no source has. */
+export function plainName(name: string): string {
+  return `${name}.plain`;
+}
+
 /** A file that outlives its gateway. */
 export interface KeptFile {
   readonly owner: string;

@@ -2,6 +2,7 @@ import type { Backend } from '../comfyui/backend.ts';
 import type { MediaInfo } from '../core/media.ts';
 import { planSize, type SizePlan } from '../core/size-plan.ts';
 import type { Workflow } from '../core/workflow.ts';
+import type { SentFile } from '../media/probed.ts';
 import type { Attempt } from './attempt-parts.ts';
 import type { AcquiredSource } from './download/acquire-source.ts';
 
@@ -29,7 +30,12 @@ interface ReadyPrompt {
 }
 
 /** By the input that they are for, the main one's first. */
-export type Sources = ReadonlyMap<string, AcquiredSource>;
+export type Sources = ReadonlyMap<string, ReadySource>;
+
+/** A source of which it is known what a server gets. */
+export interface ReadySource extends AcquiredSource {
+  readonly sent: SentFile;
+}
 
 export interface StagedInputs {
   readonly backend: Backend;

@@ -20,7 +20,7 @@ import { compileSchema } from './schema-compiler.ts';
 export interface Meta
   extends Pick<
     Workflow,
-    'title' | 'description' | 'aliases' | 'scale' | 'timeouts' | 'mayWait' | 'limits'
+    'title' | 'description' | 'aliases' | 'scale' | 'timeouts' | 'mayWait' | 'limits' | 'frames'
   > {
   readonly wishes: Omit<BindingWishes, 'exposures'>;
 }
@@ -70,6 +70,7 @@ const file = z.strictObject({
   run_timeout: seconds.optional(),
   queue_when_unavailable: z.boolean().optional(),
   limits: limits.optional(),
+  frames: z.enum(['first', 'all']).optional(),
 });
 
 /** By the name of what holds them: to guess what a misspelt field was to be. */
@@ -99,6 +100,7 @@ export function parseMeta(text: string | null): Meta {
     },
     ...(data.queue_when_unavailable === undefined ? {} : { mayWait: data.queue_when_unavailable }),
     limits: workflowLimits(data.limits),
+    ...(data.frames === 'all' ? { frames: data.frames } : {}),
     wishes: {
       kind: data.type ?? null,
       inputs: data.inputs ? Object.entries(data.inputs).map(inputWish) : null,

@@ -60,7 +60,7 @@ export function toWorkflow(parsed: ParsedFile, catalogue: NodeCatalogue | null):
   const { name, meta } = parsed;
   const { graph, exposures } =
     parsed.format === 'api' ? { graph: parsed.graph, exposures: [] } : converted(parsed, catalogue);
-  const { title, description, aliases, scale, timeouts, mayWait, limits } = meta;
+  const { title, description, aliases, scale, timeouts, mayWait, limits, frames } = meta;
   const workflow = {
     name,
     graph,
@@ -71,6 +71,7 @@ export function toWorkflow(parsed: ParsedFile, catalogue: NodeCatalogue | null):
     timeouts,
     ...(mayWait === undefined ? {} : { mayWait }),
     ...(limits ? { limits } : {}),
+    ...(frames ? { frames } : {}),
     ...findBindings(graph, { ...meta.wishes, exposures }),
   };
   checkDefaults(workflow);

@@ -1,3 +1,4 @@
+import { keepsTransparency } from '../core/transparency.ts';
 import type { Workflow } from '../core/workflow.ts';
 
 /** A workflow as the API and the command line write it; of a file that is none, every field is empty. */
@@ -9,6 +10,7 @@ export function presentWorkflow(workflow: Workflow | null) {
     hash: workflow?.hash ?? null,
     aliases: [...(workflow?.aliases ?? [])],
     scale: workflow?.scale ?? null,
+    keeps_transparency: workflow && keepsTransparency(workflow),
     inputs: (workflow?.inputs ?? []).map(({ name, kind, isRequired, description, slot }) => ({
       name,
       type: kind,

@@ -7,7 +7,7 @@ import type { Workflow } from '../core/workflow.ts';
  * makes no new version. It is the same on every gateway.
  */
 export function workflowHash(workflow: Omit<Workflow, 'hash'>): string {
-  const { kind, scale, inputs, outputs, parameters, resolution } = workflow;
+  const { kind, scale, inputs, outputs, parameters, resolution, frames } = workflow;
   const graph = Object.entries(workflow.graph).map(([id, { class_type, inputs: values }]) => [
     id,
     { class_type, inputs: values },
@@ -16,6 +16,8 @@ export function workflowHash(workflow: Omit<Workflow, 'hash'>): string {
     kind,
     scale,
     resolution,
+    // A workflow from before there were any keeps its hash.
+    ...(frames ? { frames } : {}),
     graph: Object.fromEntries(graph),
     inputs: inputs.map(({ name, kind: inputKind, slot, isRequired }) => ({
       name,

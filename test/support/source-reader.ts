@@ -4,7 +4,7 @@ import { type Deadlines, SourceFetcher } from '../../src/media/fetch-source.ts';
 import { MediaProbe } from '../../src/media/probe.ts';
 import { parseSourceAllow } from '../../src/media/source-policy.ts';
 import { validateSourceUrl } from '../../src/media/source-url.ts';
-import type { Spool } from '../../src/media/spool.ts';
+import { plainName, type Spool } from '../../src/media/spool.ts';
 import { acquireSource } from '../../src/pipeline/download/acquire-source.ts';
 import { SourceReader } from '../../src/pipeline/download/source-reader.ts';
 import { bucketSchemes } from '../../src/storage/drivers.ts';
@@ -43,10 +43,19 @@ export async function tryOut(
   signal: AbortSignal,
 ): Promise<unknown> {
   const file = spool.file('attempt', 'source');
-  const wanted = { url, tenant: '', kind, limits: {}, wantsSha256: false, stored: null, ...file };
+  const plain = spool.file('attempt', plainName('source'));
+  const source = {
+    url,
+    tenant: '',
+    kind,
+    limits: {},
+    frames: 'first' as const,
+    wantsSha256: false,
+    stored: null,
+  };
   try {
     const parts = { sourceReader, probe: new MediaProbe() };
-    const { checked } = await acquireSource(parts, wanted, () => {}, signal);
+    const { checked } = await acquireSource(parts, { ...source, ...file, plain }, () => {}, signal);
     await checked;
     return null;
   } catch (error) {

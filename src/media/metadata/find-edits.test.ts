@@ -22,7 +22,7 @@ import { sampleClip, samplePng } from '../../../test/support/media-samples.ts';
 import { withText } from '../../emulator/png-text.ts';
 import { editedSource } from '../../pipeline/upload/edited-source.ts';
 import { sniffBuffer } from '../sniff.ts';
-import { findEdits, scan } from './find-edits.ts';
+import { findEdits, readPngFacts, scan } from './find-edits.ts';
 import { pngFrames } from './png.ts';
 
 const { signal } = new AbortController();
@@ -181,6 +181,8 @@ test('tells an animated PNG from another, and how long its frames stay', async (
   assert.equal(await pngFrames(scan(readerOf(png), signal)), null);
   const found = await pngFrames(scan(readerOf(animated), signal));
   assert.deepEqual(found, { count: 2, delaysMs: [250, 500] });
+  assert.equal((await readPngFacts(readerOf(png), signal)).frames, 1);
+  assert.equal((await readPngFacts(readerOf(animated), signal)).frames, 2);
 });
 
 async function packetsOf(bytes: Buffer): Promise<Buffer[]> {

@@ -1,12 +1,13 @@
 import { type MediaFormat, mediaKindOf } from '../../core/media.ts';
-import type { RangeReader } from '../probe.ts';
+import type { RangeReader } from '../range-reader.ts';
 import { avifEdits } from './avif.ts';
 import { type Edit, Scanner } from './edit.ts';
 import { gifEdits } from './gif.ts';
+import { type HeifFacts, heifFacts } from './heif-facts.ts';
 import { isoMediaEdits } from './iso-media.ts';
 import { jpegEdits } from './jpeg.ts';
 import { matroskaEdits } from './matroska.ts';
-import { pngEdits } from './png.ts';
+import { type PngFacts, pngEdits, pngFacts } from './png.ts';
 import { tiffEdits } from './tiff.ts';
 import { webpEdits } from './webp.ts';
 import type { Wish } from './wish.ts';
@@ -21,6 +22,7 @@ const finders: Record<MediaFormat, (file: Scanner, wish: Wish) => Promise<Edit[]
   gif: gifEdits,
   tiff: tiffEdits,
   avif: avifEdits,
+  heic: avifEdits,
   mp4: isoMediaEdits,
   mov: isoMediaEdits,
   webm: matroskaEdits,
@@ -44,6 +46,16 @@ export async function findEdits(file: Scanner, format: MediaFormat, wish: Wish):
     return end;
   }, 0);
   return edits;
+}
+
+/** What the header of a PNG says. @throws as `findEdits`. */
+export async function readPngFacts(reader: RangeReader, signal: AbortSignal): Promise<PngFacts> {
+  return await pngFacts(scan(reader, signal));
+}
+
+/** What the header of a HEIF says. @throws as `findEdits`. */
+export async function readHeifFacts(reader: RangeReader, signal: AbortSignal): Promise<HeifFacts> {
+  return await heifFacts(scan(reader, signal));
 }
 
 /** The file, for whoever looks at its structure. */

@@ -43,6 +43,28 @@ export async function pngFrames(
   return count === null ? null : { count, delaysMs };
 }
 
+/** What libvips does not tell of a PNG. */
+export interface PngFacts {
+  /** libvips sees the first one, and no more. */
+  readonly frames: number;
+  /** Whether one of its colours stands for transparency, where pixels have none of their own. */
+  readonly hasKeyColour: boolean;
+}
+
+/** What stands before the pixels. */
+export async function pngFacts(file: Scanner): Promise<PngFacts> {
+  let isPalette = false;
+  let hasKeyColour = false;
+  let frames = 1;
+  for await (const { type, start } of chunks(file)) {
+    if (type === 'IHDR') isPalette = (await file.bytes(start + 8, 10)).readUInt8(9) === 3;
+    if (type === 'tRNS') hasKeyColour = !isPalette;
+    if (type === 'acTL') frames = (await file.bytes(start + 8, 4)).readUInt32BE(0);
+    if (type === 'IDAT') break;
+  }
+  return { frames, hasKeyColour };
+}
+
 async function* chunks(
   file: Scanner,
 ): AsyncGenerator<{ readonly type: string; readonly start: number; readonly end: number }> {

@@ -4,14 +4,19 @@ import type { WorkflowLimits } from '../../core/media-limits.ts';
 import type { SourceNote, StoredSource } from '../../core/source-note.ts';
 import type { Workflow } from '../../core/workflow.ts';
 import type { MediaProbe } from '../../media/probe.ts';
+import type { SentFile } from '../../media/probed.ts';
 import { interrupted } from '../../media/source-errors.ts';
+import type { SpoolFile } from '../../media/spool.ts';
 import type { ReportProgress } from '../attempt-journal.ts';
 import { transferProgress } from '../format.ts';
 import type { SourceReader } from './source-reader.ts';
 
+/** The client's file, by whose bytes twins know each other, and what a server gets of it. */
 export interface AcquiredSource extends SourceNote {
   /** Where it is spooled. */
   readonly path: string;
+  /** The file itself, or a plain picture made of it; `null` for a file of before, still to be looked into. */
+  readonly sent: SentFile | null;
   /** Rejects when the file does not hold what its header says. */
   readonly checked: Promise<void>;
 }
@@ -24,12 +29,16 @@ export interface WantedSource {
   readonly kind: MediaKind;
   /** What the workflow says of its sources. */
   readonly limits: WorkflowLimits;
+  /** What its backend gets of an animation. */
+  readonly frames: 'first' | 'all';
   readonly wantsSha256: boolean;
   /** What another gateway has made of it; `null` where it has to be read from its address. */
   readonly stored: StoredSource | null;
   /** Where it goes, and who hears how large it is by now. */
   readonly path: string;
   readonly onBytes: (bytes: number) => void;
+  /** Where a plain picture goes that is made of it. */
+  readonly plain: SpoolFile;
 }
 
 /** What the workflow takes at that input. */
@@ -37,9 +46,9 @@ export function takenAt(
   workflow: Workflow,
   input: string,
   usual: MediaKind,
-): Pick<WantedSource, 'kind' | 'limits'> {
+): Pick<WantedSource, 'kind' | 'limits' | 'frames'> {
   const { kind = usual } = workflow.inputs.find(({ name }) => name === input) ?? {};
-  return { kind, limits: workflow.limits ?? {} };
+  return { kind, limits: workflow.limits ?? {}, frames: workflow.frames ?? 'first' };
 }
 
 /**
@@ -50,7 +59,7 @@ export function takenAt(
  */
 export async function acquireSource(
   { sourceReader, probe }: { readonly sourceReader: SourceReader; readonly probe: MediaProbe },
-  { url, tenant, kind, limits, wantsSha256, stored, path, onBytes }: WantedSource,
+  { url, tenant, kind, limits, frames, wantsSha256, stored, path, onBytes, plain }: WantedSource,
   report: ReportProgress,
   signal: AbortSignal,
 ): Promise<AcquiredSource> {
@@ -63,8 +72,7 @@ export async function acquireSource(
     const options = { onProgress, wantsSha256: note.sha256 !== null, signal };
     const copy = await sourceReader.fetchObject(key, path, options);
     if (copy.bytes !== note.bytes || copy.sha256 !== note.sha256) throw interrupted();
-    // Whoever stored it has looked at every pixel.
-    return { path, ...note, checked: Promise.resolve() };
+    return { path, ...note, sent: null, checked: Promise.resolve() };
   }
   const { bytes, sha256 } = await sourceReader.fetch(url, path, {
     onProgress,
@@ -73,12 +81,27 @@ export async function acquireSource(
     signal,
   });
   onBytes(bytes);
-  const { info, checked } = await probe.begin(path, signal, limits);
+  const wish = { plain, frames, isChecked: false };
+  const { info, made, checked } = await probe.begin(path, signal, limits, wish);
   if (info.kind !== kind) {
     throw new GatewayError(
       'media_mismatch',
       `The source is ${withArticle(info.kind)} (${info.format}), but the workflow takes ${withArticle(kind)}`,
     );
   }
-  return { path, bytes, sha256, info, checked };
+  const sent = made ?? { path, bytes, format: info.format };
+  return { path, bytes, sha256, info, sent, checked };
+}
+
+/** Of a file that whoever had it before has looked at, what a server gets. */
+export async function sentOf(
+  probe: MediaProbe,
+  { path, bytes, info }: Pick<AcquiredSource, 'path' | 'bytes' | 'info'>,
+  { limits, frames, plain }: Pick<WantedSource, 'limits' | 'frames' | 'plain'>,
+  signal: AbortSignal,
+): Promise<Pick<AcquiredSource, 'info'> & { readonly sent: SentFile }> {
+  if (info.kind === 'video') return { info, sent: { path, bytes, format: info.format } };
+  const looked = await probe.begin(path, signal, limits, { plain, frames, isChecked: true });
+  const sent = looked.made ?? { path, bytes, format: looked.info.format };
+  return { info: looked.info, sent };
 }

@@ -1,19 +1,25 @@
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import type { Delivery } from '../../core/delivery.ts';
+import { checkSides } from '../../core/encoded-sides.ts';
+import type { MediaInfo } from '../../core/media.ts';
 import { readFor } from '../../core/read-once.ts';
-import { planSize } from '../../core/size-plan.ts';
+import { plannedSize, planSize, type Size } from '../../core/size-plan.ts';
 import { sourceWarnings } from '../../core/source-warnings.ts';
 import type { Source } from '../../core/task.ts';
 import type { Workflow } from '../../core/workflow.ts';
+import { plainName } from '../../media/spool.ts';
 import type { Twin } from '../../tasks/twin-store.ts';
 import type { ReportProgress } from '../attempt-journal.ts';
 import type { Attempt } from '../attempt-parts.ts';
 import { megabytes } from '../format.ts';
 import type { Joined } from '../outcome.ts';
-import type { Prepared, Sources } from '../ready.ts';
+import { checkOutputCount } from '../process/result-files.ts';
+import type { Prepared, ReadySource, Sources } from '../ready.ts';
 import { SharedProgress } from '../shared-progress.ts';
 import type { Transfer } from '../sources/kept-sources.ts';
 import { takeSeat } from '../take-seat.ts';
-import { type AcquiredSource, acquireSource, takenAt } from './acquire-source.ts';
+import { type AcquiredSource, acquireSource, sentOf, takenAt } from './acquire-source.ts';
 import { stageInputs } from './stage-inputs.ts';
 import { mayShare, roleAmongTwins } from './twin-role.ts';
 import { waitingForRoom } from './wait-for-room.ts';
@@ -45,7 +51,9 @@ export async function prepare(
     for (const warning of sourceWarnings(info, makes)) journal.warn(warning);
   }
   // Whether the workflow can give the size that was asked for is known by now.
+  checkOutputs(input, attempt.maxOutputs);
   const size = planSize(input, workflow, run.size);
+  checkResult(workflow, plannedSize(input, workflow, size), journal.claim.task.delivery);
   const role = await roleAmongTwins(attempt, sources);
   if (role.kind === 'joined') {
     attempt.sources.ended(run.id);
@@ -56,6 +64,16 @@ export async function prepare(
   const promptId = randomUUID();
   const staged = await stageInputs(attempt, { sources, input, promptId }, seat.backend);
   return { kind: 'prepared', sources, input, promptId, size, staged };
+}
+
+/** A picture that goes to its backend with all frames comes back as one file for each. */
+function checkOutputs(input: MediaInfo | null, most: number): void {
+  if (input?.kind === 'image' && input.frames) checkOutputCount(input.frames, most);
+}
+
+/** Refuses what the encoder would refuse when the GPU has done its work. */
+function checkResult({ outputs: [main] }: Workflow, size: Size | null, { format }: Delivery): void {
+  if (main?.kind === 'image' && size && format) checkSides(size, format);
 }
 
 /** What the stage says in the end. */
@@ -80,7 +98,7 @@ async function acquireAll(
     files.map((source, index) => acquire(attempt, workflow, source, progress.part(index))),
   );
   return new Map(
-    [...read].map(([input, source]) => [input, acquired[files.indexOf(source)] as AcquiredSource]),
+    [...read].map(([input, source]) => [input, acquired[files.indexOf(source)] as ReadySource]),
   );
 }
 
@@ -89,11 +107,31 @@ async function acquire(
   workflow: Workflow,
   source: Source,
   report: ReportProgress,
-): Promise<AcquiredSource> {
+): Promise<ReadySource> {
   const { journal, sources, signal } = attempt;
   const wish = { wantsSha256: mayShare(attempt), report, signal };
-  return await sources.get(journal.claim, source, wish, (transfer) =>
+  const acquired = await sources.get(journal.claim, source, wish, (transfer) =>
     fetch(attempt, workflow, source, transfer),
+  );
+  const { sent } = acquired;
+  if (sent && existsSync(sent.path)) return { ...acquired, sent };
+  return { ...acquired, ...(await lookAgain(attempt, workflow, source, acquired)) };
+}
+
+/** What another gateway, or this one before, has left is the client's file alone. */
+async function lookAgain(
+  attempt: Attempt,
+  workflow: Workflow,
+  { input }: Source,
+  acquired: AcquiredSource,
+): Promise<Pick<ReadySource, 'info' | 'sent'>> {
+  const { journal, spool, probe, signal, tempo } = attempt;
+  const { attempt: row, run } = journal.claim;
+  const taken = takenAt(workflow, input, run.kind);
+  const name = plainName(input);
+  const place = { spool, owner: row.id, name, onWaiting: () => {}, tempo: tempo.spool };
+  return await waitingForRoom(place, signal, () =>
+    sentOf(probe, acquired, { ...taken, plain: spool.file(row.id, name) }, signal),
   );
 }
 
@@ -115,7 +153,8 @@ async function fetch(
       const file = spool.file(owner, name);
       const wantsSha256 = mayShare(attempt);
       const taken = takenAt(workflow, name, run.kind);
-      const wanted = { url, tenant: run.tenant, ...taken, wantsSha256, stored, ...file };
+      const plain = spool.file(owner, plainName(name));
+      const wanted = { url, tenant: run.tenant, ...taken, wantsSha256, stored, ...file, plain };
       return await acquireSource(attempt, wanted, report, signal);
     });
   return await downloads.run([run.tenant], signal, download, {

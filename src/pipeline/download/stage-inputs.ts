@@ -16,13 +16,13 @@ export async function stageInputs(
 ): Promise<StagedInputs> {
   const useless = new AbortController();
   const uploading = AbortSignal.any([signal, useless.signal]);
-  const uploads = [...sources].map(async ([name, { path, bytes, info, checked }]) => {
+  const uploads = [...sources].map(async ([name, { sent, checked }]) => {
     checked.catch((error) => useless.abort(error));
     const file = {
-      path,
-      size: bytes,
-      contentType: contentTypeOf(info.format),
-      name: `${name}.${info.format}`,
+      path: sent.path,
+      size: sent.bytes,
+      contentType: contentTypeOf(sent.format),
+      name: `${name}.${sent.format}`,
       subfolder: folderOf(journal),
     };
     const [uploaded] = await Promise.all([backend.inputs.put(file, uploading), checked]);

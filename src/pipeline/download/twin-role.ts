@@ -1,5 +1,6 @@
 import type { Claim } from '../../core/attempt.ts';
 import { fingerprintOf } from '../../core/fingerprint.ts';
+import type { SourceNote } from '../../core/source-note.ts';
 import type { TwinRole } from '../../tasks/twin-store.ts';
 import type { Attempt } from '../attempt-parts.ts';
 import type { Sources } from '../ready.ts';
@@ -32,7 +33,10 @@ export async function separateOthers({
   if (isTheirs) await Promise.all(others.map((runId) => kept.lend(files, runId)));
 }
 
-function fingerprintWith({ run, task: { delivery } }: Claim, sources: Sources): string | null {
+function fingerprintWith(
+  { run, task: { delivery } }: Claim,
+  sources: ReadonlyMap<string, Pick<SourceNote, 'sha256'>>,
+): string | null {
   const hashes = [...sources].map(([name, { sha256 }]) => [name, sha256 ?? ''] as const);
   return fingerprintOf({ ...run, delivery }, new Map(hashes));
 }

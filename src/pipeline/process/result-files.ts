@@ -33,13 +33,17 @@ export function resultFiles(
     }
     return written.map((file, index) => ({ output, index, file }));
   });
-  if (results.length > maxOutputs) {
-    throw new GatewayError(
-      'outputs_too_many',
-      `The result is ${results.length} files; this gateway takes ${maxOutputs} of one task`,
-    );
-  }
+  checkOutputCount(results.length, maxOutputs);
   return results;
+}
+
+/** @throws GatewayError `outputs_too_many`. */
+export function checkOutputCount(count: number, most: number): void {
+  if (count <= most) return;
+  throw new GatewayError(
+    'outputs_too_many',
+    `The result is ${count} files; this gateway takes ${most} of one task`,
+  );
 }
 
 /**

@@ -3,6 +3,7 @@ import { bind, type Prompt } from '../../core/bind.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { Rotation } from '../../core/media.ts';
 import { serverFaults } from '../../core/server-faults.ts';
+import { alphaClass } from '../../core/transparency.ts';
 import { notTurned } from '../../core/turn-frames.ts';
 import type { Workflow } from '../../core/workflow.ts';
 import { reached } from '../../telemetry/milestones.ts';
@@ -27,10 +28,13 @@ export async function submitPrompt(
     staged = await stageInputs(attempt, ready, backend);
   }
   const { files } = staged;
-  const { size } = ready;
+  const { size, input } = ready;
   const folder = folderOf(journal);
   const turns = turnsFor(backend, ready.sources);
-  const prompt = bind(workflow, { files, folder, arguments: run.arguments, size, turns });
+  const isTransparent = input?.kind === 'image' && input.hasAlpha === true;
+  const joinsAlpha = isTransparent && backend.catalogue?.has(alphaClass) === true;
+  const how = { arguments: run.arguments, size, turns, joinsAlpha };
+  const prompt = bind(workflow, { files, folder, ...how });
 
   // Whoever took over meanwhile found no prompt and began anew: this one must not come after.
   if (!lease.isSure) return 'too late';

@@ -9,7 +9,7 @@ import type { Workflow } from '../../core/workflow.ts';
 import type { Notices } from '../../db/notices.ts';
 import type { MediaProbe } from '../../media/probe.ts';
 import { isPassing } from '../../media/source-errors.ts';
-import type { Spool } from '../../media/spool.ts';
+import { plainName, type Spool } from '../../media/spool.ts';
 import type { WholePool } from '../../pool/whole-pool.ts';
 import type { ClaimStore } from '../../tasks/claim-store.ts';
 import type { Happening } from '../../tasks/door.ts';
@@ -277,7 +277,8 @@ export class FetchAhead {
       const { tenant, kind } = run;
       const taken = takenAt(workflow, input, kind);
       const file = spool.file(owner, input);
-      const wanted = { url, tenant, ...taken, wantsSha256, stored, ...file };
+      const plain = spool.file(owner, plainName(input));
+      const wanted = { url, tenant, ...taken, wantsSha256, stored, ...file, plain };
       return await acquireSource(this.#parts, wanted, report, signal);
     });
     const { bytes, sha256, info, checked } = source;
@@ -313,7 +314,8 @@ export class FetchAhead {
     const { spool } = this.#parts;
     let sum = 0;
     for (const [runId, { inputs, bytes }] of this.#ahead) {
-      const spooled = inputs.reduce((all, input) => all + spool.bytesOf(runId, input), 0);
+      const names = inputs.flatMap((input) => [input, plainName(input)]);
+      const spooled = names.reduce((all, name) => all + spool.bytesOf(runId, name), 0);
       sum += Math.max(bytes, spooled);
     }
     return sum;

@@ -92,7 +92,8 @@ describe('kept sources', () => {
     const { path, onBytes } = spool.file(owner, 'image');
     await writeFile(path, 'bytes');
     onBytes(5);
-    return { path, bytes: 5, sha256: null, info, checked: Promise.resolve() };
+    const sent = { path, bytes: 5, format: info.format };
+    return { path, bytes: 5, sha256: null, info, sent, checked: Promise.resolve() };
   };
 
   /** Gets it and looks at every pixel of it. */

@@ -449,7 +449,7 @@ async function aborted(signal: AbortSignal): Promise<never> {
 }
 
 function sourceOf({ path, note }: KeptFile): AcquiredSource {
-  return { path, ...note, checked: Promise.resolve() };
+  return { path, ...note, sent: null, checked: Promise.resolve() };
 }
 
 async function sha256Of(path: string, signal: AbortSignal): Promise<string> {

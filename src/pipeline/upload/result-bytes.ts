@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { GatewayError } from '../../core/errors.ts';
 import { systemCodeOf } from '../../core/system-code.ts';
-import type { RangeReader } from '../../media/probe.ts';
+import type { RangeReader } from '../../media/range-reader.ts';
 import type { SpoolFile } from '../../media/spool.ts';
 import type { ByteSource } from '../../storage/object-store.ts';
 

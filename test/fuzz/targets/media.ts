@@ -11,9 +11,10 @@ import { findSps, readSps } from '../../../src/media/clip/h264-sps.ts';
 import { clipStart } from '../../../src/media/clip-start.ts';
 import { segmentEnd } from '../../../src/media/matroska.ts';
 import { Scanner } from '../../../src/media/metadata/edit.ts';
-import { findEdits, scan } from '../../../src/media/metadata/find-edits.ts';
+import { findEdits, readPngFacts, scan } from '../../../src/media/metadata/find-edits.ts';
 import { pngFrames } from '../../../src/media/metadata/png.ts';
-import { MediaProbe, type RangeReader } from '../../../src/media/probe.ts';
+import { MediaProbe } from '../../../src/media/probe.ts';
+import type { RangeReader } from '../../../src/media/range-reader.ts';
 import { sniffBuffer, sniffBytes } from '../../../src/media/sniff.ts';
 import { sampleClip, sampleMp4, samplePng } from '../../support/media-samples.ts';
 import { mutatedBytes } from '../mutate.ts';
@@ -111,6 +112,7 @@ export const mediaTargets: readonly FuzzTarget[] = [
         assert.ok(start >= 0 && start <= end && end <= bytes.length);
       if (mediaKindOf(format) === 'video') await orDamage(clipStart(file, format as VideoFormat));
       if (format === 'png') await orDamage(pngFrames(file));
+      if (format === 'png') await orDamage(readPngFacts(reader, signal));
     },
   })),
   target('clip-boxes', 2, async () => ({

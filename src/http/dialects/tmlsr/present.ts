@@ -97,6 +97,7 @@ function presentOutput(
       size_bytes: size,
       sha256,
       input: input && presentMedia(input),
+      ...(hasAlpha(input) ? { transparency: hasAlpha(made) ? 'kept' : 'dropped' } : {}),
       scale: input && made ? Math.round((made.width / input.width) * 1_000) / 1_000 : null,
     },
   };
@@ -104,11 +105,19 @@ function presentOutput(
 
 /** What a client is told of a picture or a clip; other facts are for the gateway. */
 function presentMedia(info: MediaInfo): MediaBody {
-  if (info.kind === 'image') return { ...info };
+  if (info.kind === 'image') {
+    // Whether it can be seen through is told of source and result together.
+    const { hasAlpha: _, ...told } = info;
+    return told;
+  }
   const { stored, rotation, bitDepth, color, audioTracks, ...told } = info;
   const { isHdr, isVariableRate, isInterlaced, ...rest } = told;
   const facts = { hdr: isHdr, variable_rate: isVariableRate, interlaced: isInterlaced };
   return { ...rest, ...facts };
+}
+
+function hasAlpha(info: MediaInfo | null): boolean {
+  return info?.kind === 'image' && info.hasAlpha === true;
 }
 
 export function presentBackend(backend: BackendView): StatsBody['pool_status'][number] {

@@ -144,6 +144,9 @@ const output = z.object({
     size_bytes: z.int(),
     sha256: z.string(),
     input: mediaInfo.nullable().openapi({ description: 'What the main input was.' }),
+    transparency: z.enum(['kept', 'dropped']).optional().openapi({
+      description: 'Of a picture that is transparent somewhere: whether the result is so, too.',
+    }),
     scale: z.number().nullable().openapi({
       description: "How many times the main input's width the result has.",
     }),

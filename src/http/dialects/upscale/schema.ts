@@ -56,7 +56,7 @@ export const upscaleForm = wishes
   .extend({
     image: z.string().openapi({
       format: 'binary',
-      description: 'The picture: PNG, JPEG or WebP. GIF, TIFF and AVIF are taken too.',
+      description: 'The picture: PNG, JPEG or WebP. GIF, TIFF, AVIF and HEIC are taken too.',
     }),
   })
   .openapi('UpscaleForm');
