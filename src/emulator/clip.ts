@@ -2,6 +2,7 @@
  * Video files in and out, frame by frame. The server codecs are loaded with the first clip: they are
  * native code, and most of what the emulator does needs none.
  */
+import { readFile, writeFile } from 'node:fs/promises';
 import {
   ALL_FORMATS,
   AudioSampleSink,
@@ -13,6 +14,7 @@ import {
   FilePathTarget,
   Input,
   type InputAudioTrack,
+  MatroskaInputFormat,
   Mp4OutputFormat,
   Output,
   Quality,
@@ -22,6 +24,7 @@ import {
 } from 'mediabunny';
 import sharp from 'sharp';
 import type { Frame } from './frames.ts';
+import { toTaggedRgb } from './loaders/yuv.ts';
 
 export interface ClipInfo {
   readonly fps: number;
@@ -54,10 +57,18 @@ async function openFile(file: string): Promise<Input> {
   return new Input({ source: new FilePathSource(file), formats: ALL_FORMATS });
 }
 
-async function openClip(file: string) {
+/** How a reader takes a clip: PyAV its first track, OpenCV the one that players show. */
+export interface Reading {
+  readonly track: 'first' | 'shown';
+  /** Whether frames are turned as the clip tells. */
+  readonly isTurned: boolean;
+}
+
+async function openClip(file: string, track: Reading['track']) {
   const input = await openFile(file);
   try {
-    const video = await input.getPrimaryVideoTrack();
+    const [first = null] = await input.getVideoTracks();
+    const video = track === 'first' ? first : await input.getPrimaryVideoTrack();
     if (video === null) throw new UnreadableClip('no video track');
     return { input, video, audio: await input.getPrimaryAudioTrack() };
   } catch (cause) {
@@ -66,28 +77,63 @@ async function openClip(file: string) {
   }
 }
 
-export async function probeClip(file: string): Promise<ClipInfo> {
-  const { input, video, audio } = await openClip(file);
+export async function probeClip(file: string, track: Reading['track']): Promise<ClipInfo> {
+  const { input, video, audio } = await openClip(file, track);
   using _ = input;
-  const { packetCount, averagePacketRate } = await video.computePacketStats();
-  // Measured from rounded timestamps: 9.999999999999998 is 10.
-  const fps = Number(averagePacketRate.toFixed(5));
-  return { fps, frames: packetCount, hasAudio: audio !== null };
+  const times: number[] = [];
+  for await (const { timestamp } of new EncodedPacketSink(video).packets(undefined, undefined, {
+    metadataOnly: true,
+  })) {
+    times.push(timestamp);
+  }
+  const fps =
+    rateOf(times.toSorted((a, b) => a - b)) ?? (await video.computePacketStats()).averagePacketRate;
+  return {
+    fps: Number(fps.toFixed(5)),
+    frames: times.filter(isShown).length,
+    hasAudio: audio !== null,
+  };
 }
 
-export async function* decodeClip(file: string): AsyncGenerator<Frame> {
-  const { input, video } = await openClip(file);
+/** Frames before the beginning are there to decode others from (an edit list cuts them off). */
+function isShown(timestamp: number): boolean {
+  return timestamp > -0.0005;
+}
+
+/** Frames a second where nearly all come evenly, but for timestamps of whole milliseconds. */
+function rateOf(times: readonly number[]): number | null {
+  const gaps = times.slice(1).map((time, index) => time - (times[index] ?? 0));
+  const usual = gaps.toSorted((a, b) => a - b)[Math.floor(gaps.length / 2)];
+  if (usual === undefined) return null;
+  const even = gaps.filter((gap) => Math.abs(gap - usual) < 0.0015);
+  if (even.length < gaps.length * 0.95) return null;
+  const measured = even.length / even.reduce((sum, gap) => sum + gap, 0);
+  const whole = Math.round(measured);
+  const [known = measured] = [whole, (whole * 1000) / 1001].toSorted(
+    (a, b) => Math.abs(a - measured) - Math.abs(b - measured),
+  );
+  return Math.abs(known / measured - 1) < 0.001 ? known : measured;
+}
+
+export async function* decodeClip(file: string, reading: Reading): AsyncGenerator<Frame> {
+  const { input, video } = await openClip(file, reading.track);
   using _ = input;
   for await (const sample of new VideoSampleSink(video).samples()) {
     using held = sample;
-    yield await toFrame(held);
+    if (isShown(held.timestamp)) yield await toFrame(held, reading.isTurned);
   }
 }
 
 /** WebCodecs names the wanted format here; TypeScript's own types do not yet. */
 const asRgba = { format: 'RGBA' } as VideoFrameCopyToOptions;
 
-async function toFrame(sample: VideoSample): Promise<Frame> {
+async function toFrame(sample: VideoSample, isTurned: boolean): Promise<Frame> {
+  const { width, height } = sample.visibleRect;
+  const rgb = (await toTaggedRgb(sample)) ?? (await toUntaggedRgb(sample));
+  return turn({ width, height, rgb }, isTurned ? sample.rotation : 0);
+}
+
+async function toUntaggedRgb(sample: VideoSample): Promise<Uint8Array> {
   const { width, height } = sample.visibleRect;
   const rgba = new Uint8Array(sample.allocationSize(asRgba));
   await sample.copyTo(rgba, asRgba);
@@ -97,7 +143,7 @@ async function toFrame(sample: VideoSample): Promise<Frame> {
     rgb[to + 1] = rgba[from + 1] ?? 0;
     rgb[to + 2] = rgba[from + 2] ?? 0;
   }
-  return turn({ width, height, rgb }, sample.rotation);
+  return rgb;
 }
 
 /** As a player shows it: phones store a clip lying down. */
@@ -133,7 +179,7 @@ export async function encodeClip({ frames, fps, audio, file, crf }: Encoding): P
 
 /** The same pictures, not encoded again, with a sound. */
 export async function addSound(silent: string, audio: Audio, file: string): Promise<void> {
-  const { input, video } = await openClip(silent);
+  const { input, video } = await openClip(silent, 'first');
   using _ = input;
   const source = new EncodedVideoPacketSource('avc');
   const decoderConfig = await video.getDecoderConfig();
@@ -145,6 +191,56 @@ export async function addSound(silent: string, audio: Audio, file: string): Prom
     source.close();
   };
   await writeMp4(file, source, averagePacketRate, copy, audio);
+}
+
+/**
+ * The streams of a Matroska or WebM file as they are, in MP4; `false` of any other file. FFmpeg has no
+ * decoding time for the first frames where frames are stored out of order, and ComfyUI leaves such out:
+ * the key frame is gone.
+ */
+export async function copyToMp4(from: string, to: string): Promise<boolean> {
+  const { input, video, audio } = await openClip(from, 'first');
+  using _ = input;
+  const format = await input.getFormat();
+  const codec = await video.getCodec();
+  if (!(format instanceof MatroskaInputFormat) || codec === null) return false;
+  const decoderConfig = (await video.getDecoderConfig()) ?? undefined;
+  const packets = await Array.fromAsync(new EncodedPacketSink(video).packets());
+  const lost = withoutDecodingTime(packets);
+  const source = new EncodedVideoPacketSource(codec);
+  const copy = async () => {
+    for (const [index, packet] of packets.slice(lost).entries()) {
+      // A muxer takes no first frame that is none by itself; its mark is taken off afterwards.
+      const marked = index === 0 ? packet.clone({ type: 'key' }) : packet;
+      await source.add(marked, decoderConfig ? { decoderConfig } : {});
+    }
+    source.close();
+  };
+  const { averagePacketRate } = await video.computePacketStats();
+  const sound: Audio | null = audio && {
+    file: from,
+    startSeconds: 0,
+    endSeconds: Number.POSITIVE_INFINITY,
+  };
+  await writeMp4(to, source, averagePacketRate, copy, sound);
+  if (packets.slice(lost).every(({ type }) => type === 'delta')) await forgetKeyFrames(to);
+  return true;
+}
+
+/** A file without a key frame has no table of them (`stss`, ISO/IEC 14496-12 §8.6.2), as FFmpeg writes it. */
+async function forgetKeyFrames(file: string): Promise<void> {
+  const bytes = await readFile(file);
+  bytes.write('free', bytes.indexOf('stss'), 'latin1');
+  await writeFile(file, bytes);
+}
+
+/** As many as come before a frame that is stored behind them. */
+function withoutDecodingTime(packets: readonly { readonly timestamp: number }[]): number {
+  const held = packets.map(
+    ({ timestamp }, index) =>
+      packets.slice(index + 1).filter((later) => later.timestamp < timestamp).length,
+  );
+  return Math.max(0, ...held);
 }
 
 async function writeMp4(

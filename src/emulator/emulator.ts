@@ -1,6 +1,7 @@
 /**
- * A server that speaks ComfyUI 0.3.64's protocol as recorded, and really upscales, on CPU. For the
- * demo, for tests and for benches; it says of itself that it is one.
+ * A server that speaks ComfyUI 0.3.64's protocol as recorded, reads files as that or a newer version
+ * does, and really upscales, on CPU. For the demo, for tests and for benches; it says of itself that
+ * it is one.
  */
 import './requirements.ts';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -13,6 +14,7 @@ import { Faults, type InitialFaults } from './faults.ts';
 import { type Folders, openFolders } from './folders.ts';
 import { HttpServer } from './http-server.ts';
 import { Ledger, type PromptRun } from './ledger.ts';
+import { comfyVersions, type Loaders, newestLoaders } from './loaders/loaders.ts';
 import { Catalog } from './object-info.ts';
 import { PromptQueue } from './prompt-queue.ts';
 import type { RouteContext } from './routes.ts';
@@ -35,6 +37,8 @@ export interface EmulatorOptions {
   /** Whether it has `/api/jobs`, as ComfyUI 0.33 has it and 0.3.64 has not. */
   readonly hasJobs?: boolean;
   readonly faults?: InitialFaults;
+  /** How it reads pictures and clips, and what version it tells: as the newest, unless said otherwise. */
+  readonly loaders?: Loaders;
 }
 
 const defaultMaxUploadBytes = 100 * 1024 * 1024;
@@ -77,6 +81,7 @@ export class Emulator {
       catalog: new Catalog(options),
       slowdown: options.slowdown ?? 1,
       hasJobs: options.hasJobs ?? false,
+      loaders: options.loaders ?? newestLoaders,
       maxUploadBytes: options.maxUploadBytes ?? defaultMaxUploadBytes,
     };
     this.#process = new EmulatedProcess({ ...this.#processOptions, folders });
@@ -151,6 +156,7 @@ interface ProcessOptions {
   readonly catalog: Catalog;
   readonly slowdown: number;
   readonly hasJobs: boolean;
+  readonly loaders: Loaders;
   readonly maxUploadBytes: number;
 }
 
@@ -181,6 +187,7 @@ class EmulatedProcess {
       catalog,
       ledger,
       hasJobs,
+      version: comfyVersions[parts.loaders],
       features,
       maxBodyBytes: maxUploadBytes,
       argv: ['tmlsr-emulator', '--cpu'],

@@ -12,6 +12,7 @@ import type { Folders } from './folders.ts';
 import { Frames } from './frames.ts';
 import { Gpu } from './gpu.ts';
 import { type Ledger, type PromptRun, preciseNow } from './ledger.ts';
+import type { Loaders } from './loaders/loaders.ts';
 import { type CachedNode, NodeCache, nodeKeys } from './node-cache.ts';
 import { nodeClasses } from './nodes/index.ts';
 import type { NodeContext } from './nodes/node.ts';
@@ -34,6 +35,7 @@ export interface ExecutorOptions {
   readonly sockets: Sockets;
   readonly folders: Folders;
   readonly engine: Engine;
+  readonly loaders: Loaders;
   readonly faults: Faults;
   readonly catalog: Catalog;
   readonly ledger: Ledger;
@@ -251,7 +253,7 @@ class Run {
     inputs: Record<string, unknown>,
     runsOutOfMemory: boolean,
   ) {
-    const { faults, folders, catalog, engine, gpu, sockets } = this.#options;
+    const { faults, folders, catalog, engine, gpu, loaders, sockets } = this.#options;
     await faults.dieOrGoOn(node.class_type, this.#signal);
     const failure = faults.takeNodeFailure(node.class_type);
     if (failure !== null) throw new PythonError('RuntimeError', failure);
@@ -268,6 +270,7 @@ class Run {
       folders,
       catalog,
       engine,
+      loaders,
       gpu,
       signal: this.#signal,
       checkpoint,

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { systemCodeOf } from '../core/system-code.ts';
 import type { Faults } from './faults.ts';
 import { empty, type Reply, send, serverError, text } from './reply.ts';
-import { jobRoutes, type RouteContext, type Routes, routes, version } from './routes.ts';
+import { jobRoutes, type RouteContext, type Routes, routes } from './routes.ts';
 import type { Sockets } from './sockets.ts';
 import { BodyTooLarge } from './upload.ts';
 
@@ -75,7 +75,7 @@ export class HttpServer {
     const { faults } = this.#options;
     response.on('error', () => {});
     request.on('error', () => {});
-    response.setHeader('Server', `ComfyUI/${version}`);
+    response.setHeader('Server', `ComfyUI/${this.#options.current().context.version}`);
     try {
       const reply = await this.#route(request);
       if (faults.slowMs > 0) await sleep(faults.slowMs, undefined, { ref: false });

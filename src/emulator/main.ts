@@ -1,6 +1,7 @@
 /** `npm run emulator -- --port 8188`: the emulator as a process of its own. */
 import { parseArgs } from 'node:util';
 import { Emulator, type EmulatorOptions } from './emulator.ts';
+import { isLoaders, type Loaders, loaders, newestLoaders } from './loaders/loaders.ts';
 
 const { values } = parseArgs({
   options: {
@@ -12,6 +13,7 @@ const { values } = parseArgs({
     'without-node': { type: 'string', multiple: true, default: [] },
     'without-model': { type: 'string', multiple: true, default: [] },
     jobs: { type: 'boolean', default: false },
+    loaders: { type: 'string', default: newestLoaders },
   },
 });
 
@@ -24,6 +26,7 @@ const options: EmulatorOptions = {
   withoutNodes: values['without-node'],
   withoutModels: values['without-model'],
   hasJobs: values.jobs,
+  loaders: loadersIn(values.loaders),
   ...(dataDir === undefined ? {} : { dataDir }),
 };
 
@@ -45,4 +48,9 @@ function numberIn(value: string, option: string): number {
   const number = Number(value);
   if (Number.isFinite(number) && number >= 0) return number;
   throw new Error(`${option} takes a number, not ${JSON.stringify(value)}`);
+}
+
+function loadersIn(value: string): Loaders {
+  if (isLoaders(value)) return value;
+  throw new Error(`--loaders takes ${loaders.join(' or ')}, not ${JSON.stringify(value)}`);
 }

@@ -14,8 +14,6 @@ import { validatePrompt } from './validate.ts';
 import { view } from './view.ts';
 import type { ExtraData, Prompt, QueueItem } from './wire.ts';
 
-export const version = '0.3.64+tmlsr-emulator';
-
 export interface RouteContext {
   readonly queue: PromptQueue;
   readonly executor: Executor;
@@ -25,6 +23,7 @@ export interface RouteContext {
   readonly ledger: Ledger;
   /** Whether it answers `/api/jobs`. */
   readonly hasJobs: boolean;
+  readonly version: string;
   readonly features: Readonly<Record<string, unknown>>;
   readonly maxBodyBytes: number;
   readonly argv: readonly string[];
@@ -205,7 +204,7 @@ function getModels(catalog: Catalog, folder: string): Reply {
   return models === null ? empty(404) : json(models);
 }
 
-function systemStats({ argv }: RouteContext): Reply {
+function systemStats({ argv, version }: RouteContext): Reply {
   const [total, free] = [os.totalmem(), os.freemem()];
   return json({
     system: {

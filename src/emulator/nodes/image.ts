@@ -1,11 +1,14 @@
 /** LoadImage, SaveImage, PreviewImage. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { access, open, writeFile } from 'node:fs/promises';
+import { access, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import sharp from 'sharp';
 import { nextOutput, pad } from '../folders.ts';
 import { type Frame, writeFrames } from '../frames.ts';
+import type { Loaders } from '../loaders/loaders.ts';
+import { black, greyFrame, toSharp, withoutAlpha } from '../loaders/picture.ts';
+import { readAsPillow } from '../loaders/pillow.ts';
+import { readAsPyAv } from '../loaders/pyav.ts';
 import { withText } from '../png-text.ts';
 import { PythonError } from '../python.ts';
 import type { FileReference } from '../wire.ts';
@@ -21,10 +24,11 @@ import {
 const pngSignature = Buffer.from('89504e470d0a1a0a', 'hex');
 
 export const loadImage: NodeClass = {
-  async run({ inputs, folders }) {
-    const frame = await decode(pathOf(inputs, 'image', folders));
-    const mask = { width: frame.width, height: frame.height };
-    return { outputs: [await writeFrames(folders.scratch, [frame]), mask] };
+  async run({ inputs, folders, loaders }) {
+    const frames = await readPicture(pathOf(inputs, 'image', folders), loaders);
+    const images = await writeFrames(folders.scratch, frames.map(withoutAlpha));
+    const masks = await writeFrames(folders.scratch, frames.map(maskOf));
+    return { outputs: [images, masks] };
   },
 
   async fingerprint(inputs, folders) {
@@ -48,46 +52,40 @@ export async function exists(file: string): Promise<boolean> {
   );
 }
 
-/** Reads as Pillow does: a picture that was cut off is grey from there on, and no error. */
-async function decode(file: string): Promise<Frame> {
+async function readPicture(file: string, loaders: Loaders): Promise<Frame[]> {
+  const bytes = await readFile(file).catch(() => {
+    throw new PythonError('FileNotFoundError', `[Errno 2] No such file or directory: '${file}'`);
+  });
   try {
-    const { data, info } = await sharp(file, { failOn: 'none', limitInputPixels: false })
-      .autoOrient()
-      .toColourspace('srgb')
-      .removeAlpha()
-      .raw()
-      .toBuffer({ resolveWithObject: true });
-    return { width: info.width, height: info.height, rgb: threeChannels(data, info.channels) };
+    const frames = await Array.fromAsync(readers[loaders](bytes));
+    return frames;
   } catch (cause) {
-    throw await unreadable(file, cause);
+    if (cause instanceof PythonError) throw cause;
+    const isPng = bytes.subarray(0, pngSignature.length).equals(pngSignature);
+    const error = isPng
+      ? new PythonError('OSError', 'Truncated File Read')
+      : new PythonError('PIL.UnidentifiedImageError', `cannot identify image file '${file}'`);
+    error.cause = cause;
+    throw error;
   }
 }
 
-function threeChannels(data: Buffer, channels: number): Uint8Array {
-  if (channels === 3) return data;
-  const rgb = new Uint8Array((data.length / channels) * 3);
-  for (let pixel = 0; pixel * 3 < rgb.length; pixel++) {
-    rgb.fill(data[pixel * channels] ?? 0, pixel * 3, pixel * 3 + 3);
-  }
-  return rgb;
-}
+const readers: Readonly<Record<Loaders, (bytes: Buffer) => AsyncIterable<Frame>>> = {
+  '0.3.64': readAsPillow,
+  '0.33': readAsPyAv,
+};
 
-async function unreadable(file: string, cause: unknown): Promise<Error> {
-  await using handle = await open(file).catch(() => null);
-  if (handle === null) {
-    return new PythonError('FileNotFoundError', `[Errno 2] No such file or directory: '${file}'`);
-  }
-  const { buffer } = await handle.read(
-    Buffer.alloc(pngSignature.length),
-    0,
-    pngSignature.length,
-    0,
+/** The side of the mask that a picture without transparency has. */
+const emptyMaskPx = 64;
+
+/** White where the picture is transparent. */
+function maskOf({ width, height, alpha }: Frame): Frame {
+  if (!alpha) return black(emptyMaskPx, emptyMaskPx);
+  return greyFrame(
+    width,
+    height,
+    alpha.map((value) => 255 - value),
   );
-  const error = buffer.equals(pngSignature)
-    ? new PythonError('OSError', 'Truncated File Read')
-    : new PythonError('PIL.UnidentifiedImageError', `cannot identify image file '${file}'`);
-  error.cause = cause;
-  return error;
 }
 
 export const saveImage: NodeClass = {
@@ -114,11 +112,11 @@ async function save(
     .replaceAll('%height%', String(images.height));
   const place = await nextOutput(context.folders[type], sized);
   const saved: FileReference[] = [];
-  for await (const { width, height, rgb } of images) {
+  for await (const frame of images) {
     const number = pad(place.counter + saved.length);
     const batch = place.prefix.replaceAll('%batch_num%', String(saved.length));
     const filename = `${batch}_${number}_.png`;
-    const png = await sharp(rgb, { raw: { width, height, channels: 3 }, limitInputPixels: false })
+    const png = await toSharp(frame)
       .png({ compressionLevel: type === 'temp' ? 1 : 4 })
       .toBuffer();
     await writeFile(path.join(place.folder, filename), withText(png, metadata(context)));

@@ -1,3 +1,10 @@
+import {
+  imageToMask,
+  invertMask,
+  joinImageWithAlpha,
+  maskToImage,
+  splitImageWithAlpha,
+} from './alpha.ts';
 import { loadImage, previewImage, saveImage } from './image.ts';
 import {
   kSampler,
@@ -26,6 +33,11 @@ export const nodeClasses: Readonly<Record<string, NodeClass>> = {
   LoadImage: loadImage,
   SaveImage: saveImage,
   PreviewImage: previewImage,
+  JoinImageWithAlpha: joinImageWithAlpha,
+  SplitImageWithAlpha: splitImageWithAlpha,
+  MaskToImage: maskToImage,
+  ImageToMask: imageToMask,
+  InvertMask: invertMask,
   UpscaleModelLoader: upscaleModelLoader,
   ImageUpscaleWithModel: imageUpscaleWithModel,
   ImageScale: imageScale,

@@ -3,6 +3,7 @@ import type { Engine } from '../engine.ts';
 import { annotatedPath, type Folders } from '../folders.ts';
 import { Frames } from '../frames.ts';
 import type { Gpu } from '../gpu.ts';
+import type { Loaders } from '../loaders/loaders.ts';
 import type { Catalog } from '../object-info.ts';
 import type { ExtraData, Prompt } from '../wire.ts';
 
@@ -15,6 +16,7 @@ export interface NodeContext {
   readonly folders: Folders;
   readonly catalog: Catalog;
   readonly engine: Engine;
+  readonly loaders: Loaders;
   readonly gpu: Gpu;
   readonly signal: AbortSignal;
   /** Reports progress, and throws where the prompt was interrupted. */

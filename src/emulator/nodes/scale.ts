@@ -119,11 +119,16 @@ export async function resize(
   fit: 'fill' | 'cover' = 'fill',
 ): Promise<Frame> {
   if (frame.width === width && frame.height === height) return frame;
-  const raw = { width: frame.width, height: frame.height, channels: 3 } as const;
-  const rgb = await sharp(frame.rgb, { raw, limitInputPixels: false })
-    .resize({ width, height, kernel, fit })
-    .removeAlpha()
-    .raw()
-    .toBuffer();
-  return { width, height, rgb };
+  const resized = (samples: Uint8Array, channels: 1 | 3) => {
+    const raw = { width: frame.width, height: frame.height, channels };
+    return sharp(samples, { raw, limitInputPixels: false })
+      .resize({ width, height, kernel, fit })
+      .toColourspace(channels === 1 ? 'b-w' : 'srgb')
+      .raw()
+      .toBuffer();
+  };
+  // Each channel by itself: ComfyUI weighs no colour by its transparency.
+  const rgb = await resized(frame.rgb, 3);
+  if (!frame.alpha) return { width, height, rgb };
+  return { width, height, rgb, alpha: await resized(frame.alpha, 1) };
 }

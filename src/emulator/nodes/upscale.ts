@@ -31,12 +31,16 @@ export const upscaleModelLoader: NodeClass = {
   },
 };
 
+/** Of a model's first layer. */
+const tooManyChannels = 'expected input to have 3 channels, but got 4 channels instead';
+
 export const imageUpscaleWithModel: NodeClass = {
   usesGpu: true,
 
   async run(context) {
     const image = framesOf(context.inputs, 'image');
     const model = context.inputs.upscale_model as UpscaleModel;
+    if (image.hasAlpha) throw new PythonError('RuntimeError', tooManyChannels);
     const isEnlarging = 'scale' in model;
     const ticks = image.count * (isEnlarging ? planTiles(image.width, image.height).length : 1);
     let done = 0;

@@ -8,6 +8,7 @@ import {
   decodeClip,
   encodeClip,
   probeClip,
+  type Reading,
   UnreadableClip,
 } from '../clip.ts';
 import { nextOutput, pad, vhsCounter } from '../folders.ts';
@@ -36,7 +37,7 @@ interface VideoInfo {
 export const vhsLoadVideo: NodeClass = {
   async run(context) {
     const file = pathOf(context.inputs, 'video', context.folders);
-    const { fps, frames, hasAudio } = await probeClip(file).catch((error) => {
+    const { fps, frames, hasAudio } = await probeClip(file, asOpenCv.track).catch((error) => {
       if (!(error instanceof UnreadableClip)) throw error;
       throw new PythonError('ValueError', `${file} could not be loaded with cv.`);
     });
@@ -78,10 +79,12 @@ export function chooseFrames(inputs: Inputs, sourceRate: number, frames: number)
   return { rate, sourceRate, skip, every, count, fps: rate / every };
 }
 
+const asOpenCv: Reading = { track: 'shown', isTurned: true };
+
 async function* load(context: NodeContext, file: string, choice: Choice): AsyncGenerator<Frame> {
   let index = 0;
   let loaded = 0;
-  for await (const frame of decodeClip(file)) {
+  for await (const frame of decodeClip(file, asOpenCv)) {
     // The source frame that is on screen at the time of the next wanted one.
     while (loaded < choice.count && sourceIndex(choice, loaded) <= index) {
       yield await toCustomSize(context.inputs, frame);

@@ -1,7 +1,15 @@
 /** ComfyUI's own video nodes: LoadVideo, GetVideoComponents, CreateVideo, SaveVideo. */
 import { copyFile, link, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { type Audio, decodeClip, encodeClip, probeClip, UnreadableClip } from '../clip.ts';
+import {
+  type Audio,
+  copyToMp4,
+  decodeClip,
+  encodeClip,
+  probeClip,
+  type Reading,
+  UnreadableClip,
+} from '../clip.ts';
 import { type Folders, nextOutput, pad } from '../folders.ts';
 import { type Frame, type Frames, writeFrames } from '../frames.ts';
 import { PythonError } from '../python.ts';
@@ -43,12 +51,14 @@ export async function checkVideo(
 }
 
 export const getVideoComponents: NodeClass = {
-  async run({ inputs, folders, signal }) {
+  async run({ inputs, folders, signal, loaders }) {
     const video = inputs.video as Video;
     if ('images' in video) return { outputs: [video.images, video.audio, video.fps] };
     try {
-      const info = await probeClip(video.file);
-      const frames = await writeFrames(folders.scratch, until(signal, decodeClip(video.file)));
+      const reading: Reading = { track: 'first', isTurned: loaders === '0.33' };
+      const info = await probeClip(video.file, reading.track);
+      const decoded = until(signal, decodeClip(video.file, reading));
+      const frames = await writeFrames(folders.scratch, decoded);
       return { outputs: [frames, wholeAudio(video.file, info.hasAudio), info.fps] };
     } catch (error) {
       if (!(error instanceof UnreadableClip)) throw error;
@@ -104,12 +114,37 @@ export const saveVideo: NodeClass = {
     );
     const filename = `${place.prefix}_${pad(place.counter)}_.mp4`;
     const file = path.join(place.folder, filename);
-    if ('file' in video) await linkOrCopy(video.file, file);
-    else await encodeClip({ ...video, frames: until(signal, video.images), file, crf: defaultCrf });
+    if ('file' in video) await keepStreams(video.file, file);
+    else {
+      checkSides(video.images);
+      const frames = until(signal, video.images);
+      await encodeClip({ ...video, audio: trimmed(video), frames, file, crf: defaultCrf });
+    }
     const saved: FileReference = { filename, subfolder: place.subfolder, type: 'output' };
     return { outputs: [], ui: { images: [saved], animated: [true] } };
   },
 };
+
+/** H.264 with colours of half the size takes even sides only. */
+function checkSides({ width, height }: Frames): void {
+  if (width % 2 === 0 && height % 2 === 0) return;
+  throw new PythonError(
+    'av.error.ExternalError',
+    '[Errno 542398533] Generic error in an external library: \'avcodec_open2("libx264", {})\'',
+  );
+}
+
+/** Sound ends with the picture. */
+function trimmed({ images, audio, fps }: Extract<Video, { images: Frames }>): Audio | null {
+  if (audio === null) return null;
+  const endSeconds = audio.startSeconds + images.count / fps;
+  return { ...audio, endSeconds: Math.min(audio.endSeconds, endSeconds) };
+}
+
+/** What is no MP4 is put into one, stream by stream. */
+async function keepStreams(from: string, to: string): Promise<void> {
+  if (!(await copyToMp4(from, to))) await linkOrCopy(from, to);
+}
 
 /** A clip may be gigabytes, and none is ever written to again. */
 async function linkOrCopy(from: string, to: string): Promise<void> {
