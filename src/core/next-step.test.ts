@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { type ErrorCode, GatewayError } from './errors.ts';
-import { type FailedAttempt, failureRules, isOfFirstTask, nextStep, ruleOf } from './next-step.ts';
+import {
+  type FailedAttempt,
+  failureRules,
+  isOfFirstTask,
+  nextStep,
+  ruleFor,
+  ruleOf,
+} from './next-step.ts';
 import type { StageName } from './stage.ts';
 
 const policy = {
@@ -71,6 +78,16 @@ describe('nextStep', () => {
       assert.deepEqual(away, { kind: 'retry', afterMs, elsewhere: true, counts: false });
     });
   }
+
+  it('takes what is not supported of one source for a fault of that source', () => {
+    const failure = new GatewayError('workflow_unsupported', 'a turned clip', { field: 'input' });
+    const step = (retries: number) =>
+      nextStep({ ...failed('internal', { retries, others: 'ready' }), failure }, 0, policy);
+    assert.deepEqual(step(0), { kind: 'retry', afterMs: 500, elsewhere: true, counts: true });
+    assert.deepEqual(step(1), { kind: 'fail' });
+    assert.equal(ruleFor(failure).verdict, 'none');
+    assert.equal(ruleFor(new GatewayError('workflow_unsupported', 'no node')).verdict, 'unable');
+  });
 
   it('waits for a full disk as long as it takes, and counts none of that', () => {
     const step = nextStep(failed('spool_full', { retries: 2 }), 0.5, policy);

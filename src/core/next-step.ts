@@ -80,6 +80,13 @@ export function ruleOf(code: ErrorCode): FailureRule {
   return failureRules[code] ?? atOnce;
 }
 
+/** What is not supported of one source leaves the server able to run the workflow for others. */
+const ofSource: FailureRule = { attempts: 2, elsewhere: true, verdict: 'none' };
+
+export function ruleFor({ code, field }: Pick<GatewayError, 'code' | 'field'>): FailureRule {
+  return code === 'workflow_unsupported' && field !== undefined ? ofSource : ruleOf(code);
+}
+
 /**
  * Whether a failure follows from what only the first of a run's tasks has asked for: its sources, or its limit
  * of time. It says nothing of the other tasks that share the run.
@@ -104,7 +111,7 @@ export type Others = 'ready' | 'away' | 'none';
 /** Decides from the failure, what came before and a random number in [0, 1) alone. */
 export function nextStep(attempt: FailedAttempt, random: number, policy: RetryPolicy): NextStep {
   const { failure, retries } = attempt;
-  const { attempts, elsewhere } = ruleOf(failure.code);
+  const { attempts, elsewhere } = ruleFor(failure);
   if (attempts === 'each' && attempt.others === 'none') return { kind: 'fail' };
   if (attempts === 'each' && attempt.others === 'ready') {
     return { kind: 'retry', afterMs: 0, elsewhere, counts: false };

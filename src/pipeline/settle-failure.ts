@@ -7,6 +7,7 @@ import {
   nextStep,
   type Others,
   type RetryPolicy,
+  ruleFor,
   ruleOf,
 } from '../core/next-step.ts';
 import type { TaskError } from '../core/task.ts';
@@ -113,10 +114,9 @@ export function judgeBackend(
 ): void {
   const { backend } = seat;
   const workflow = workflows.versionOf(journal.claim.run);
-  switch (ruleOf(failure.code).verdict) {
+  switch (ruleFor(failure).verdict) {
     case 'unable':
-      // What is wrong with one source is not with others.
-      if (workflow && !failure.field) backend.markUnable(workflow, failure.message);
+      if (workflow) backend.markUnable(workflow, failure.message);
       break;
     case 'crowded':
       // It is tried elsewhere all the same.

@@ -20,6 +20,7 @@ import {
 } from './native-seedvr2.ts';
 import type { NodeClass } from './node.ts';
 import { primitive } from './primitive.ts';
+import { imageRotate } from './rotate.ts';
 import { imageScale, imageScaleBy, resizeImageMask } from './scale.ts';
 import { seedVr2LoadDit, seedVr2LoadVae, seedVr2Upscale } from './seedvr2.ts';
 import { emulatorSleep } from './sleep.ts';
@@ -41,6 +42,7 @@ export const nodeClasses: Readonly<Record<string, NodeClass>> = {
   ImageUpscaleWithModel: imageUpscaleWithModel,
   ImageScale: imageScale,
   ImageScaleBy: imageScaleBy,
+  ImageRotate: imageRotate,
   ResizeImageMaskNode: resizeImageMask,
   LoadVideo: loadVideo,
   GetVideoComponents: getVideoComponents,
