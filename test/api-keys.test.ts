@@ -70,7 +70,7 @@ describe('API keys', () => {
     }
     const guess = await request(`${gateway.url}/monitor/stats`, { headers: { 'x-api-key': 'x' } });
     assert.equal(guess.statusCode, 401);
-    assert.equal(guess.headers['www-authenticate'], 'Bearer');
+    assert.equal(guess.headers['www-authenticate'], 'Bearer error="invalid_token"');
     await guess.body.dump();
     assert.equal((await ask(null, 'GET', '/health')).status, 200);
   });

@@ -400,8 +400,10 @@ describe('identical tasks', () => {
       for (const task of tasks) assert.equal(task.status, 'completed', task.error ?? '');
       assert.equal(tasks.filter((task) => !isCached(task)).length, 1);
       assert.equal(scene.runs().length, 1);
-      const folders = await readdir(join(scene.dataDir, 'objects'));
-      assert.equal(folders.filter((name) => name !== '.tmp').length, 4);
+      await eventually(async () => {
+        const folders = await readdir(join(scene.dataDir, 'objects'));
+        assert.equal(folders.filter((name) => name !== '.tmp').length, 4, `${folders}`);
+      });
     });
   }
 });

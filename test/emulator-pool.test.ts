@@ -357,7 +357,7 @@ describe('an emulator among others', () => {
   });
 
   it('describes its device as recorded', async () => {
-    const { url } = await start();
+    const { url } = await start({ loaders: '0.3.64' });
     const { json } = await ask(`${url}/system_stats`);
     assert.match(json.system.comfyui_version, /^0\.3\.64/);
     assert.equal(json.devices.length, 1);

@@ -209,7 +209,8 @@ test('takes a GIF for as large as its screen, of which its frame may be a corner
   };
   const size = { width: 3_000, height: 2_000 };
   const wide = await screenOf(size.width, size.height);
-  assert.deepEqual(await probeBytes(wide), { kind: 'image', format: 'gif', ...size });
+  const seen = { kind: 'image', format: 'gif', ...size, hasAlpha: true };
+  assert.deepEqual(await probeBytes(wide), seen);
   const huge = await screenOf(13_000, 13_000);
   await assert.rejects(probeBytes(huge), { code: 'media_too_large' });
   await assert.rejects(probe.probe(remote(huge), signal), { code: 'media_too_large' });
