@@ -83,8 +83,19 @@ await run(async () => {
 async function playOne(scenario: Scenario): Promise<number> {
   const { engine, seed } = scenario;
   console.log(`${engine}, --seed ${seed}`);
-  const { broken, ...figures } = await play(scenario);
-  const told = Object.entries(figures).map(([name, figure]) => `${name} ${figure}`);
+  const suffered: TroubleKind[] = [];
+  const { broken, ...figures } = await play({
+    ...scenario,
+    onStep: (step) => {
+      suffered.push(step.trouble.kind);
+      scenario.onStep?.(step);
+    },
+  });
+  const counts = Map.groupBy(suffered, (kind) => kind);
+  const told = [
+    ...[...counts].map(([kind, each]) => `${kind} ${each.length}`),
+    ...Object.entries(figures).map(([name, figure]) => `${name} ${figure}`),
+  ];
   console.log(`${engine}, --seed ${seed}: ${told.join(', ')}, broken ${broken.length}`);
   for (const sentence of broken) console.log(`  BROKEN: ${sentence}`);
   return broken.length;

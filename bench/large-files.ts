@@ -17,7 +17,7 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -35,6 +35,7 @@ import { createTestDatabase } from '../test/support/test-database.ts';
 import { createTestWorkflows, passClipGraph } from '../test/support/test-workflows.ts';
 import { type Figure, judge, quantile, type Scenarios } from './support/figures.ts';
 import type { CopyTimes, PlainCopy } from './support/plain-copy.ts';
+import { residentBytes } from './support/resident-memory.ts';
 
 const megabyte = 1024 ** 2;
 const megabytes = Number(process.argv[2] ?? 4_096);
@@ -110,12 +111,6 @@ async function end(client: GatewayProcess['client'], id: string): Promise<TaskBo
     if (Date.now() > deadline) throw new Error('The task does not come to its end');
     await delay(200);
   }
-}
-
-/** Bytes of memory of the process that are resident (Linux). */
-async function residentBytes(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1_024;
 }
 
 interface Passage {

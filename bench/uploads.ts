@@ -5,7 +5,7 @@
  *
  *   npx node bench/uploads.ts [megabytes]
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -13,6 +13,7 @@ import { request } from 'undici';
 import { multipartForm } from '../test/support/form.ts';
 import { GatewayProcess } from '../test/support/gateway-process.ts';
 import { samplePng } from '../test/support/media-samples.ts';
+import { residentBytes } from './support/resident-memory.ts';
 
 const megabyte = 1024 ** 2;
 const allowedBytes = 64 * megabyte;
@@ -36,12 +37,6 @@ const zeros = Buffer.alloc(megabyte);
 function* picture(count: number): Generator<Buffer> {
   yield png;
   for (let i = 0; i < count; i += 1) yield zeros;
-}
-
-/** Bytes of memory of the gateway that are resident (Linux). */
-async function resident(): Promise<number> {
-  const status = await readFile(`/proc/${gateway.pid}/status`, 'utf8');
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1_024;
 }
 
 async function asForm(count: number): Promise<void> {
@@ -83,10 +78,10 @@ for (const [name, upload] of [
   ['PUT', asUpload],
 ] as const) {
   await upload(16);
-  const before = await resident();
+  const before = await residentBytes(gateway.pid);
   let peak = before;
   const clock = setInterval(async () => {
-    peak = Math.max(peak, await resident());
+    peak = Math.max(peak, await residentBytes(gateway.pid));
   }, 50);
   const startedAt = performance.now();
   await upload(megabytes);

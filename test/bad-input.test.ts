@@ -47,6 +47,8 @@ describe('bad input', () => {
     ['an ftp: url', { url: 'ftp://example.com/a.png' }, 'source_invalid', 'url'],
     ['a url with a password', { url: 'https://me:secret@example.com/a' }, 'source_invalid', 'url'],
     ['a url to loopback', { url: 'http://127.0.0.1/a.png' }, 'source_refused', 'url'],
+    ['loopback by its name', { url: 'http://localhost/a.png' }, 'source_refused', 'url'],
+    ['a name below it', { url: 'http://a.LOCALHOST./a.png' }, 'source_refused', 'url'],
     ['loopback as a number', { url: 'http://2130706433/a.png' }, 'source_refused', 'url'],
     ['loopback in IPv6', { url: 'http://[::1]/a.png' }, 'source_refused', 'url'],
     ['a metadata address', { url: 'http://169.254.169.254/latest' }, 'source_refused', 'url'],

@@ -158,6 +158,42 @@ describe('a client of an old service', () => {
     }
   });
 
+  it('hears of what it wrote in vain', async () => {
+    const url = sources.file('ignored.png', png);
+    const written = { url, outscal: 2, webhook: 'x', output_dims: [8, 8], output_magnification: 2 };
+    const { body } = await ask('POST', '/tasks', asJson(written));
+    assert.deepEqual(body.ignored, [
+      { field: 'outscal', reason: 'is no field of this request; did you mean "outscale"?' },
+      { field: 'webhook', reason: 'is no field of this request' },
+      { field: 'output_magnification', reason: 'output_dims holds' },
+    ]);
+    const form = new FormData();
+    form.append('file', fileOf(png));
+    form.append('imag', 'x');
+    const sent = await ask('POST', '/tasks', { body: form });
+    assert.deepEqual(sent.body.ignored, [{ field: 'imag', reason: 'is no field of this request' }]);
+    const upload = await ask('POST', '/uploads', asJson({ nam: 'a.png' }));
+    assert.match(upload.body.ignored[0].reason, /did you mean "name"/);
+  });
+
+  it('hears which workflow it may mean, and writes jpeg for jpg', async () => {
+    const url = sources.file('meant.png', png);
+    const { body } = await ask('POST', '/tasks', asJson({ url, workflow: 'esrgan_imag_4x' }));
+    assert.match(body.message, /did you mean "esrgan_image_4x"/);
+    const jpeg = await ask('POST', '/tasks', asJson({ url, format: 'jpeg' }));
+    const task = await ask('GET', `/tasks/${jpeg.body.task_id}`);
+    assert.equal(task.body.params.format, 'jpg');
+  });
+
+  it('is told a wrong key apart from none', async () => {
+    const wrong = await ask('GET', '/monitor/stats', { key: 'wrong-secret-0123456789' });
+    assert.equal(wrong.status, 401);
+    assert.match(wrong.body.message, /^The key is not one/);
+    assert.match(wrong.response.headers.get('www-authenticate') ?? '', /invalid_token/);
+    const none = await fetch(`${gateway.url}/monitor/stats`);
+    assert.match(await none.text(), /A key is needed/);
+  });
+
   it('is not bound to HTTPS by the gateway', async () => {
     const { response } = await ask('GET', '/health');
     assert.equal(response.headers.get('strict-transport-security'), null);

@@ -233,8 +233,7 @@ const broken = {
      group by workflow
     having (sum(submitted), sum(completed), sum(failed), sum(canceled), sum(stored_bytes)) <> (0, 0, 0, 0, 0)
         -- A run that is given up for another one takes its failed attempts with it.
-        -- The last milliseconds of an attempt may be missing, where another gateway ends its run in that moment.
-        or sum(gpu_ms) < -50 or sum(source_bytes) < 0`,
+        or sum(gpu_ms) < 0 or sum(source_bytes) < 0`,
   'totals of tenants that are wrong': sql`
     select sum(bytes) as bytes, sum(ms) as ms from (
       select stored_bytes as bytes, charged_ms as ms from tenant_totals

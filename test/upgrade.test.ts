@@ -163,7 +163,7 @@ for (const engine of engines) {
       const role = await stores.twins.seek(await stores.claim(id, backend), 'f');
       assert.deepEqual(role, {
         kind: 'takes',
-        twin: { taskId: ids.completed, outputs: [output] },
+        twin: { taskId: ids.completed, outputs: [output], warnings: [] },
       });
     });
 

@@ -5,7 +5,10 @@ import type { Claim } from '../src/core/attempt.ts';
 import type { TaskState } from '../src/core/task.ts';
 import type { Database } from '../src/db/connect.ts';
 import { sql } from '../src/db/drizzle.ts';
+import { rowsOf } from '../src/db/rows.ts';
 import { AttemptNews } from '../src/tasks/attempt-news.ts';
+import { AttemptStore } from '../src/tasks/attempt-store.ts';
+import { Door } from '../src/tasks/door.ts';
 import { ResultStore } from '../src/tasks/result-store.ts';
 import { type UsageFigures, UsageStore } from '../src/tasks/usage-store.ts';
 import { GatewayClient } from './support/gateway-client.ts';
@@ -120,6 +123,29 @@ for (const engine of engines) {
       await stores.attempts.complete(late, new Map([[late.task.id, [output]]]), {}, news);
       assert.equal((await today('a')).gpuMs, 2 * 1_234);
     });
+
+    // PGlite has one connection, on which nobody waits for another.
+    if (engine === 'postgres') {
+      it('has the time that is being written down while its client cancels it', async () => {
+        const claim = await running(50_000);
+        const news = new AttemptNews();
+        news.gpu = { ms: 70_000, isTypical: true };
+        const canceled = Promise.withResolvers<unknown>();
+        await database.orm.transaction(async (tx) => {
+          await new AttemptStore(new Door(tx, stores.door.gateway)).record(claim, news);
+          canceled.resolve(stores.tasks.cancel(claim.task.id, owner));
+          await untilTrue(async () => {
+            const waiting = await database.orm.execute(sql`
+              select from pg_stat_activity
+               where datname = current_database() and wait_event_type = 'Lock'`);
+            return rowsOf(waiting).length > 0;
+          });
+        });
+        await canceled.promise;
+        const { gpuMs, canceled: tasks } = await today('a');
+        assert.deepEqual([gpuMs, tasks], [70_000, 1]);
+      });
+    }
 
     it('has it as long as a gateway saw to the prompt, where that died', async () => {
       const claim = await running(1_000_000);

@@ -10,6 +10,7 @@ import { samplePng } from '../../test/support/media-samples.ts';
 import { SourceServer } from '../../test/support/source-server.ts';
 import { createTestDatabase, urlOf } from '../../test/support/test-database.ts';
 import { createTestWorkflows } from '../../test/support/test-workflows.ts';
+import { residentBytes } from './resident-memory.ts';
 
 /** The service at the tempo that it has outside of tests. */
 const service = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -35,6 +36,8 @@ export interface Scene extends AsyncDisposable {
   readonly url: string;
   /** The prompt of each task's last attempt. */
   promptsOf(taskIds: readonly string[]): Promise<string[]>;
+  /** What the gateway has in memory. */
+  residentBytes(): Promise<number>;
 }
 
 export async function setScene({
@@ -61,7 +64,7 @@ export async function setScene({
     LOG_LEVEL: 'info',
     ...env,
   };
-  const { client } = parts.use(
+  const { client, pid } = parts.use(
     await GatewayProcess.start(settings, isAtRealTempo ? { program: service } : {}),
   );
   await allIdle(client, backends.length);
@@ -70,6 +73,7 @@ export async function setScene({
     gateway: client,
     url: sources.file('a.png', picture),
     promptsOf: (taskIds) => promptsOf(address, taskIds),
+    residentBytes: () => residentBytes(pid),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

@@ -11,7 +11,7 @@ import { mediaKindOf } from '../core/media.ts';
 import { backendsOrEmulator } from '../emulator-process.ts';
 import { Gateway } from '../gateway.ts';
 import { dialectSettings } from '../http/dialects/index.ts';
-import { sniff } from '../media/sniff.ts';
+import { readStart, sniffBuffer } from '../media/sniff.ts';
 import { run, stopSignal } from '../run.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { readArguments } from './arguments.ts';
@@ -91,9 +91,11 @@ async function sampleInputs(
 }
 
 async function kindOf(path: string): Promise<'image' | 'video'> {
-  const format = await sniff(path).catch((error) => {
-    throw unusable(`--input ${path} cannot be read: ${error.message}`);
-  });
+  const format = await readStart(path)
+    .then(sniffBuffer)
+    .catch((error) => {
+      throw unusable(`--input ${path} cannot be read: ${error.message}`);
+    });
   if (!format) throw unusable(`--input ${path} is no picture or clip of a type that is known`);
   return mediaKindOf(format);
 }

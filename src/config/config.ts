@@ -65,6 +65,8 @@ export interface Config {
   readonly timeouts: Required<Timeouts>;
   /** Whether tasks wait where no backend can run them, unless they say otherwise. */
   readonly queueWhenUnavailable: boolean;
+  /** What becomes of fields that `POST /tasks` and `POST /uploads` do not have. */
+  readonly unknownFields: 'tell' | 'refuse';
   /** How long a line of tasks may stand still for the sake of models that are loaded, milliseconds. */
   readonly warmPatienceMs: number;
   /** What is being uploaded when the gateway is asked to stop has so long, milliseconds. */
@@ -167,6 +169,7 @@ const settings = z.object({
   QUEUE_TIMEOUT: seconds().default(24 * 3_600),
   RUN_TIMEOUT: seconds().default(3_600),
   QUEUE_WHEN_UNAVAILABLE: yesOrNo.default(false),
+  UNKNOWN_FIELDS: z.enum(['tell', 'refuse'], 'must be tell or refuse').default('tell'),
   WARM_PATIENCE: seconds().default(30),
   SHUTDOWN_GRACE: seconds().default(10),
   MAX_DOWNLOADS: wholeNumber(1, 1_000).default(16),
@@ -259,6 +262,7 @@ export function readConfig(env: Env, declared: readonly DeclaredSettings[]): Con
       runMs: orNone(data.RUN_TIMEOUT * 1_000),
     },
     queueWhenUnavailable: data.QUEUE_WHEN_UNAVAILABLE,
+    unknownFields: data.UNKNOWN_FIELDS,
     warmPatienceMs: data.WARM_PATIENCE * 1_000,
     shutdownGraceMs: data.SHUTDOWN_GRACE * 1_000,
     transfers: {

@@ -66,6 +66,7 @@ const catalogue = {
   out_of_memory: 'backend',
   output_missing: 'backend',
   output_truncated: 'backend',
+  output_broken: 'backend',
   task_poisonous: 'backend',
   // What is ours.
   workflow_invalid: 'gateway',

@@ -15,7 +15,16 @@ export function withArticle(kind: MediaKind): string {
   return kind === 'image' ? 'an image' : 'a video';
 }
 
-export interface ImageInfo {
+/** Of a picture that moves. */
+export interface Animation {
+  readonly frames: number;
+  /** On average; `null` where each frame stays. */
+  readonly fps: number | null;
+  readonly durationSeconds: number;
+}
+
+/** A result that moves has what its animation has, beside that of a picture. */
+export interface ImageInfo extends Partial<Animation> {
   readonly kind: 'image';
   readonly format: ImageFormat;
   /** Pixels, as a viewer shows it (EXIF orientation applied). */

@@ -52,6 +52,7 @@ export const failureRules: Partial<Record<ErrorCode, FailureRule>> = {
   execution_interrupted: { attempts: 'most', elsewhere: false, verdict: 'none' },
   output_missing: { attempts: 2, elsewhere: true, verdict: 'blamed' },
   output_truncated: { attempts: 2, elsewhere: true, verdict: 'suspect' },
+  output_broken: { attempts: 2, elsewhere: true, verdict: 'blamed' },
   backend_unreachable: { attempts: 'most', elsewhere: true, verdict: 'suspect' },
   backend_failed: { attempts: 'most', elsewhere: true, verdict: 'suspect' },
   prompt_lost: { attempts: 'most', elsewhere: true, verdict: 'suspect' },

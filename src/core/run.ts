@@ -1,6 +1,7 @@
 import type { MediaKind } from './media.ts';
 import type { SizeRequest } from './size-plan.ts';
 import type { NewTask, Source, TaskState } from './task.ts';
+import type { Warning } from './warning.ts';
 
 /** A run waits, is worked on under a claim, and ends once, in one of the other three: as a task does. */
 export type RunState = TaskState;
@@ -37,6 +38,8 @@ export interface Run extends PlannedRun {
   readonly isUnread: boolean;
   /** Of everything that its outputs follow from; `null` while nobody knows. */
   readonly fingerprint: string | null;
+  /** What its tasks' clients should know of its results. */
+  readonly warnings: readonly Warning[];
 }
 
 /** What has to be run for the task, the run of its results last. At present that is always one. */

@@ -181,6 +181,10 @@ export const realTempo = {
     totalDeadlineMs: 3_600_000,
     /** The speed of a source is judged over this time. */
     floorDeadlineMs: 30_000,
+    /** Before a busy server is asked again that does not say when: this, and twice as long each time. */
+    busyPauseMs: 1_000,
+    /** One that wants more than this is left alone. */
+    longestBusyPauseMs: 15_000,
     /** For its first bytes, while its client waits for the task's id. */
     peekDeadlineMs: 2_000,
   },

@@ -10,6 +10,7 @@ import type { SourceNote } from '../core/source-note.ts';
 import type { StageName, StageState } from '../core/stage.ts';
 import type { Source, TaskError, TaskOutput, TaskState } from '../core/task.ts';
 import type { EventBody, EventKind } from '../core/task-event.ts';
+import type { Warning } from '../core/warning.ts';
 import type { Workflow } from '../core/workflow.ts';
 import { jsonb, text } from './columns.ts';
 import {
@@ -135,6 +136,8 @@ export const runs = pgTable(
     isUnread: boolean('is_unread').notNull().default(false),
     /** Of everything that its outputs follow from; runs with the same one make the same. */
     fingerprint: text('fingerprint'),
+    /** What its tasks' clients should know of its results; `null` for nothing. */
+    warnings: jsonb('warnings').$type<readonly Warning[]>(),
     createdAt: instant('created_at').notNull().defaultNow(),
     /** When it last changed its state or its owner. */
     movedAt: instant('moved_at').notNull().defaultNow(),

@@ -23,8 +23,8 @@ import {
   VideoSampleSource,
 } from 'mediabunny';
 import sharp from 'sharp';
+import { colouredRgb } from './clip-colours.ts';
 import type { Frame } from './frames.ts';
-import { toTaggedRgb } from './loaders/yuv.ts';
 
 export interface ClipInfo {
   readonly fps: number;
@@ -129,11 +129,11 @@ const asRgba = { format: 'RGBA' } as VideoFrameCopyToOptions;
 
 async function toFrame(sample: VideoSample, isTurned: boolean): Promise<Frame> {
   const { width, height } = sample.visibleRect;
-  const rgb = (await toTaggedRgb(sample)) ?? (await toUntaggedRgb(sample));
+  const rgb = (await colouredRgb(sample)) ?? (await plainRgb(sample));
   return turn({ width, height, rgb }, isTurned ? sample.rotation : 0);
 }
 
-async function toUntaggedRgb(sample: VideoSample): Promise<Uint8Array> {
+async function plainRgb(sample: VideoSample): Promise<Uint8Array> {
   const { width, height } = sample.visibleRect;
   const rgba = new Uint8Array(sample.allocationSize(asRgba));
   await sample.copyTo(rgba, asRgba);
@@ -165,16 +165,25 @@ export interface Encoding {
   readonly file: string;
   /** H.264's constant rate factor: lower is better. */
   readonly crf: number;
+  /** What is said of the clip, behind its tables. */
+  readonly tags?: Readonly<Record<string, string>>;
 }
 
 type VideoSource = VideoSampleSource | EncodedVideoPacketSource;
 
 /** Writes H.264 in MP4, with the sound copied where MP4 can carry it. */
-export async function encodeClip({ frames, fps, audio, file, crf }: Encoding): Promise<void> {
+export async function encodeClip({
+  frames,
+  fps,
+  audio,
+  file,
+  crf,
+  tags = {},
+}: Encoding): Promise<void> {
   await loadCodecs();
   const quality = new Quality({ quantizer: crf, bitrate: 8_000_000 });
   const source = new VideoSampleSource({ codec: 'avc', quality });
-  await writeMp4(file, source, fps, () => addFrames(source, frames, fps), audio);
+  await writeMp4(file, source, fps, () => addFrames(source, frames, fps), audio, tags);
 }
 
 /** The same pictures, not encoded again, with a sound. */
@@ -249,10 +258,13 @@ async function writeMp4(
   frameRate: number,
   addPictures: () => Promise<void>,
   audio: Audio | null,
+  tags: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  const format = new Mp4OutputFormat();
+  // As FFmpeg does with `use_metadata_tags`.
+  const format = new Mp4OutputFormat({ metadataFormat: 'mdta' });
   const output = new Output({ format, target: new FilePathTarget(file) });
   output.addVideoTrack(source, { frameRate });
+  output.setMetadataTags({ raw: tags });
   await using sound = audio === null ? null : await openSound(audio, format);
   if (sound) output.addAudioTrack(sound.source);
   try {

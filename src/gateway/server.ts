@@ -45,6 +45,7 @@ export function createFront(
     objects: objects.isServedByGateway ? objects : null,
     preview: (path: string, signal: AbortSignal) =>
       encoder.preview(path, config.limits.maxImagePixels, signal),
+    refusesUnknownFields: config.unknownFields === 'refuse',
     kindOf: sourceReader.kindOf.bind(sourceReader),
     linkBase: linkBase(config.publicUrl, () => listening.port),
     isGuarded: () => keyring.isGuarded,

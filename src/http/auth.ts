@@ -63,7 +63,7 @@ export function identify(callers: Callers, wrongKeys: WrongKeys): MiddlewareHand
     const isLetIn = caller !== null && (scope === null || may(caller, scope));
     if (isLetIn) context.set('caller', caller);
     else if (!takesSecret(context)) {
-      throw refusal ?? (caller ? forbidden(scope) : unauthorized(context));
+      throw refusal ?? (caller ? forbidden(scope) : unauthorized(context, key));
     }
     await next();
   };
@@ -74,11 +74,13 @@ export function callerIfAny(context: Context): Caller | null {
   return context.get('caller') ?? null;
 }
 
-export function unauthorized(context: Context): GatewayError {
-  context.header('WWW-Authenticate', 'Bearer');
+export function unauthorized(context: Context, key?: string): GatewayError {
+  context.header('WWW-Authenticate', key === undefined ? 'Bearer' : 'Bearer error="invalid_token"');
   return new GatewayError(
     'unauthorized',
-    'A key is needed, as Authorization: Bearer KEY or X-API-Key: KEY',
+    key === undefined
+      ? 'A key is needed, as Authorization: Bearer KEY or X-API-Key: KEY'
+      : 'The key is not one of this gateway, or not any more',
   );
 }
 

@@ -68,6 +68,8 @@ export interface DialectParts {
   readonly preview: MakePreview;
   /** Whether a source is a picture or a clip; `null` where that cannot be told soon. */
   readonly kindOf: KindOf;
+  /** Whether a request is refused for a field that it does not have; else its answer tells of it. */
+  readonly refusesUnknownFields: boolean;
   /** What links begin with in the answer to a request. */
   readonly linkBase: LinkBase;
   /** Whether keys are asked for. */

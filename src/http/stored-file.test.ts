@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
-import { parseRange } from './stored-file.ts';
+import { Hono } from 'hono';
+import { parseRange, sendFile } from './stored-file.ts';
 
 describe('parseRange', () => {
   const cases = [
@@ -19,5 +21,27 @@ describe('parseRange', () => {
   ] as const;
   for (const [header, expected] of cases) {
     it(`reads ${header} of 100 bytes`, () => assert.deepEqual(parseRange(header, 100), expected));
+  }
+});
+
+describe('sendFile', () => {
+  const modifiedAt = new Date(1_700_000_000_000);
+  const stat = { size: 10, contentType: 'image/png', modifiedAt, etag: '"1"' };
+  const app = new Hono().get('/', async (context) => {
+    const open = async () => ({ body: Readable.from(['0123456789']) });
+    return (await sendFile(context, { stat, open, headers: {} })) ?? context.notFound();
+  });
+
+  for (const [ifRange, status] of [
+    ['"1"', 206],
+    [modifiedAt.toUTCString(), 206],
+    ['"2"', 200],
+    ['W/"1"', 200],
+    [new Date(0).toUTCString(), 200],
+  ] as const) {
+    it(`answers a part of ${ifRange} with ${status}`, async () => {
+      const headers = { range: 'bytes=2-5', 'if-range': ifRange };
+      assert.equal((await app.request('/', { headers })).status, status);
+    });
   }
 });

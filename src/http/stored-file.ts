@@ -31,7 +31,9 @@ export async function sendFile(
 ): Promise<Response | null> {
   const all = { ...headersOf(stat), ...headers };
   if (isFresh(context.req.header('if-none-match'), stat.etag)) return context.body(null, 304, all);
-  const range = parseRange(context.req.header('range'), stat.size);
+  const range = mayHavePart(context.req.header('if-range'), stat)
+    ? parseRange(context.req.header('range'), stat.size)
+    : null;
   if (range === 'unsatisfiable') {
     return context.body(null, 416, { ...all, 'content-range': `bytes */${stat.size}` });
   }
@@ -85,6 +87,11 @@ export function disposition(name: string, contentType: string): string {
 
 export function fileName(name: string): string {
   return `filename*=UTF-8''${encodeURIComponent(name)}`;
+}
+
+/** Whoever has a part of another file gets the whole of this one (RFC 9110 §13.1.5). */
+function mayHavePart(ifRange: string | undefined, { etag, modifiedAt }: FileStat): boolean {
+  return ifRange === undefined || ifRange === etag || ifRange === modifiedAt.toUTCString();
 }
 
 function isFresh(ifNoneMatch: string | undefined, etag: string): boolean {

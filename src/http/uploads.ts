@@ -6,6 +6,7 @@ import { uploadIdOf, uploadUrl } from '../core/upload.ts';
 import type { UploadService } from '../tasks/upload-service.ts';
 import { callerIfAny } from './auth.ts';
 import { errorSchema } from './errors.ts';
+import { ignoredField, unknownFields } from './ignored-fields.ts';
 import type { LinkBase } from './link-base.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
 import { paceOf, requestBody, whileThere } from './request-body.ts';
@@ -14,12 +15,15 @@ import { paceOf, requestBody, whileThere } from './request-body.ts';
 export function uploadRoutes(
   uploads: Pick<UploadService, 'offer' | 'fill'>,
   base: LinkBase,
+  refusesUnknownFields: boolean,
   tempo: Tempo['http'],
 ): OpenAPIHono {
   const app = createRoutes();
 
   app.openapi(offerRoute, async (context) => {
     const { name, content_type: contentType } = context.req.valid('json');
+    const written = Object.keys(await context.req.json().catch(() => ({})));
+    const ignored = unknownFields(written, openUpload.keyof().options, refusesUnknownFields);
     const { id, secret, target, openUntil } = await uploads.offer(context.var.caller.tenant, {
       name: name ?? null,
       contentType: contentType ?? 'application/octet-stream',
@@ -32,6 +36,7 @@ export function uploadRoutes(
         url: target?.url ?? addressOf(base(context), id, secret),
         headers: { ...target?.headers },
         expires_at: openUntil.toISOString(),
+        ignored,
       },
       201,
     );
@@ -60,24 +65,23 @@ function addressOf(baseUrl: string, id: string, secret: string | null): string {
   return secret === null ? address : `${address}?token=${secret}`;
 }
 
+const openUpload = z
+  .object({
+    name: z.string().max(255).nullish(),
+    content_type: z
+      .string()
+      .regex(/^[\w.+-]{1,100}\/[\w.+-]{1,100}$/, 'must be a media type')
+      .nullish(),
+  })
+  .openapi('OpenUpload');
+
 const offerRoute = defineRoute({
   method: 'post',
   path: '/uploads',
   policy: { scope: 'tasks:write', adds: 'file' },
   summary: 'Open an upload for a file that a task is to work on',
   request: {
-    body: json(
-      z
-        .object({
-          name: z.string().max(255).nullish(),
-          content_type: z
-            .string()
-            .regex(/^[\w.+-]{1,100}\/[\w.+-]{1,100}$/, 'must be a media type')
-            .nullish(),
-        })
-        .openapi('OpenUpload'),
-      'What the client calls the file, and what it is.',
-    ),
+    body: json(openUpload, 'What the client calls the file, and what it is.'),
   },
   responses: {
     201: json(
@@ -91,6 +95,7 @@ const offerRoute = defineRoute({
             description: 'To be sent with the file.',
           }),
           expires_at: z.iso.datetime(),
+          ignored: z.array(ignoredField),
         })
         .openapi('Upload'),
       'Where the file is to be put.',

@@ -25,6 +25,8 @@ const deadlines = {
   idleDeadlineMs: 30_000,
   totalDeadlineMs: 60_000,
   floorDeadlineMs: 60_000,
+  busyPauseMs: 20,
+  longestBusyPauseMs: 1_000,
   minBytesPerSecond: 10_000,
 };
 
@@ -157,6 +159,41 @@ test('gives up a redirect that leads in circles or nowhere', async () => {
   await assertFails(nowhere, 'source_failed');
   const choices = server.answer('choices', (_request, response) => response.writeHead(304).end());
   await assertFails(choices, 'source_failed');
+});
+
+test('follows a redirect whose address is written in UTF-8 as it is', async () => {
+  server.answer('图 ü', (_request, response) => response.end(bytes));
+  await using raw = await rawServer((socket) => {
+    const location = Buffer.from(`http://${server.host}/图%20ü`);
+    socket.end(
+      Buffer.concat([
+        Buffer.from('HTTP/1.1 302 Found\r\nLocation: '),
+        location,
+        Buffer.from('\r\n\r\n'),
+      ]),
+    );
+  });
+  await assertWhole(await fetchSource(raw.url));
+});
+
+test('asks a busy server again, when it says, and not for ever', async () => {
+  const asked: Record<string, number> = {};
+  const busy = (name: string, answers: readonly [status: number, retryAfter?: string][]) =>
+    server.answer(name, (_request, response) => {
+      const turn = asked[name] ?? 0;
+      asked[name] = turn + 1;
+      const [status, retryAfter] = answers[turn] ?? [200];
+      if (retryAfter !== undefined) response.setHeader('retry-after', retryAfter);
+      response.writeHead(status).end(status === 200 ? bytes : 'busy');
+    });
+  const soon = new Date(Date.now() - 1_000).toUTCString();
+  await assertWhole(await fetchSource(busy('soon', [[429, '0'], [503, soon], [503]])));
+  await rm(path);
+  await assertFails(busy('for-long', [[429, '86400']]), 'source_failed');
+  const always = Array.from({ length: 9 }, (): [number] => [503]);
+  await assertFails(busy('always', always), 'source_failed');
+  await assertFails(busy('broken', [[500]]), 'source_failed');
+  assert.deepEqual(asked, { soon: 4, 'for-long': 1, always: 4, broken: 1 });
 });
 
 test('tells by the status what is wrong', async () => {

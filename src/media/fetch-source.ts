@@ -1,6 +1,7 @@
 import type dns from 'node:dns';
 import { rm } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Agent, type Dispatcher, request } from 'undici';
 import { GatewayError } from '../core/errors.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
@@ -25,6 +26,7 @@ const defaultDeadlines: Deadlines = { ...realTempo.source, minBytesPerSecond: 10
 
 const maxRedirects = 5;
 const maxResumes = 3;
+const maxPauses = 3;
 /** Some servers answer none but browsers. */
 export const defaultUserAgent = 'Mozilla/5.0 (compatible; TMLSR)';
 
@@ -121,20 +123,36 @@ export class SourceFetcher implements AsyncDisposable {
 
   async #open(url: string, part: Part, signal: AbortSignal): Promise<OpenSource> {
     let target = validateSourceUrl(url, this.#allow);
-    for (let hops = 0; ; hops += 1) {
+    let pauses = 0;
+    for (let hops = 0; ; ) {
       const response = await this.#request(target, part, signal);
       const { statusCode, headers } = response;
       if (statusCode === 200 || (statusCode === 206 && part.range)) return toSource(response);
       response.body.on('error', () => {}).destroy();
+      const pauseMs = pauses < maxPauses ? this.#pauseMs(response, pauses) : null;
+      if (pauseMs !== null) {
+        pauses += 1;
+        await delay(pauseMs, undefined, { signal });
+        continue;
+      }
       const location = headers.location;
       if (statusCode < 300 || statusCode > 399 || typeof location !== 'string') {
         throw fromStatus(statusCode);
       }
       if (hops === maxRedirects) throw fromStatus(statusCode);
-      const next = URL.parse(location, target.href)?.href ?? location;
+      hops += 1;
+      const next = URL.parse(asWritten(location), target.href)?.href ?? location;
       if (target.protocol === 'https:' && next.startsWith('http:')) throw fromStatus(statusCode);
       target = validateSourceUrl(next, this.#allow);
     }
+  }
+
+  /** Before a server that is busy is asked again; `null` where it is not, or says that it will be for long. */
+  #pauseMs({ statusCode, headers }: Dispatcher.ResponseData, pauses: number): number | null {
+    if (statusCode !== 429 && statusCode !== 503) return null;
+    const { busyPauseMs, longestBusyPauseMs } = this.#deadlines;
+    const wishedMs = retryAfterMs(headers['retry-after'], Date.now()) ?? busyPauseMs * 2 ** pauses;
+    return wishedMs <= longestBusyPauseMs ? wishedMs : null;
   }
 
   async #request(target: URL, part: Part, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
@@ -190,6 +208,22 @@ function toSource({ statusCode, headers, body }: Dispatcher.ResponseData): OpenS
   }
   const length = headers['content-length'];
   return { body, etag, start: 0, size: length === undefined ? null : Number(length) };
+}
+
+/** Undici reads a header's bytes as Latin-1; browsers send those that are no ASCII as they are. */
+function asWritten(location: string): string {
+  return location.replace(
+    /[\x80-\xff]/g,
+    (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+}
+
+/** Seconds, or an instant (RFC 9110 §10.2.3); `null` for neither. */
+function retryAfterMs(header: string | string[] | undefined, now: number): number | null {
+  const text = `${header ?? ''}`.trim();
+  if (/^\d+$/.test(text)) return Number(text) * 1_000;
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? null : Math.max(0, at - now);
 }
 
 /** Whether the rest is of the same source, from where the first part of it ended. */

@@ -33,11 +33,6 @@ const otherContainers: Readonly<Record<string, { name: string; file: string }>> 
 /** Enough for every signature that matters; the rest of the file is not looked at. */
 export const sniffBytes = 4_100;
 
-/** The format of a file, by its first bytes; `null` for one that is not taken. */
-export async function sniff(path: string): Promise<MediaFormat | null> {
-  return await sniffBuffer(await readStart(path));
-}
-
 /** As much of a file as `sniffBuffer` needs. */
 export async function readStart(path: string): Promise<Uint8Array> {
   await using file = await open(path);

@@ -62,9 +62,25 @@ export function fromNetwork(error: unknown): GatewayError {
       cause: error,
     });
   }
-  return new GatewayError('source_unreachable', "The source's server cannot be reached", {
+  return new GatewayError('source_unreachable', `The source's server ${whyUnreachable(error)}`, {
     cause: error,
   });
+}
+
+function whyUnreachable(error: unknown): string {
+  const code = systemCodeOf(error);
+  if (code === 'ENOTFOUND') return 'has a name that leads nowhere';
+  if (code === 'EAI_AGAIN') return 'has a name that cannot be looked up at present';
+  if (code === 'ECONNREFUSED') return 'refuses connections';
+  if (isOfTls(code)) return `cannot be trusted: its certificate or its TLS is wrong (${code})`;
+  return 'cannot be reached';
+}
+
+/** By the codes of OpenSSL, which are those of what is wrong with a certificate, and of Node. */
+function isOfTls(code: string): boolean {
+  return /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|EPROTO)/.test(
+    code,
+  );
 }
 
 /** What ends a body that had begun. */

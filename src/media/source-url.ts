@@ -23,9 +23,17 @@ export function validateSourceUrl(text: string, allow: SourceAllow, field = 'url
   const host = url.hostname.replace(/^\[|\]$/g, '');
   const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80);
   const isTrusted = permitsHost(allow, host, port);
-  if (isIP(host) !== 0 && !isTrusted && !permitsAddress(allow, host, port))
-    throw refused(host, field);
+  const addresses = isLoopbackName(host) ? loopback : isIP(host) !== 0 ? [host] : [];
+  const isPermitted = addresses.some((address) => permitsAddress(allow, address, port));
+  if (addresses.length > 0 && !isTrusted && !isPermitted) throw refused(host, field);
   return url;
+}
+
+const loopback = ['127.0.0.1', '::1'];
+
+/** Names that lead to this machine by their meaning (RFC 6761 §6.3). */
+function isLoopbackName(host: string): boolean {
+  return /(^|\.)localhost\.?$/.test(host);
 }
 
 function invalid(message: string, field: string): GatewayError {

@@ -3,6 +3,7 @@ import type { StageName, StageProgress } from '../core/stage.ts';
 import type { TaskError } from '../core/task.ts';
 import type { EventBody } from '../core/task-event.ts';
 import type { Tempo } from '../core/tempo.ts';
+import { type Warning, withWarning } from '../core/warning.ts';
 import { AttemptNews, type PromptRecord } from '../tasks/attempt-news.ts';
 import type { AttemptStore, Completion, Deliveries, RetryPlan } from '../tasks/attempt-store.ts';
 import type { TwinRole, TwinStore } from '../tasks/twin-store.ts';
@@ -78,6 +79,15 @@ export class AttemptJournal {
   /** A stage that is not needed. */
   skip(name: StageName, detail: string): void {
     this.#news.skip(name, detail);
+    this.#writeSoon();
+  }
+
+  /** Tells the clients of the run's tasks what they should know of its results. */
+  warn(warning: Warning): void {
+    const { run } = this.#claim;
+    const warnings = withWarning(run.warnings, warning);
+    this.#claim = { ...this.#claim, run: { ...run, warnings } };
+    this.#news.warnings = warnings;
     this.#writeSoon();
   }
 

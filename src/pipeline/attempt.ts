@@ -45,7 +45,7 @@ export async function runAttempt(attempt: Attempt): Promise<AttemptEnd> {
   );
   if (made.kind === 'undone') return made;
 
-  return await keepResults(attempt, ready, made.files);
+  return await keepResults(attempt, workflow, ready, made.files);
 }
 
 /** The version that the run began with. */

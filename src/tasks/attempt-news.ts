@@ -1,5 +1,6 @@
 import type { MediaInfo } from '../core/media.ts';
 import type { StageName, StageProgress, StageState } from '../core/stage.ts';
+import type { Warning } from '../core/warning.ts';
 
 export interface PromptRecord {
   readonly promptId: string;
@@ -26,9 +27,11 @@ export class AttemptNews {
   postedAt: number | null = null;
   /** How long it had the GPU, milliseconds; `isTypical`: whether later runs are measured by it. */
   gpu: { readonly ms: number; readonly isTypical: boolean } | null = null;
+  /** All that there are of the run by now. */
+  warnings: readonly Warning[] | null = null;
 
   get isEmpty(): boolean {
-    return this.stages.size === 0 && !this.isOfAttempt;
+    return this.stages.size === 0 && !this.isOfAttempt && this.warnings === null;
   }
 
   /** Whether there is more to write than what its stages do. */

@@ -77,15 +77,16 @@ export class AttemptStore {
       update tasks set updated_at = now() from held
        where tasks.id = any(held.task_ids) and tasks.run_id = held.id returning tasks.id`);
     const noted = orm.$with('noted', {}).as(noteStages(news));
+    const warned = orm.$with('warned', {}).as(noteWarnings(news));
     const written = news.isOfAttempt
       ? await orm
-          .with(held, told, noted)
+          .with(held, told, noted, warned)
           .update(attempts)
           .set(changeOf(news))
           .from(held)
           .where(and(eq(attempts.runId, held.id), eq(attempts.id, claim.attempt.id)))
           .returning({ id: attempts.id })
-      : await orm.with(held, told, noted).select({ id: held.id }).from(held);
+      : await orm.with(held, told, noted, warned).select({ id: held.id }).from(held);
     return written.length > 0;
   }
 
@@ -105,7 +106,10 @@ export class AttemptStore {
     const known = sql`${sql.param([...deliveries.keys()], runs.taskIds)}::uuid[]`;
     const moved = await this.#door.carryOut('completed', {
       which: sql`${this.fence(claim)} and runs.task_ids <@ ${known}`,
-      run: { fingerprint: claim.run.fingerprint },
+      run: {
+        fingerprint: claim.run.fingerprint,
+        ...(news.warnings ? { warnings: news.warnings } : {}),
+      },
       task: {
         outputs: sql`${results} -> 'outputs'`,
         storedBytes: sql`(${results} ->> 'storedBytes')::int8`,
@@ -273,6 +277,13 @@ function noteStages(news: AttemptNews): SQL {
            finished_at = now() - news.finished_ms * interval '1 ms'
       from told, ${recordOf(news)}
      where task_stages.task_id = told.id and task_stages.name = news.name`;
+}
+
+/** The run's in `held`, where there are new ones. */
+function noteWarnings({ warnings }: AttemptNews): SQL {
+  if (warnings === null) return sql`select 1`;
+  return sql`
+    update runs set warnings = ${asJsonb(warnings)} from held where runs.id = held.id returning runs.id`;
 }
 
 /** As `noteStages`; all others have come to their end as well, though a crash may have kept that from being told. */

@@ -7,7 +7,16 @@ import { inRounds } from '../db/in-rounds.ts';
 import { rowsOf } from '../db/rows.ts';
 import { runs, tasks } from '../db/schema.ts';
 import { assignments, type Change, type Parts, withParts } from '../db/statement.ts';
-import { countEnded, countMoved, stagesOf, tallyEnded, writeEvents } from './move-steps.ts';
+import {
+  chosenWithTried,
+  countEnded,
+  countMoved,
+  hadOfGpus,
+  stagesOf,
+  tallyEnded,
+  triedOfChosen,
+  writeEvents,
+} from './move-steps.ts';
 import { type Move, type MoveName, moves } from './moves.ts';
 import { type MovedTask, movedTaskText, type RunRow, readRun, readTask, runText } from './rows.ts';
 
@@ -129,13 +138,15 @@ export class Door {
       : sql`tasks.id = any(moved.task_ids)`;
     const parts = withParts({
       chosen: sql`
-        select id, state as found, lease_until as held_until, ${seesItsTasks} as is_seen from runs
+        select id, state as found, attempt, lease_until as held_until, ${seesItsTasks} as is_seen from runs
          where state in (${states}) and ${which}
          ${atMost} for update ${passingOver}`,
+      ...(isTallied ? triedOfChosen : {}),
       moved: sql`
-        update runs set ${assignments(runs, runChange)} from chosen
+        update runs set ${assignments(runs, runChange)}
+          from ${isTallied ? chosenWithTried : sql`chosen`}
          where runs.id = chosen.id and chosen.is_seen
-        returning ${runText.qualified}, chosen.found, chosen.held_until`,
+        returning ${runText.qualified}, chosen.found${isTallied ? sql`, ${hadOfGpus}` : sql``}`,
       told: sql`
         update tasks set ${assignments(tasks, taskChange)} from moved
          where ${whose} and tasks.run_id = moved.id

@@ -156,23 +156,41 @@ const totalOfUsed: Parts = {
 export const tallyNew = tally(sql`select tenant, workflow, 1, 0, 0, 0, 0, 0, 0 from told`);
 
 /**
+ * The present attempts of the runs in `chosen`. They are read under a lock: a statement that has waited for a run
+ * sees what was written down of its attempt meanwhile.
+ */
+export const triedOfChosen: Parts = {
+  tried: sql`
+    select attempts.run_id, attempts.used_ms, attempts.posted_at, attempts.source_bytes
+      from chosen join attempts on attempts.run_id = chosen.id and attempts.number = chosen.attempt
+       for update of attempts`,
+};
+
+/**
+ * For `moved`, which hands on what `tallyEnded` takes of them. It reads them before any other part may change them,
+ * as Postgres passes over a row that the same statement has changed.
+ */
+export const chosenWithTried = sql`chosen left join tried on tried.run_id = chosen.id`;
+export const hadOfGpus = sql`
+  chosen.held_until, tried.used_ms, tried.posted_at, tried.source_bytes`;
+
+/**
  * What has ended: the tasks, and the attempt of their run, which had a GPU once for all of them. A GPU that nobody
  * has taken the time of was theirs until now, or as long as a gateway saw to it. `gpuMs`: that time, where it is not
  * written down yet.
  */
 export function tallyEnded(gpuMs: number | null): Parts {
   const sinceMs = sql`
-    extract(epoch from least(now(), moved.held_until) - attempts.posted_at) * 1000`;
+    extract(epoch from least(now(), moved.held_until) - moved.posted_at) * 1000`;
   const used = sql`
     select tenant, workflow, 0, (state = 'completed')::int, (state = 'failed')::int, (state = 'canceled')::int,
            0, 0, coalesce(stored_bytes, 0)
       from told
     union all
-    select moved.tenant, moved.workflow, 0, 0, 0, 0,
-           coalesce(round(${gpuMs}::numeric), attempts.used_ms, greatest(0, round(${sinceMs})), 0)::int8,
-           coalesce(attempts.source_bytes, 0), 0
-      from moved join attempts on attempts.run_id = moved.id and attempts.number = moved.attempt
-     where moved.found = 'processing' and moved.state <> 'processing'`;
+    select tenant, workflow, 0, 0, 0, 0,
+           coalesce(round(${gpuMs}::numeric), used_ms, greatest(0, round(${sinceMs})), 0)::int8,
+           coalesce(source_bytes, 0), 0
+      from moved where found = 'processing' and state <> 'processing'`;
   return { ...tally(used), ...totalOfUsed };
 }
 

@@ -69,6 +69,7 @@ export function toRun(row: RunRow): Run {
     retries: row.retries,
     isUnread: row.isUnread,
     fingerprint: row.fingerprint,
+    warnings: row.warnings ?? [],
   };
 }
 

@@ -4,7 +4,16 @@ import { and, eq, inArray, ne, or, type SQL, sql } from '../db/drizzle.ts';
 import { runs, tasks } from '../db/schema.ts';
 import { assignments } from '../db/statement.ts';
 import type { Door, Moved } from './door.ts';
-import { countMoved, sharedStages, stagesOf, tallyEnded, writeEvents } from './move-steps.ts';
+import {
+  chosenWithTried,
+  countMoved,
+  hadOfGpus,
+  sharedStages,
+  stagesOf,
+  tallyEnded,
+  triedOfChosen,
+  writeEvents,
+} from './move-steps.ts';
 import { moves, type RunChange } from './moves.ts';
 import { insertRuns, newRun } from './new-run.ts';
 import { movedTaskText, runText } from './rows.ts';
@@ -129,11 +138,7 @@ export async function separateTasks(
     'butOnly' in leaving ? id !== leaving.butOnly : leaving.taskIds.includes(id);
   const separated = await door.orm.transaction(async (tx) => {
     // From here on none joins, and none is canceled.
-    const [held] = await tx
-      .select({ taskIds: runs.taskIds, leaseUntil: runs.leaseUntil })
-      .from(runs)
-      .where(fence)
-      .for('update');
+    const [held] = await tx.select({ taskIds: runs.taskIds }).from(runs).where(fence).for('update');
     if (!held) return [];
     const left = held.taskIds.filter((id) => !leaves(id));
     const change: RunChange = {
@@ -142,10 +147,13 @@ export async function separateTasks(
       ...(left.length === 0 ? { ...moves.canceled.run, state: 'canceled' } : {}),
     };
     await door.run(tx, {
+      chosen: sql`
+        select id, attempt, lease_until as held_until from runs where id = ${runId}::uuid`,
+      ...triedOfChosen,
       moved: sql`
-        update runs set ${assignments(runs, change)} where id = ${runId}::uuid
-        returning ${runText.qualified}, 'processing' as found,
-                  ${sql.param(held.leaseUntil, runs.leaseUntil)}::timestamptz as held_until`,
+        update runs set ${assignments(runs, change)}
+          from ${chosenWithTried} where runs.id = chosen.id
+        returning ${runText.qualified}, 'processing' as found, ${hadOfGpus}`,
       told: sql`select ${movedTaskText.qualified} from tasks where false`,
       ...tallyEnded(null),
     });

@@ -4,6 +4,7 @@ import { serversWanted } from '../core/demand.ts';
 import { GatewayError, invalidField, taskNotFound } from '../core/errors.ts';
 import { expectedWaitMs, type Waiting } from '../core/expected-wait.ts';
 import { withArticle } from '../core/media.ts';
+import { didYouMean } from '../core/nearest.ts';
 import { type Pause, pauseOf } from '../core/pause.ts';
 import { begunBefore, countOf } from '../core/queue-place.ts';
 import { isStorable } from '../core/storable-text.ts';
@@ -340,7 +341,7 @@ export class TaskService {
         throw new GatewayError('workflow_unavailable', message, { field });
       }
       const known = workflows.names.join(', ') || 'none';
-      const message = `There is no workflow ${name}; known: ${known}`;
+      const message = `There is no workflow ${name}${didYouMean(name, workflows.names) || '.'} Known: ${known}`;
       throw new GatewayError('workflow_unknown', message, { field });
     }
     if (kind !== null && workflow.kind !== kind) {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Stage } from '../core/stage.ts';
 import { hasEnded, type NewTask, type Task, type TaskState } from '../core/task.ts';
+import type { Warning } from '../core/warning.ts';
 import { and, between, desc, eq, getTableColumns, inArray, type SQL, sql } from '../db/drizzle.ts';
 import { attempts, runs, taskStages, tasks, uploads } from '../db/schema.ts';
 import type { Door } from './door.ts';
@@ -37,6 +38,8 @@ export interface TaskWithStages extends Task {
   /** Set while the task waits before another try. */
   readonly runAfter: Date | null;
   readonly stages: readonly Stage[];
+  /** What its client should know of its results. */
+  readonly warnings: readonly Warning[];
 }
 
 /** A task may change runs while it is canceled; so often in a row it does not. */
@@ -57,7 +60,8 @@ export class TaskStore {
     const id = task.id ?? randomUUID();
     const written = await submitTask(this.#door, { ...task, id }, room);
     if (!written) return null;
-    return { ...toTask(written.task), outputs: null, retries: 0, runAfter: null, stages: [] };
+    const unbegun = { outputs: null, retries: 0, runAfter: null, stages: [], warnings: [] };
+    return { ...toTask(written.task), ...unbegun };
   }
 
   async find(id: string, owner: TaskOwner): Promise<TaskWithStages | null> {
@@ -108,6 +112,7 @@ export class TaskStore {
         ...getTableColumns(tasks),
         retries: sql<number>`coalesce(${runs.retries}, 0)`,
         runAfter: runs.runAfter,
+        warnings: runs.warnings,
       })
       .from(tasks)
       .leftJoin(runs, eq(runs.id, tasks.runId));
@@ -125,6 +130,7 @@ export class TaskStore {
       outputs: row.outputs,
       retries: row.retries,
       runAfter: row.runAfter,
+      warnings: row.warnings ?? [],
       stages: toStages(stages.filter((stage) => stage.taskId === row.id)),
     }));
   }
@@ -170,7 +176,8 @@ export class TaskStore {
   }
 }
 
-type ShownRow = TaskRow & Pick<TaskWithStages, 'retries' | 'runAfter'>;
+type ShownRow = TaskRow &
+  Pick<TaskWithStages, 'retries' | 'runAfter'> & { readonly warnings: readonly Warning[] | null };
 
 export function belongsTo({ dialect, tenant }: TaskOwner): SQL | undefined {
   return and(dialect === null ? undefined : eq(tasks.dialect, dialect), ofTenant(tenant));

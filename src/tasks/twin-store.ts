@@ -1,5 +1,6 @@
 import type { Claim } from '../core/attempt.ts';
 import type { TaskOutput } from '../core/task.ts';
+import type { Warning } from '../core/warning.ts';
 import { and, eq, isNotNull, isNull, sql } from '../db/drizzle.ts';
 import { codeOf } from '../db/errors.ts';
 import { runs, tasks } from '../db/schema.ts';
@@ -11,6 +12,7 @@ import { joinRun } from './shared-runs.ts';
 export interface Twin {
   readonly taskId: string;
   readonly outputs: readonly TaskOutput[];
+  readonly warnings: readonly Warning[];
 }
 
 /** What a run is among those that make the same. */
@@ -64,7 +66,7 @@ export class TwinStore {
   async #made(fingerprint: string): Promise<Twin | null> {
     const isKept = sql`(${tasks.keepUntil} is null or ${tasks.keepUntil} > now())`;
     const [found] = await this.#door.orm
-      .select({ taskId: tasks.id, outputs: tasks.outputs })
+      .select({ taskId: tasks.id, outputs: tasks.outputs, warnings: runs.warnings })
       .from(runs)
       .innerJoin(tasks, sql`${tasks.id} = any(${runs.taskIds})`)
       .where(
@@ -77,7 +79,8 @@ export class TwinStore {
         ),
       )
       .limit(1);
-    return found ? { taskId: found.taskId, outputs: found.outputs ?? [] } : null;
+    if (!found) return null;
+    return { ...found, outputs: found.outputs ?? [], warnings: found.warnings ?? [] };
   }
 
   /** `false`: another run leads. */

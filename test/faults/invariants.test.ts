@@ -9,6 +9,7 @@ const good: Ending = {
   code: null,
   finishedAt: new Date(10_000),
   outputs: [{ key: 'a/x.png', size: 3, sha256: 'made' }],
+  stages: 'upload success',
   events: [
     { number: 1, kind: 'submitted' },
     { number: 2, kind: 'begun' },

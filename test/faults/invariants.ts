@@ -11,6 +11,8 @@ export interface Ending {
   readonly finishedAt: Date | null;
   readonly outputs: readonly Pick<TaskOutput, 'key' | 'size' | 'sha256'>[];
   readonly events: readonly Pick<TaskEvent, 'number' | 'kind'>[];
+  /** How far it came, to be read by people. */
+  readonly stages: string;
   /** Of all its attempts that had one. */
   readonly promptIds: readonly string[];
 }
@@ -80,13 +82,13 @@ function brokenFor(
 }
 
 /** It ends once, and nothing happens to it after that. */
-function brokenEvents({ id, state, events }: Ending): string[] {
+function brokenEvents({ id, state, events, stages }: Ending): string[] {
   const ends = events.filter(isLast);
   const kinds = events.map(({ kind }) => kind).join(' ');
   const broken: string[] = [];
   if (events.some(({ number }, i) => number !== i + 1)) broken.push(`task ${id} lacks events`);
   if (ends.length !== 1 || events.at(-1) !== ends[0]) {
-    broken.push(`task ${id}, ${state}, has ${ends.length} ends: ${kinds}`);
+    broken.push(`task ${id}, ${state}, has ${ends.length} ends: ${kinds}; ${stages}`);
   }
   return broken;
 }
@@ -108,7 +110,7 @@ function brokenObjects(
 
 /** No GPU works on what has ended, or twice on the same where nothing made it. */
 function brokenRuns(
-  { id, finishedAt, promptIds }: Ending,
+  { id, finishedAt, promptIds, events }: Ending,
   { runs, backendsDie }: Pick<Evidence, 'runs' | 'backendsDie'>,
 ): string[] {
   const own = runs.filter(({ promptId }) => promptIds.includes(promptId));
@@ -119,7 +121,10 @@ function brokenRuns(
   const broken = late.map(
     ({ promptId }) => `prompt ${promptId} ran after its task ${id} had ended`,
   );
-  if (!backendsDie && whole.length > 1) broken.push(`task ${id} ran ${whole.length} times`);
+  if (!backendsDie && whole.length > 1) {
+    const kinds = events.map(({ kind }) => kind).join(' ');
+    broken.push(`task ${id} ran ${whole.length} times: ${kinds}`);
+  }
   if (own.some((run) => own.some((other) => overlap(run, other)))) {
     broken.push(`task ${id} ran on two GPUs at once`);
   }

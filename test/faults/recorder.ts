@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { GatewayClient, hasEnded, type TaskBody } from '../support/gateway-client.ts';
+import { GatewayClient } from '../support/gateway-client.ts';
 import type { World } from './world.ts';
 
 /** What a client may count on of a task that was answered with an id. */
@@ -15,9 +15,10 @@ export type Expected =
 
 /** Clients wait so long, because their connections may stand open and pass nothing on. */
 const answerWithinMs = 5_000;
+const lookEveryMs = 250;
 
 /** Clients that submit tasks, and remember what they were answered. */
-export class Recorder {
+export class Recorder implements AsyncDisposable {
   /** By id. */
   readonly acknowledged = new Map<string, Expected>();
   /** Requests that got no answer: what they asked for may have been done, or not. */
@@ -74,18 +75,21 @@ export class Recorder {
     await Promise.all(this.#clients);
   }
 
-  /** Looks until every acknowledged task has ended, or time is up; what is left is told. */
-  async untilAllEnded(withinMs: number): Promise<string[]> {
-    const open = new Set(this.acknowledged.keys());
-    const deadline = Date.now() + withinMs;
-    while (open.size > 0 && Date.now() < deadline) {
-      for (const id of open) {
-        const answer = await this.#ask((client) => client.call('GET', `/tasks/${id}`));
-        if (answer?.status === 404) return [`task ${id} was acknowledged and is not there`];
-        if (answer?.status === 200 && hasEnded(answer.body as TaskBody)) open.delete(id);
-      }
-      await delay(100);
+  /** Looks until no task is open, or none has ended for so long; what is left is told. */
+  async untilNoneIsOpen(patienceMs: number): Promise<string[]> {
+    let least = Number.POSITIVE_INFINITY;
+    for (let deadline = Date.now() + patienceMs; Date.now() < deadline; await delay(lookEveryMs)) {
+      const counts = await this.#ask((client) => client.counts());
+      if (!counts) continue;
+      const open = counts.pending + counts.processing;
+      if (open === 0) return [];
+      if (open < least) deadline = Date.now() + patienceMs;
+      least = Math.min(least, open);
     }
-    return [...open].map((id) => `task ${id} has not ended`);
+    return [`${least} tasks have not ended`];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.end();
   }
 }

@@ -75,7 +75,7 @@ export class Replica implements AsyncDisposable {
       // One that ended before it listened may have met its fate.
       const fateNow = starts === 1 ? fate : null;
       try {
-        const gateway = await startFor(fateNow, env, program);
+        const gateway = await GatewayProcess.start(env, { program, fate: fateNow });
         this.#gateway = gateway;
         this.#proxy = await TcpProxy.before(gateway.client.url, { random });
         void this.#follow(gateway, this.#proxy, fateNow?.kind === 'crash');
@@ -106,18 +106,6 @@ export class Replica implements AsyncDisposable {
     await this.#turn.catch(() => {});
     await this.#gateway?.[Symbol.asyncDispose]();
   }
-}
-
-async function startFor(
-  fate: Fate | null,
-  env: Readonly<Record<string, string>>,
-  program: string,
-): Promise<GatewayProcess> {
-  if (!fate) return await GatewayProcess.start(env, { program });
-  const { kind, milestone, nth } = fate;
-  return kind === 'crash'
-    ? await GatewayProcess.startToCrash(env, milestone, nth, { program })
-    : await GatewayProcess.startToDoze(env, milestone, nth, { program });
 }
 
 /** Thaws it so long after it stood still. */

@@ -22,7 +22,7 @@ export interface Scenario extends Omit<WorldOptions, 'random'>, Cast {
   readonly clients: number;
   /** What each of them waits after each task, milliseconds. */
   readonly pauseMs: number;
-  /** What was taken on has so long to end once everything works again. */
+  /** Once everything works again, no longer than this passes between the end of one task and the next. */
   readonly patienceMs: number;
   /** Hears of each step as it comes. */
   readonly onStep?: (step: Step) => void;
@@ -45,7 +45,7 @@ export async function play(scenario: Scenario): Promise<Report> {
   const { seed, troubles, everyMs, clients, pauseMs, patienceMs, onStep = () => {} } = scenario;
   await using world = await World.start({ ...scenario, random: seeded(seed + 1) });
   const madeSha256 = await madeInPeace(world);
-  const recorder = new Recorder(world, clients, pauseMs);
+  await using recorder = new Recorder(world, clients, pauseMs);
   using watch = new RunWatch(world.around.backends);
 
   const startedAt = performance.now();
@@ -59,7 +59,7 @@ export async function play(scenario: Scenario): Promise<Report> {
   await Promise.all(suffered);
   await recorder.end();
   await world.heal();
-  const late = await recorder.untilAllEnded(patienceMs);
+  const late = await recorder.untilNoneIsOpen(patienceMs);
   await watch.look();
   await world.stop();
 
@@ -137,6 +137,8 @@ async function endings({ database: options }: Surroundings): Promise<Ending[]> {
            (extract(epoch from finished_at) * 1000)::float8 as finished_ms,
            (select json_agg(json_build_object('number', number, 'kind', kind) order by number)
               from task_events where task_id = tasks.id) as events,
+           (select string_agg(concat_ws(' ', name, state, detail), ', ' order by name)
+              from task_stages where task_id = tasks.id) as stages,
            (select json_agg(prompt_id) from attempts
              where run_id = tasks.run_id and prompt_id is not null) as prompt_ids
       from tasks order by seq`);

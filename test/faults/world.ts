@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import PQueue from 'p-queue';
 import { dataFolders } from '../../src/config/config.ts';
 import type { DatabaseOptions } from '../../src/db/connect.ts';
 import { EmulatorProcess } from '../support/emulator-process.ts';
@@ -48,6 +49,8 @@ export class World implements AsyncDisposable {
   readonly #replicas: readonly Replica[];
   readonly #random: Random;
   readonly #parts: AsyncDisposableStack;
+  /** Servers are restarted one after the other: the next one would end what is only coming up. */
+  readonly #restarts = new PQueue({ concurrency: 1 });
 
   private constructor(
     around: Surroundings,
@@ -64,10 +67,11 @@ export class World implements AsyncDisposable {
   static async start(options: WorldOptions): Promise<World> {
     await using parts = new AsyncDisposableStack();
     const around = await surroundings(options, parts);
-    const replicas: Replica[] = [];
-    for (let i = 0; i < options.gateways; i += 1) {
-      replicas.push(parts.use(await Replica.start({ ...options, env: around.env })));
-    }
+    const replicas = await Promise.all(
+      Array.from({ length: options.gateways }, async () =>
+        parts.use(await Replica.start({ ...options, env: around.env })),
+      ),
+    );
     return new World(around, replicas, options.random, parts.move());
   }
 
@@ -111,11 +115,13 @@ export class World implements AsyncDisposable {
       case 'sleep':
         return this.#replicas[trouble.gateway]?.sleep(trouble.ms);
       case 'kill-backend':
-        return await this.around.backends[trouble.backend]?.restart();
+        return await this.#restarts.add(() => this.around.backends[trouble.backend]?.restart());
       case 'restart-database':
-        await this.around.postgres?.crash();
-        await delay(trouble.ms);
-        return await this.around.postgres?.resume();
+        return await this.#restarts.add(async () => {
+          await this.around.postgres?.crash();
+          await delay(trouble.ms);
+          await this.around.postgres?.resume();
+        });
       case 'corrupt':
         this.around.bucket?.fail({ kind: 'corrupt' }, { when: ({ method }) => method === 'PUT' });
     }
@@ -204,6 +210,8 @@ async function surroundings(
       THUMBNAILS: 'false',
       // What is cut again and again is not to be given up for it.
       MAX_ATTEMPTS: '20',
+      // A slow machine gets done what it takes on.
+      MAX_QUEUE: '40',
       ...(bucket && toBucket ? bucketSettings(bucket, toBucket) : {}),
     },
   };

@@ -98,7 +98,9 @@ export async function crashAt(
     while (taken.length < tasks) taken.push(await gateway.client.submit(scene.task));
   };
   {
-    await using doomed = await GatewayProcess.startToCrash(scene.env, milestone, nth);
+    await using doomed = await GatewayProcess.start(scene.env, {
+      fate: { kind: 'crash', milestone, nth },
+    });
     await submit(doomed).catch((error) => {
       if (doomed.isRunning && !isConnectionLoss(error)) throw error;
     });

@@ -10,6 +10,7 @@ import { patienceMs } from './patience.ts';
 
 const asTested = fileURLToPath(new URL('./gateway-main.ts', import.meta.url));
 const crashAt = new URL('./crash-at.ts', import.meta.url).href;
+const settingOf = { crash: 'CRASH_AT', doze: 'DOZE_AT' };
 /** As `npm start` does it. */
 const asStarted = ['--max-semi-space-size=4'];
 
@@ -24,6 +25,15 @@ export interface GatewayProcessOptions {
   readonly nodeArgs?: readonly string[];
   /** What is run; the service at the tempo of tests unless it is named. */
   readonly program?: string;
+  readonly fate?: Fate | null;
+}
+
+/** What a gateway does to itself where it comes to the milestone for the nth time. */
+export interface Fate {
+  /** It kills itself, or stands still until it is thawed. */
+  readonly kind: 'crash' | 'doze';
+  readonly milestone: Milestone;
+  readonly nth: number;
 }
 
 /** The service as its own process, to be stopped and killed like a real one. */
@@ -42,11 +52,13 @@ export class GatewayProcess implements AsyncDisposable {
 
   static async start(
     env: Readonly<Record<string, string>>,
-    { nodeArgs = [], program = asTested }: GatewayProcessOptions = {},
+    { nodeArgs = [], program = asTested, fate = null }: GatewayProcessOptions = {},
   ): Promise<GatewayProcess> {
-    const child = spawn(process.execPath, [...asStarted, ...nodeArgs, program], {
+    const args = [...asStarted, ...nodeArgs, ...(fate ? ['--import', crashAt] : []), program];
+    const doom = fate ? { [settingOf[fate.kind]]: `${fate.milestone}:${fate.nth}` } : {};
+    const child = spawn(process.execPath, args, {
       // An empty value counts as unset and keeps a developer's .env out.
-      env: { ...bareEnv, DATABASE_URL: '', DATABASE_POOL_SIZE: '4', PORT: '0', ...env },
+      env: { ...bareEnv, DATABASE_URL: '', DATABASE_POOL_SIZE: '4', PORT: '0', ...env, ...doom },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const log: LogEvent[] = [];
@@ -72,35 +84,6 @@ export class GatewayProcess implements AsyncDisposable {
     } finally {
       clearTimeout(tooLate);
     }
-  }
-
-  /** Starts one that kills itself when it comes to the milestone for the nth time. */
-  static async startToCrash(
-    env: Readonly<Record<string, string>>,
-    milestone: Milestone,
-    nth = 1,
-    options: Pick<GatewayProcessOptions, 'program'> = {},
-  ): Promise<GatewayProcess> {
-    const CRASH_AT = `${milestone}:${nth}`;
-    return await GatewayProcess.#startBound({ ...env, CRASH_AT }, options);
-  }
-
-  /** Starts one that stands still when it comes to the milestone for the nth time, until it is thawed. */
-  static async startToDoze(
-    env: Readonly<Record<string, string>>,
-    milestone: Milestone,
-    nth = 1,
-    options: Pick<GatewayProcessOptions, 'program'> = {},
-  ): Promise<GatewayProcess> {
-    const DOZE_AT = `${milestone}:${nth}`;
-    return await GatewayProcess.#startBound({ ...env, DOZE_AT }, options);
-  }
-
-  static async #startBound(
-    env: Readonly<Record<string, string>>,
-    options: Pick<GatewayProcessOptions, 'program'>,
-  ): Promise<GatewayProcess> {
-    return await GatewayProcess.start(env, { ...options, nodeArgs: ['--import', crashAt] });
   }
 
   /** To speak with it. */

@@ -13,6 +13,8 @@ export const shortDeadlines: Deadlines = {
   idleDeadlineMs: 500,
   totalDeadlineMs: 5_000,
   floorDeadlineMs: 1_000,
+  busyPauseMs: 100,
+  longestBusyPauseMs: 1_000,
   minBytesPerSecond: 10 * 1024,
 };
 

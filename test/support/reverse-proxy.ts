@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
+import { reset } from './tcp-proxy.ts';
 
 /** What it was asked for, in order. */
 export interface ProxiedRequest {
@@ -88,7 +89,7 @@ export class ReverseProxy implements AsyncDisposable {
 
   /** Every WebSocket ends without a close frame; HTTP goes on. */
   dropSockets(): void {
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets) reset(socket);
     this.#sockets.clear();
   }
 

@@ -47,7 +47,7 @@ export class TcpProxy implements AsyncDisposable {
     await once(server, 'listening');
     const proxy = new TcpProxy(server, random);
     server.on('connection', (client) => {
-      if (proxy.#isShut) return void client.resetAndDestroy();
+      if (proxy.#isShut) return reset(client);
       const server = connect({ port, host, noDelay: true, allowHalfOpen: true });
       proxy.#join({ client, server, isFrozen: false, isLeft: false });
     });
@@ -170,6 +170,12 @@ export class TcpProxy implements AsyncDisposable {
 
 function end({ client, server }: Link, how: Cut): void {
   if (how === 'fin') client.end();
-  else client.resetAndDestroy();
+  else reset(client);
   server.destroy();
+}
+
+/** Node loses a socket that is reset while its end is under way: findings/node-loses-a-reset-socket.sh. */
+export function reset(socket: Socket): void {
+  if (socket.writableEnded && !socket.writableFinished) socket.destroy();
+  else socket.resetAndDestroy();
 }

@@ -126,7 +126,7 @@ async function save(
 }
 
 /** ComfyUI writes the whole graph into what it saves. */
-function metadata({ prompt, extraData }: NodeContext): Record<string, unknown> {
+export function metadata({ prompt, extraData }: NodeContext): Record<string, unknown> {
   const extra = extraData.extra_pnginfo;
   return { prompt, ...(typeof extra === 'object' ? extra : {}) };
 }

@@ -14,7 +14,7 @@ import { type Folders, nextOutput, pad } from '../folders.ts';
 import { type Frame, type Frames, writeFrames } from '../frames.ts';
 import { PythonError } from '../python.ts';
 import type { FileReference } from '../wire.ts';
-import { exists } from './image.ts';
+import { exists, metadata } from './image.ts';
 import { framesOf, type Inputs, type NodeClass, numberOf, pathOf, textOf } from './node.ts';
 
 /** ComfyUI's VIDEO: a file, or the parts of a new one. */
@@ -22,6 +22,8 @@ type Video =
   | { readonly file: string }
   | { readonly images: Frames; readonly audio: Audio | null; readonly fps: number };
 
+/** As FFmpeg's muxer names itself with PyAV 18.1. */
+const muxer = 'Lavf62.12.102';
 /** The encoder's own default, which ComfyUI leaves as it is. */
 const defaultCrf = 23;
 
@@ -98,7 +100,8 @@ export const createVideo: NodeClass = {
 };
 
 export const saveVideo: NodeClass = {
-  async run({ inputs, folders, signal }) {
+  async run(context) {
+    const { inputs, folders, signal } = context;
     for (const [name, known] of [
       ['format', ['auto', 'mp4']],
       ['codec', ['auto', 'h264']],
@@ -117,8 +120,11 @@ export const saveVideo: NodeClass = {
     if ('file' in video) await keepStreams(video.file, file);
     else {
       checkSides(video.images);
+      const said = Object.entries(metadata(context));
+      const graph = said.map(([name, value]) => [name, JSON.stringify(value)]);
+      const tags = Object.fromEntries([...graph, ['encoder', muxer]]);
       const frames = until(signal, video.images);
-      await encodeClip({ ...video, audio: trimmed(video), frames, file, crf: defaultCrf });
+      await encodeClip({ ...video, audio: trimmed(video), frames, file, crf: defaultCrf, tags });
     }
     const saved: FileReference = { filename, subfolder: place.subfolder, type: 'output' };
     return { outputs: [], ui: { images: [saved], animated: [true] } };

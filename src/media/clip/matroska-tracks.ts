@@ -1,5 +1,5 @@
+import { children, type Element, readElement, readNumber } from '../metadata/ebml.ts';
 import type { Scanner } from '../metadata/edit.ts';
-import { children, type Element, readElement, readNumber } from '../metadata/matroska.ts';
 
 /** What the entry of a track says beside what mediabunny reads (RFC 9559 §5.1.4). */
 export interface MatroskaTrack {

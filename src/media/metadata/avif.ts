@@ -1,14 +1,14 @@
 import type { Edit, Scanner } from './edit.ts';
-import { boxesIn, type IsoBox } from './iso-boxes.ts';
+import { boxesIn, findBox, type IsoBox } from './iso-boxes.ts';
 
 /** Version and flags, which begin a full box. */
 const fullBytes = 4;
 
 /** Blanks items with EXIF and XMP; how the picture is turned stands elsewhere (ISO 23008-12 §A.2). */
 export async function avifEdits(file: Scanner): Promise<Edit[]> {
-  const meta = await find(file, 0, file.size, 'meta');
+  const meta = await findBox(file, 0, file.size, 'meta');
   if (!meta) return [];
-  const inMeta = (type: string) => find(file, meta.content + fullBytes, meta.end, type);
+  const inMeta = (type: string) => findBox(file, meta.content + fullBytes, meta.end, type);
   const [names, places, data] = [await inMeta('iinf'), await inMeta('iloc'), await inMeta('idat')];
   if (!names || !places) return [];
   const said = await itemsSaid(file, names);
@@ -17,16 +17,6 @@ export async function avifEdits(file: Scanner): Promise<Edit[]> {
     .filter(({ item, end }) => said.has(item) && end <= file.size)
     .map(({ start, end }) => ({ start, end, bytes: 'zeros' as const }))
     .sort((a, b) => a.start - b.start);
-}
-
-async function find(
-  file: Scanner,
-  start: number,
-  end: number,
-  type: string,
-): Promise<IsoBox | null> {
-  for await (const box of boxesIn(file, start, end)) if (box.type === type) return box;
-  return null;
 }
 
 /** Numbers of items that are said of the picture (`infe`, ISO 14496-12 §8.11.6). */

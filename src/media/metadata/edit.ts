@@ -10,14 +10,16 @@ export const nothing = new Uint8Array(0);
 
 /** What is so long is no header: the file is damaged. */
 const maxHeaderBytes = 1024 * 1024;
+/** Tables lie at the beginning and at the end; who looks a second time asks for nothing again. */
+const keptWindows = 4;
 
 /** A file's structure, read here and there. */
 export class Scanner {
   readonly size: number;
   readonly #read: (start: number, endExclusive: number) => Promise<Uint8Array>;
   readonly #windowBytes: number;
-  #window: Buffer = Buffer.alloc(0);
-  #windowStart = 0;
+  /** What was read last, the newest first. */
+  #windows: readonly { readonly start: number; readonly bytes: Buffer }[] = [];
 
   /** At least `windowBytes` are read at a time, as is right for what answers over a network. */
   constructor(
@@ -34,13 +36,23 @@ export class Scanner {
   async bytes(start: number, count: number): Promise<Buffer> {
     const end = start + count;
     if (end > this.size || count > maxHeaderBytes) throw new Error('It is not whole');
-    if (start < this.#windowStart || end > this.#windowStart + this.#window.length) {
-      const until = Math.min(this.size, Math.max(end, start + this.#windowBytes));
-      const read = await this.#read(start, until);
-      if (read.length !== until - start) throw new Error('It is not whole');
-      this.#window = Buffer.from(read.buffer, read.byteOffset, read.byteLength);
-      this.#windowStart = start;
-    }
-    return this.#window.subarray(start - this.#windowStart, end - this.#windowStart);
+    const { start: from, bytes } = this.#windowWith(start, end) ?? (await this.#open(start, end));
+    return bytes.subarray(start - from, end - from);
+  }
+
+  #windowWith(start: number, end: number) {
+    return this.#windows.find(
+      (each) => start >= each.start && end <= each.start + each.bytes.length,
+    );
+  }
+
+  async #open(start: number, end: number) {
+    const until = Math.min(this.size, Math.max(end, start + this.#windowBytes));
+    const read = await this.#read(start, until);
+    if (read.length !== until - start) throw new Error('It is not whole');
+    const bytes = Buffer.from(read.buffer, read.byteOffset, read.byteLength);
+    const window = { start, bytes };
+    this.#windows = [window, ...this.#windows.slice(0, keptWindows - 1)];
+    return window;
   }
 }

@@ -9,6 +9,15 @@ export interface IsoBox {
   readonly end: number;
 }
 
+/** Sample entries of pictures whose codecs browsers know. */
+export const videoEntries: ReadonlySet<string> = new Set(
+  'avc1 avc3 hvc1 hev1 vp08 vp09 av01'.split(' '),
+);
+/** Version, flags and the number of entries, which begin a table. */
+export const tableBytes = 8;
+/** The fields of a sample entry of pictures, in front of the boxes in it. */
+export const videoEntryBytes = 78;
+
 /** @throws Error for a box that is longer than what it lies in. */
 export async function* boxesIn(file: Scanner, start: number, end: number): AsyncGenerator<IsoBox> {
   for (let at = start; at + 8 <= end; ) {
@@ -16,6 +25,17 @@ export async function* boxesIn(file: Scanner, start: number, end: number): Async
     yield box;
     at = box.end;
   }
+}
+
+/** The first one of its type. */
+export async function findBox(
+  file: Scanner,
+  start: number,
+  end: number,
+  type: string,
+): Promise<IsoBox | null> {
+  for await (const box of boxesIn(file, start, end)) if (box.type === type) return box;
+  return null;
 }
 
 async function readBox(file: Scanner, start: number, outerEnd: number): Promise<IsoBox> {

@@ -10,6 +10,8 @@ const shown = new Set(
   'tRNS cHRM gAMA iCCP sBIT sRGB cICP mDCV cLLI bKGD hIST pHYs sPLT acTL fcTL fdAT'.split(' '),
 );
 const signatureBytes = 8;
+/** PNG 3rd edition §11.3.6.2. */
+const controlBytes = 26;
 /** Length, name and checksum of a chunk. */
 const aroundBytes = 12;
 
@@ -24,13 +26,21 @@ export async function pngEdits(file: Scanner): Promise<Edit[]> {
   return edits;
 }
 
-/** Whether it is an animation, of which libvips sees the first frame. */
-export async function isAnimatedPng(file: Scanner): Promise<boolean> {
-  for await (const { type } of chunks(file)) {
-    if (type === 'acTL') return true;
-    if (type === 'IDAT') return false;
+/** How many frames an animation has, and how long they stay, milliseconds; `null` for a picture that does not move. */
+export async function pngFrames(
+  file: Scanner,
+): Promise<{ readonly count: number; readonly delaysMs: readonly number[] } | null> {
+  let count: number | null = null;
+  const delaysMs: number[] = [];
+  for await (const { type, start } of chunks(file)) {
+    if (type === 'acTL') count = (await file.bytes(start + 8, 4)).readUInt32BE();
+    if (type === 'IDAT' && count === null) return null;
+    if (type !== 'fcTL') continue;
+    const control = await file.bytes(start + 8, controlBytes);
+    // A fraction of a second; hundredths where nothing stands below.
+    delaysMs.push((control.readUInt16BE(20) * 1_000) / (control.readUInt16BE(22) || 100));
   }
-  return false;
+  return count === null ? null : { count, delaysMs };
 }
 
 async function* chunks(

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { readFor } from '../../core/read-once.ts';
 import { planSize } from '../../core/size-plan.ts';
+import { sourceWarnings } from '../../core/source-warnings.ts';
 import type { Source } from '../../core/task.ts';
 import type { Workflow } from '../../core/workflow.ts';
 import type { Twin } from '../../tasks/twin-store.ts';
@@ -39,6 +40,10 @@ export async function prepare(
   const sources = await acquireAll(attempt, workflow, report);
   const [main] = workflow.inputs;
   const input = (main && sources.get(main.name)?.info) ?? null;
+  for (const { info } of sources.values()) {
+    const makes = workflow.outputs[0]?.kind ?? workflow.kind;
+    for (const warning of sourceWarnings(info, makes)) journal.warn(warning);
+  }
   // Whether the workflow can give the size that was asked for is known by now.
   const size = planSize(input, workflow, run.size);
   const role = await roleAmongTwins(attempt, sources);

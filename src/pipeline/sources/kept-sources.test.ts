@@ -334,6 +334,24 @@ describe('kept sources', () => {
     });
   }
 
+  it('are put into the store once, however often another gateway says that it wants them', async () => {
+    const of = claim();
+    await get(of);
+    const slow = Promise.withResolvers<void>();
+    const { publish } = copies;
+    copies.publish = async (...all) => {
+      await publish(...all);
+      await slow.promise;
+    };
+    for (const _ of [1, 2, 3]) {
+      kept.wanted(of.run.id);
+      await setImmediate();
+    }
+    slow.resolve();
+    copies.publish = publish;
+    assert.deepEqual(published, [of.run.id]);
+  });
+
   it('go from the disk of a dead gateway when a sweep finds them', async () => {
     const ended = claim();
     const { path } = await get(ended);

@@ -68,6 +68,8 @@ export class KeptSources implements AsyncDisposable {
   readonly #users = new Map<string, string>();
   /** By the run whose files go. */
   readonly #removals = new Map<string, Promise<void>>();
+  /** What is on its way into the store, or is going to be. */
+  readonly #publishing = new Set<SharedTransfer>();
   /** Runs of which others may have been told. */
   readonly #shared = new Set<string>();
   /** No link is begun any more. */
@@ -213,12 +215,12 @@ export class KeptSources implements AsyncDisposable {
     if (isShared) this.#removing(runId, () => this.#parts.copies.remove(runId));
   };
 
-  /** Another gateway needs what this one may have. */
+  /** Another gateway needs what this one may have, and says so again and again. */
   readonly wanted = (runId: string): void => {
     for (const [input, transfer] of this.#transfers.get(runId) ?? []) {
       const key = { runId, input };
       if (transfer.isBegun && !transfer.isWhole) void this.#parts.copies.announce(key);
-      void this.#publish(key, transfer);
+      if (!this.#publishing.has(transfer)) void this.#publish(key, transfer);
     }
   };
 
@@ -343,10 +345,12 @@ export class KeptSources implements AsyncDisposable {
     graceOver: AbortSignal | null = null,
   ): Promise<void> {
     this.#shared.add(key.runId);
+    this.#publishing.add(transfer);
     await this.#use(transfer, async (source, signal) => {
       const until = graceOver ? AbortSignal.any([signal, graceOver]) : signal;
       await this.#parts.copies.publish(key, source, until);
     });
+    this.#publishing.delete(transfer);
   }
 
   /** A disk may take long: no attempt waits for that. */

@@ -62,7 +62,7 @@ export class SourceCopies {
     notices.on('held', hear);
     try {
       const begunAt = performance.now();
-      for (let looks = 0; ; looks += 1) {
+      for (;;) {
         const found = await held.find(key);
         signal.throwIfAborted();
         const { note = null, objectKey = null, isStored = false } = found ?? {};
@@ -76,7 +76,8 @@ export class SourceCopies {
         const patienceMs = isTold ? tempo.otherPatienceMs : tempo.answerPatienceMs;
         const leftMs = begunAt + patienceMs - performance.now();
         if (!mayBeWithOther || leftMs <= 0) return nowhere;
-        if (looks === 0) notices.tellOthers('wanted', key.runId);
+        // A notice may get lost, and whoever has the source looks at no table.
+        notices.tellOthers('wanted', key.runId);
         await answered.wait(Math.min(leftMs, tempo.lookEveryMs), signal);
       }
     } finally {

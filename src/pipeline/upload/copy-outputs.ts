@@ -12,7 +12,7 @@ import type { Twin } from '../../tasks/twin-store.ts';
  */
 export async function copyOutputs(
   store: Pick<ObjectStore, 'copy'>,
-  { taskId, outputs }: Twin,
+  { taskId, outputs }: Pick<Twin, 'taskId' | 'outputs'>,
   to: ResultOwner,
   onStoring: (key: string) => void,
   signal: AbortSignal,

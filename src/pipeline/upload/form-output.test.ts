@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -9,6 +9,7 @@ import { Mp4OutputFormat } from 'mediabunny';
 import sharp from 'sharp';
 import { sampleClip, samplePng } from '../../../test/support/media-samples.ts';
 import { type Delivery, deliveryAsUsual } from '../../core/delivery.ts';
+import type { ClipPlan } from '../../core/made-clip.ts';
 import type { Size } from '../../core/size-plan.ts';
 import { withText } from '../../emulator/png-text.ts';
 import { ImageEncoder } from '../../media/image-encoder.ts';
@@ -18,12 +19,14 @@ import type { ByteRange, ByteSource } from '../../storage/object-store.ts';
 import { formOutput } from './form-output.ts';
 
 const { signal } = new AbortController();
+const madeFolder = new URL('../../../test/media/made/', import.meta.url);
 const prompt = { 1: { class_type: 'SaveImage' } };
 
 /** A file on a backend, and how much of it was fetched. */
 class Made implements ByteSource {
   readonly size: number;
   fetchedBytes = 0;
+  requests = 0;
   readonly #bytes: Buffer;
 
   constructor(bytes: Buffer, size = bytes.length) {
@@ -34,6 +37,7 @@ class Made implements ByteSource {
   async open(range: ByteRange | null): Promise<Readable> {
     const part = range ? this.#bytes.subarray(range.start, range.end + 1) : this.#bytes;
     this.fetchedBytes += part.length;
+    this.requests += 1;
     return Readable.from([part]);
   }
 }
@@ -56,11 +60,12 @@ describe('formOutput', () => {
     {
       size = null,
       thumbnails = false,
+      clip = { frames: null, colour: null },
       ...wishes
-    }: Partial<Delivery> & { size?: Size | null; thumbnails?: boolean } = {},
+    }: Partial<Delivery> & { size?: Size | null; thumbnails?: boolean; clip?: ClipPlan } = {},
   ) {
     const parts = { probe: new MediaProbe(), encoder: new ImageEncoder(1), spool, thumbnails };
-    const wanted = { owner: 'attempt', delivery: { ...deliveryAsUsual, ...wishes }, size };
+    const wanted = { owner: 'attempt', delivery: { ...deliveryAsUsual, ...wishes }, size, clip };
     const { source, ...rest } = await formOutput(parts, made, wanted, signal);
     const bytes = Buffer.concat(await (await source.open(null, signal)).toArray());
     assert.equal(bytes.length, source.size);
@@ -93,8 +98,39 @@ describe('formOutput', () => {
     assert.equal(await thumbnail(signal), null);
     const beside = made.fetchedBytes - clip.length;
     assert.ok(beside < 2_000_000, `${beside} bytes were fetched beside what was stored`);
+    assert.ok(made.requests <= 12, `${made.requests} requests`);
     const kept = await formed(new Made(clip), { keepsMetadata: true });
     assert.ok(kept.bytes.equals(clip));
+  });
+
+  it('refuses a clip of which players show nothing, or less than there should be', async () => {
+    const shape = { width: 64, height: 48, frames: 46, fps: 24, codec: 'avc' } as const;
+    const clip = await sampleClip({ ...shape, format: new Mp4OutputFormat() });
+    const planned = (frames: number | null) => ({ clip: { frames, colour: null } });
+    await assert.rejects(formed(new Made(clip), planned(48)), {
+      code: 'output_broken',
+      message: 'The clip that the workflow made has 46 frames; its source has 48',
+    });
+    for (const frames of [46, 40, null]) await formed(new Made(clip), planned(frames));
+    const late = await readFile(new URL('remuxed-bframes.mp4', madeFolder));
+    await assert.rejects(formed(new Made(late)), {
+      code: 'output_broken',
+      message: /begins in the middle/,
+    });
+  });
+
+  it('tells the colours of a clip that does not, whether or not it keeps its graph', async () => {
+    const tag = { primaries: 1, transfer: 1, matrix: 6 };
+    const clip = { frames: null, colour: { ifMatrixIsRead: tag, ifMatrixIsIgnored: tag } };
+    const bytes = await readFile(new URL('h264-720.mp4', madeFolder));
+    for (const keepsMetadata of [false, true]) {
+      const told = await formed(new Made(bytes), { clip, keepsMetadata });
+      assert.equal(told.bytes.includes('colrnclx'), true);
+      assert.equal(told.bytes.includes('the secret'), keepsMetadata);
+    }
+    const tagged = await readFile(new URL('../cases/bars709-180.mp4', madeFolder));
+    const kept = await formed(new Made(tagged), { clip, keepsMetadata: true });
+    assert.ok(kept.bytes.equals(tagged));
   });
 
   it('passes a picture on with which nothing is to be done', async () => {
@@ -129,6 +165,33 @@ describe('formOutput', () => {
       code: 'invalid_request',
       message: /animated PNG/,
     });
+    await spool.clear('attempt');
+  });
+
+  it('tells of an animation how many frames it has, and how long they are shown', async () => {
+    const pictures = [1, 2, 3].map((seed) => samplePng({ width: 30, height: 20, seed }));
+    const moving = sharp(await Promise.all(pictures), { join: { animated: true } });
+    const shown = { frames: 3, fps: 10, durationSeconds: 0.3 };
+    const gif = await moving
+      .clone()
+      .gif({ delay: [100, 150, 50] })
+      .toBuffer();
+    const webp = await moving
+      .clone()
+      .webp({ delay: [100, 150, 50] })
+      .toBuffer();
+    const told = async (bytes: Buffer, wishes = {}) => {
+      const { info } = await formed(new Made(bytes), wishes);
+      assert.ok(info?.kind === 'image');
+      const { frames, fps, durationSeconds } = info;
+      return { frames, fps, durationSeconds };
+    };
+    assert.deepEqual(await told(gif), shown);
+    assert.deepEqual(await told(gif, { format: 'webp' }), shown);
+    assert.deepEqual(await told(webp, { size: { width: 15, height: 10 } }), shown);
+    assert.equal((await told(await animatedPng())).frames, 2);
+    const still = await told(await samplePng({ width: 30, height: 20 }));
+    assert.equal(still.frames, undefined);
     await spool.clear('attempt');
   });
 

@@ -1,17 +1,23 @@
 import { stat } from 'node:fs/promises';
 import type { Delivery } from '../../core/delivery.ts';
 import { GatewayError } from '../../core/errors.ts';
+import { type ClipPlan, type ClipStart, clipFault } from '../../core/made-clip.ts';
 import {
+  type Animation,
   type ImageFormat,
   type MediaFormat,
   type MediaInfo,
   mediaKindOf,
+  type VideoFormat,
 } from '../../core/media.ts';
 import { unlimited } from '../../core/media-limits.ts';
 import { isSameSize, type Size } from '../../core/picture-size.ts';
-import { isAnimation } from '../../media/animation.ts';
+import { animationOf } from '../../media/animation.ts';
+import { clipStart } from '../../media/clip-start.ts';
 import type { Encoding, ImageEncoder } from '../../media/image-encoder.ts';
-import { findMetadata } from '../../media/metadata/find-metadata.ts';
+import type { Scanner } from '../../media/metadata/edit.ts';
+import { findEdits, scan } from '../../media/metadata/find-edits.ts';
+import type { Wish } from '../../media/metadata/wish.ts';
 import type { MediaProbe } from '../../media/probe.ts';
 import { sniffBuffer, sniffBytes } from '../../media/sniff.ts';
 import type { Spool } from '../../media/spool.ts';
@@ -33,6 +39,8 @@ export interface WantedForm {
   readonly delivery: Delivery;
   /** The size that the graph could not give it; `null` keeps its own. */
   readonly size: Size | null;
+  /** Of a clip, what is known of it beforehand. */
+  readonly clip: ClipPlan;
 }
 
 /** A result as it is handed over. */
@@ -46,14 +54,17 @@ export interface FormedOutput {
   readonly thumbnail: (signal: AbortSignal) => Promise<Buffer | null>;
 }
 
-type Shaped = Pick<FormedOutput, 'source' | 'thumbnail'>;
+interface Shaped extends Pick<FormedOutput, 'source' | 'thumbnail'> {
+  /** `null` for a picture that does not move, or was not looked at. */
+  readonly animation: Animation | null;
+}
 
 /**
  * Brings a result into the form that was asked for. Pictures are fetched to our disk, once, unless
  * nothing is to be done with them; of a video only the headers are read before it is stored.
  *
  * @throws GatewayError as `ImageEncoder.encode`; `invalid_request` for a size that an animation cannot
- *   have; `output_truncated`, `spool_full`; whatever `made.open` throws.
+ *   have; `output_broken`, `output_truncated`, `spool_full`; whatever `made.open` throws.
  */
 export async function formOutput(
   parts: FormParts,
@@ -63,12 +74,50 @@ export async function formOutput(
 ): Promise<FormedOutput> {
   const head = await readerOf(made).read(0, Math.min(made.size, sniffBytes), signal);
   const format = await sniffBuffer(head);
-  const isImage = format !== null && mediaKindOf(format) === 'image';
-  const shaped = isImage
-    ? await shapeImage(parts, made, format as ImageFormat, wanted, signal)
-    : { source: await withoutMetadata(made, format, wanted, signal), thumbnail: async () => null };
-  const info = await describe(parts.probe, shaped.source, signal);
-  return { ...shaped, format: info?.format ?? format, info };
+  if (format === null) return { source: made, format, info: null, thumbnail: noThumbnail };
+  if (mediaKindOf(format) === 'video') {
+    return await shapeClip(parts, made, format as VideoFormat, wanted, signal);
+  }
+  const shaped = await shapeImage(parts, made, format as ImageFormat, wanted, signal);
+  const { animation, ...rest } = shaped;
+  const shown = await describe(parts.probe, shaped.source, signal);
+  const info = shown?.kind === 'image' ? { ...shown, ...animation } : shown;
+  return { ...rest, format: info?.format ?? format, info };
+}
+
+const noThumbnail = async () => null;
+
+/** A clip is looked at by its tables alone, and says what its colours are unless it does already. */
+async function shapeClip(
+  { probe }: FormParts,
+  made: ByteSource,
+  format: VideoFormat,
+  { delivery, clip }: WantedForm,
+  signal: AbortSignal,
+): Promise<FormedOutput> {
+  const info = await describe(probe, made, signal);
+  const file = scan(readerOf(made), signal);
+  const start = await startOf(file, format, signal);
+  const about = info?.kind === 'video' ? info.frames : null;
+  const fault = start && clipFault(clip, start, about);
+  if (fault) throw new GatewayError('output_broken', fault);
+  const tells = info?.kind === 'video' && info.color !== undefined;
+  const wish = { keepsMetadata: delivery.keepsMetadata, colour: tells ? null : clip.colour };
+  const source = await edited(made, file, format, wish, signal);
+  return { source, format: info?.format ?? format, info, thumbnail: noThumbnail };
+}
+
+/** `null` for a file whose structure we cannot follow. */
+async function startOf(
+  file: Scanner,
+  format: VideoFormat,
+  signal: AbortSignal,
+): Promise<ClipStart | null> {
+  try {
+    return await clipStart(file, format);
+  } catch (error) {
+    return unlessOurs(error, signal, null);
+  }
 }
 
 async function shapeImage(
@@ -80,7 +129,7 @@ async function shapeImage(
 ): Promise<Shaped> {
   const { owner, delivery, size } = wanted;
   const isKept = delivery.keepsMetadata && delivery.format === null && size === null;
-  if (isKept && !thumbnails) return { source: made, thumbnail: async () => null };
+  if (isKept && !thumbnails) return { source: made, animation: null, thumbnail: noThumbnail };
 
   const { path, onBytes } = spool.file(owner, 'made');
   await fetchResult({ path, onBytes }, made, signal);
@@ -89,14 +138,17 @@ async function shapeImage(
     thumbnails ? await encoder.thumbnail(path, signal) : null;
 
   const picture = { path, reader: readerOf(local), format };
-  const isAnimated = await isAnimation(picture, signal);
+  const animation = await animationOf(picture, signal);
+  const isAnimated = animation !== null;
   const info = size && (await describe(probe, local, signal));
   const encoding = {
     ...encodingOf(format, delivery, isAnimated),
     size: size && info && isSameSize(size, info) ? null : size,
   };
   if (encoding.format === null && encoding.size === null) {
-    return { source: await withoutMetadata(local, format, wanted, signal), thumbnail };
+    const wish = { keepsMetadata: delivery.keepsMetadata, colour: null };
+    const file = scan(readerOf(local), signal);
+    return { source: await edited(local, file, format, wish, signal), animation, thumbnail };
   }
   if (isAnimated && format === 'png') {
     throw new GatewayError(
@@ -108,7 +160,7 @@ async function shapeImage(
   await encoder.encode(path, formed.path, encoding, signal);
   const { size: bytes } = await stat(formed.path);
   formed.onBytes(bytes);
-  return { source: fileSource(formed.path, bytes), thumbnail };
+  return { source: fileSource(formed.path, bytes), animation, thumbnail };
 }
 
 /**
@@ -127,20 +179,24 @@ function encodingOf(
 }
 
 /** A file whose structure we cannot follow holds what it holds. */
-async function withoutMetadata(
+async function edited(
   source: ByteSource,
-  format: MediaFormat | null,
-  { delivery }: WantedForm,
+  file: Scanner,
+  format: MediaFormat,
+  wish: Wish,
   signal: AbortSignal,
 ): Promise<ByteSource> {
-  if (delivery.keepsMetadata || format === null) return source;
   try {
-    return editedSource(source, await findMetadata(readerOf(source), format, signal));
+    return editedSource(source, await findEdits(file, format, wish));
   } catch (error) {
-    signal.throwIfAborted();
-    if (error instanceof GatewayError) throw error;
-    return source;
+    return unlessOurs(error, signal, source);
   }
+}
+
+function unlessOurs<T>(error: unknown, signal: AbortSignal, otherwise: T): T {
+  signal.throwIfAborted();
+  if (error instanceof GatewayError) throw error;
+  return otherwise;
 }
 
 /** What the result is, from its own header. */

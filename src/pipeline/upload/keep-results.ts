@@ -1,3 +1,4 @@
+import type { Workflow } from '../../core/workflow.ts';
 import { reached } from '../../telemetry/milestones.ts';
 import { folderOf } from '../attempt-folder.ts';
 import type { Attempt } from '../attempt-parts.ts';
@@ -11,10 +12,12 @@ import { storeOutputs } from './store-outputs.ts';
 /** Streams the result into the store, while the next run has the GPU, and completes the run. */
 export async function keepResults(
   attempt: Attempt,
-  { input, size }: Ready,
+  workflow: Workflow,
+  ready: Ready,
   files: readonly ResultFile[],
 ): Promise<AttemptEnd> {
   const { journal, seat, uploads, onStoring, signal } = attempt;
+  const { input, size } = ready;
   const { client } = seat.backend;
   const outputs = await journal.run(
     'upload',
@@ -25,10 +28,13 @@ export async function keepResults(
         server: seat.backend.label,
         client,
         files,
+        workflow,
         input,
+        source: sourceOf(ready),
         size,
         turns: uploads,
         onStoring,
+        warn: (warning) => journal.warn(warning),
         report,
         signal,
       });
@@ -42,4 +48,11 @@ export async function keepResults(
   const promptId = journal.postedPromptId;
   if (promptId) await client.forget(promptId, signal).catch(() => {});
   return { kind: 'made' };
+}
+
+/** The file of the main input; a prompt that a dead gateway left behind has none here. */
+function sourceOf(ready: Ready): string | null {
+  if (ready.kind === 'left-behind') return null;
+  const [main] = ready.sources.values();
+  return main?.path ?? null;
 }

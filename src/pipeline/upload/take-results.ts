@@ -22,6 +22,7 @@ export async function takeResults(attempt: Attempt, twin: Twin): Promise<Attempt
     await journal.forgetTwins();
     return undone(`The results of the identical task ${twin.taskId} cannot be had`);
   }
+  for (const warning of twin.warnings) journal.warn(warning);
   reached('stored');
   await deliver(attempt, outputs, 'taken');
   return { kind: 'taken' };

@@ -2,11 +2,15 @@ import { Readable } from 'node:stream';
 import type { ComfyClient } from '../../comfyui/client.ts';
 import { type Claim, resultOwnerOf } from '../../core/attempt.ts';
 import { GatewayError } from '../../core/errors.ts';
+import { planClip } from '../../core/made-clip.ts';
 import { contentTypeOf, formatOfName, type MediaFormat, type MediaInfo } from '../../core/media.ts';
 import { resultKey, thumbnailKey } from '../../core/result-key.ts';
 import type { SizePlan } from '../../core/size-plan.ts';
 import type { TaskOutput } from '../../core/task.ts';
 import type { Tempo } from '../../core/tempo.ts';
+import type { Warning } from '../../core/warning.ts';
+import type { Workflow } from '../../core/workflow.ts';
+import { isFlat } from '../../media/flat-picture.ts';
 import type { ByteSource, ObjectStore, OutputTarget } from '../../storage/object-store.ts';
 import type { ResultFile } from '../process/result-files.ts';
 import { type FormedOutput, type FormParts, formOutput } from './form-output.ts';
@@ -23,12 +27,16 @@ export interface OutputParts extends FormParts {
 export interface OutputTransfer {
   readonly claim: Claim;
   readonly client: ComfyClient;
+  readonly workflow: Workflow;
   /** What the main input was; `null` where the workflow has none. */
   readonly input: MediaInfo | null;
+  /** Where the file for it lies, as long as it is here. */
+  readonly source: string | null;
   /** How the main output gets its size. */
   readonly size: SizePlan;
   /** Hears the key of every object before it is stored, those of thumbnails too. */
   readonly onStoring: (key: string) => void;
+  readonly warn: (warning: Warning) => void;
   /** Hears which share of the result has been moved, 0 to 1. */
   readonly onMoved: (share: number) => void;
   readonly pace: TransferPace;
@@ -48,9 +56,12 @@ export async function transferOutput(
   {
     claim,
     client,
+    workflow,
     input,
     size: plan,
+    source: mainSource,
     onStoring,
+    warn,
     onMoved,
     pace,
     spoolOwner,
@@ -66,6 +77,7 @@ export async function transferOutput(
     owner: spoolOwner,
     delivery: claim.task.delivery,
     size: isMain && plan.by === 'gateway' ? plan.size : null,
+    clip: planClip(input, workflow, result.output),
   };
   const formed = await formOutput(parts, made, wanted, signal);
   const { source, info: output } = formed;
@@ -102,10 +114,35 @@ export async function transferOutput(
     thumbnail,
     signal,
   );
+  const from = input?.kind === 'image' ? mainSource : null;
+  if (from !== null && (await lostItsPicture(parts, from, thumbnail, signal))) warn(flatResult);
   const delivered = putUrl ? { deliveredTo: withoutQuery(putUrl) } : {};
   const { name } = result.output;
   const stored = { name, key, ...delivered, thumbnailKey: storedThumbnail, size, sha256 };
   return { ...stored, contentType, input, output };
+}
+
+const flatResult: Warning = {
+  code: 'flat_result',
+  message: 'The picture that came out has one colour throughout, and its source has not',
+};
+
+/** Whether the result has one colour, unlike its source; it does not where that cannot be told. */
+async function lostItsPicture(
+  { encoder }: OutputParts,
+  source: string,
+  thumbnail: ReturnType<FormedOutput['thumbnail']>,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    const made = await thumbnail;
+    if (made === null || !(await isFlat(made))) return false;
+    const before = await encoder.thumbnail(source, signal);
+    return before !== null && !(await isFlat(before));
+  } catch {
+    signal.throwIfAborted();
+    return false;
+  }
 }
 
 interface ThumbnailParts {

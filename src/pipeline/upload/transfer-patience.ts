@@ -21,6 +21,7 @@ const patienceOf = {
 /** Other failures are the backend's; `null`: another try cannot mend it. */
 const causeOf: Partial<Record<ErrorCode, Cause | null>> = {
   output_missing: null,
+  output_broken: null,
   media_too_large: null,
   invalid_request: null,
   execution_failed: null,

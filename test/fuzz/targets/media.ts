@@ -5,12 +5,14 @@ import { join } from 'node:path';
 import { MkvOutputFormat, MovOutputFormat, WebMOutputFormat } from 'mediabunny';
 import sharp from 'sharp';
 import { GatewayError } from '../../../src/core/errors.ts';
-import { mediaKindOf } from '../../../src/core/media.ts';
+import { mediaKindOf, type VideoFormat } from '../../../src/core/media.ts';
 import { readBoxes } from '../../../src/media/clip/boxes.ts';
 import { findSps, readSps } from '../../../src/media/clip/h264-sps.ts';
+import { clipStart } from '../../../src/media/clip-start.ts';
 import { segmentEnd } from '../../../src/media/matroska.ts';
 import { Scanner } from '../../../src/media/metadata/edit.ts';
-import { findMetadata, isAnimatedPng } from '../../../src/media/metadata/find-metadata.ts';
+import { findEdits, scan } from '../../../src/media/metadata/find-edits.ts';
+import { pngFrames } from '../../../src/media/metadata/png.ts';
 import { MediaProbe, type RangeReader } from '../../../src/media/probe.ts';
 import { sniffBuffer, sniffBytes } from '../../../src/media/sniff.ts';
 import { sampleClip, sampleMp4, samplePng } from '../../support/media-samples.ts';
@@ -19,6 +21,7 @@ import { type FuzzTarget, type Property, target } from '../target.ts';
 
 const shape = { width: 32, height: 24, frames: 3, fps: 10 };
 const { signal } = new AbortController();
+const tag = { primaries: 1, transfer: 1, matrix: 6 };
 
 async function pictures(): Promise<Buffer[]> {
   const png = await samplePng(shape);
@@ -101,10 +104,13 @@ export const mediaTargets: readonly FuzzTarget[] = [
       const reader = readerOf(bytes);
       const format = await sniffBuffer(bytes.subarray(0, sniffBytes));
       if (format === null) return;
-      const edits = await orDamage(findMetadata(reader, format, signal));
+      const file = scan(reader, signal);
+      const colour = { ifMatrixIsRead: tag, ifMatrixIsIgnored: tag };
+      const edits = await orDamage(findEdits(file, format, { keepsMetadata: false, colour }));
       for (const { start, end } of edits ?? [])
         assert.ok(start >= 0 && start <= end && end <= bytes.length);
-      if (format === 'png') await orDamage(isAnimatedPng(reader, signal));
+      if (mediaKindOf(format) === 'video') await orDamage(clipStart(file, format as VideoFormat));
+      if (format === 'png') await orDamage(pngFrames(file));
     },
   })),
   target('clip-boxes', 2, async () => ({

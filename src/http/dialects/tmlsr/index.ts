@@ -30,7 +30,10 @@ export const tmlsr: Dialect = {
 function routesOf(parts: DialectParts): OpenAPIHono {
   const app = createRoutes();
   app.route('/', tmlsrRoutes(parts));
-  app.route('/', uploadRoutes(parts.uploads, parts.linkBase, parts.tempo));
+  app.route(
+    '/',
+    uploadRoutes(parts.uploads, parts.linkBase, parts.refusesUnknownFields, parts.tempo),
+  );
   app.route('/', backendRoutes(parts.pool));
   app.route('/', demandRoutes(parts.tasks));
   app.route('/', auditRoutes(parts.audit));

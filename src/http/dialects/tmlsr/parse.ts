@@ -5,7 +5,8 @@ import type { TaskRequest } from '../../../core/task.ts';
 import { uuidOfHex } from '../../../core/uuid.ts';
 import { withoutQuery } from '../../../core/without-query.ts';
 import type { Workflow } from '../../../core/workflow.ts';
-import type { CreateTask } from './schema.ts';
+import { type IgnoredField, unknownFields } from '../../ignored-fields.ts';
+import { type CreateTask, createTask } from './schema.ts';
 
 export const dialect = 'tmlsr';
 
@@ -15,6 +16,22 @@ export interface WorkflowAliases {
     model: string,
     isMeant: (workflow: Workflow) => boolean,
   ): Pick<Workflow, 'name'> | null;
+}
+
+/**
+ * What the request says and means nothing by.
+ *
+ * @param names Of all that the client wrote.
+ * @throws GatewayError `invalid_request` for a name that the request does not have, where such are refused.
+ */
+export function ignoredIn(
+  { output_dims: dims, output_magnification: magnification }: CreateTask,
+  names: Iterable<string>,
+  isRefused: boolean,
+): IgnoredField[] {
+  const unknown = unknownFields(names, createTask.keyof().options, isRefused);
+  if (dims == null || magnification == null) return unknown;
+  return [...unknown, { field: 'output_magnification', reason: 'output_dims holds' }];
 }
 
 /** Whether the request leaves it to its file what is to be done. */

@@ -3,14 +3,16 @@ import type { BackendView } from '../../../core/backend.ts';
 import type { MediaInfo } from '../../../core/media.ts';
 import type { Stage } from '../../../core/stage.ts';
 import type { QueuePlace, TaskView, WorkflowView } from '../../../tasks/task-service.ts';
+import type { IgnoredField } from '../../ignored-fields.ts';
 import { linkTo } from '../../link-base.ts';
 import { presentPause } from '../../pauses.ts';
 import { presentTaskId } from './parse.ts';
-import type { stats as statsSchema, task as taskSchema } from './schema.ts';
+import type { stats as statsSchema, taskCreated, task as taskSchema } from './schema.ts';
 
 type TaskBody = z.infer<typeof taskSchema>;
 type MediaBody = NonNullable<NonNullable<TaskBody['output']>['metadata']['input']>;
 type StatsBody = z.infer<typeof statsSchema>;
+type SubmittedBody = z.infer<typeof taskCreated>;
 
 /** When a task is looked at, and what its links begin with. */
 export interface Seen {
@@ -39,6 +41,7 @@ export function presentTask(
     stages: task.stages.map((stage) => presentStage(stage, now)),
     output: main ? presentOutput(main, base) : null,
     outputs: task.outputs.map((output) => ({ name: output.name, ...presentOutput(output, base) })),
+    warnings: presentWarnings(task),
     cached: task.outputs.some(({ takenFrom }) => takenFrom !== undefined),
     results_removed_at: task.removedAt?.toISOString() ?? null,
     queue: place && {
@@ -52,6 +55,20 @@ export function presentTask(
     error_code: task.error?.code ?? null,
     retries: task.retries,
   };
+}
+
+/** The answer to a request for a task. */
+export function presentSubmitted(task: TaskView, ignored: IgnoredField[]): SubmittedBody {
+  return {
+    status: 'ok',
+    task_id: presentTaskId(task.id),
+    warnings: presentWarnings(task),
+    ignored,
+  };
+}
+
+function presentWarnings({ warnings }: TaskView): TaskBody['warnings'] {
+  return warnings.map(({ code, message }) => ({ code, message }));
 }
 
 function presentStage(stage: Stage, now: Date): TaskBody['stages'][number] {

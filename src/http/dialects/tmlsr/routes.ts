@@ -16,6 +16,7 @@ import {
   receiveForm,
   submitWithFiles,
 } from '../../form-tasks.ts';
+import type { IgnoredField } from '../../ignored-fields.ts';
 import type { LinkBase } from '../../link-base.ts';
 import { isForm } from '../../multipart.ts';
 import { createRoutes, defineRoute, handleFiles, json } from '../../openapi.ts';
@@ -25,13 +26,13 @@ import { whileThere } from '../../request-body.ts';
 import { mainPart, requestOfForm } from './form.ts';
 import {
   dialect,
+  ignoredIn,
   leavesKindOpen,
   parseTaskId,
   parseTaskRequest,
-  presentTaskId,
   type WorkflowAliases,
 } from './parse.ts';
-import { presentBackend, presentTask, presentWorkflow } from './present.ts';
+import { presentBackend, presentSubmitted, presentTask, presentWorkflow } from './present.ts';
 import * as schema from './schema.ts';
 
 export interface TmlsrParts extends FormParts {
@@ -42,6 +43,7 @@ export interface TmlsrParts extends FormParts {
   readonly pauses: Pick<PauseService, 'list'>;
   readonly linkBase: LinkBase;
   readonly kindOf: KindOf;
+  readonly refusesUnknownFields: boolean;
   readonly checkReady: () => Promise<void>;
   readonly version: string;
 }
@@ -57,11 +59,13 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
   handleFiles(app, createTaskRoute, async (context, next) => {
     const { raw } = context.req;
     if (!isForm(raw)) return void (await next());
-    const task = await whileThere(raw, submitForm(parts, raw, context.var.caller));
-    return context.json({ status: 'ok' as const, task_id: presentTaskId(task.id) }, 200);
+    const { task, ignored } = await whileThere(raw, submitForm(parts, raw, context.var.caller));
+    return context.json(presentSubmitted(task, ignored), 200);
   });
   app.openapi({ ...createTaskInJsonRoute, hide: true }, async (context) => {
     const body = context.req.valid('json');
+    const names = Object.keys(await context.req.json());
+    const ignored = ignoredIn(body, names, parts.refusesUnknownFields);
     const account = accountOf(context.var.caller);
     const { signal } = context.req.raw;
     const fileKind =
@@ -69,7 +73,7 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
         ? await kindOf(body.url, account.tenant ?? '', signal)
         : null;
     const task = await tasks.submit({ ...parseTaskRequest(body, registry, fileKind), ...account });
-    return context.json({ status: 'ok' as const, task_id: presentTaskId(task.id) }, 200);
+    return context.json(presentSubmitted(task, ignored), 200);
   });
 
   app.openapi(getTaskRoute, async (context) => {
@@ -136,15 +140,18 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
 
 /** A task whose files come with it. They are kept before it is taken on, and gone if it is not. */
 async function submitForm(
-  { tasks, uploads, registry, tempo }: TmlsrParts,
+  { tasks, uploads, registry, refusesUnknownFields, tempo }: TmlsrParts,
   raw: Request,
   caller: Caller,
-): Promise<TaskView> {
+): Promise<{ task: TaskView; ignored: IgnoredField[] }> {
   await using form = await receiveForm(raw, { uploads, tempo });
+  const body = requestOfForm(form);
+  const ignored = ignoredIn(body, form.fields.keys(), refusesUnknownFields);
   const account = accountOf(caller);
   const fileKind = mediaKindOfType(form.files.get(mainPart)?.file.contentType ?? '');
-  const request = { ...parseTaskRequest(requestOfForm(form), registry, fileKind), ...account };
-  return await submitWithFiles({ tasks, uploads }, request, form, raw.signal);
+  const request = { ...parseTaskRequest(body, registry, fileKind), ...account };
+  const task = await submitWithFiles({ tasks, uploads }, request, form, raw.signal);
+  return { task, ignored };
 }
 
 /** Operators see the tasks of all dialects, and so may look at each and cancel it. */

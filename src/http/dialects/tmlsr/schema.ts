@@ -3,7 +3,9 @@ import { encodedFormats } from '../../../core/delivery.ts';
 import { maxSidePixels } from '../../../core/size-plan.ts';
 import { stageNames, stageStates } from '../../../core/stage.ts';
 import { taskStates } from '../../../core/task.ts';
+import { warningCodes } from '../../../core/warning.ts';
 import { isWorkflowName } from '../../../workflows/folder.ts';
+import { ignoredField } from '../../ignored-fields.ts';
 import { pauseSchema } from '../../pauses.ts';
 
 /** A workflow's file name, with or without `.json`. */
@@ -64,9 +66,16 @@ export const createTask = z
       .tuple([side, side], 'must be [width, height] in pixels')
       .nullish()
       .openapi({ type: 'array', items: { type: 'integer' }, minItems: 2, maxItems: 2 }),
-    format: z.enum(encodedFormats).nullish().openapi({
-      description: 'What pictures are encoded as; without it, as the workflow writes them.',
-    }),
+    format: z
+      .preprocess(
+        (format) => (format === 'jpeg' ? 'jpg' : format),
+        z.enum(encodedFormats).nullish(),
+      )
+      .openapi({
+        type: 'string',
+        enum: [...encodedFormats, 'jpeg'],
+        description: 'What pictures are encoded as; without it, as the workflow writes them.',
+      }),
     quality: z
       .int()
       .min(1)
@@ -98,8 +107,20 @@ export const createTaskForm = createTask
   })
   .openapi('CreateTaskForm');
 
+const warning = z.object({ code: z.enum(warningCodes), message: z.string() }).openapi('Warning');
+
 export const taskCreated = z
-  .object({ status: z.literal('ok'), task_id: z.string() })
+  .object({
+    status: z.literal('ok'),
+    task_id: z.string(),
+    warnings: z.array(warning).openapi({
+      description:
+        'What is known of the sources at once. They are read later as a rule, and the task tells then.',
+    }),
+    ignored: z.array(ignoredField).openapi({
+      description: 'What the request said that changed nothing.',
+    }),
+  })
   .openapi('TaskCreated');
 
 const stage = z.object({
@@ -148,6 +169,9 @@ export const task = z
     output: output.nullable().openapi({ description: 'The main result.' }),
     outputs: z.array(output.extend({ name: z.string() })).openapi({
       description: 'All results, the main one first.',
+    }),
+    warnings: z.array(warning).openapi({
+      description: 'What of the results may not be as expected, though nothing has failed.',
     }),
     cached: z.boolean().openapi({
       description: 'Whether the results are copies of those of an identical task (CACHE=on).',

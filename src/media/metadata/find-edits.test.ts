@@ -22,9 +22,11 @@ import { sampleClip, samplePng } from '../../../test/support/media-samples.ts';
 import { withText } from '../../emulator/png-text.ts';
 import { editedSource } from '../../pipeline/upload/edited-source.ts';
 import { sniffBuffer } from '../sniff.ts';
-import { findMetadata, isAnimatedPng } from './find-metadata.ts';
+import { findEdits, scan } from './find-edits.ts';
+import { pngFrames } from './png.ts';
 
 const { signal } = new AbortController();
+const silent = { keepsMetadata: false, colour: null };
 const graph = { 1: { class_type: 'LoadImage', inputs: { image: 'the secret.png' } } };
 const secret = JSON.stringify(graph);
 
@@ -39,7 +41,7 @@ function readerOf(bytes: Buffer) {
 async function stripped(bytes: Buffer): Promise<Buffer> {
   const format = await sniffBuffer(bytes.subarray(0, 4_100));
   assert.ok(format);
-  const edits = await findMetadata(readerOf(bytes), format, signal);
+  const edits = await findEdits(scan(readerOf(bytes), signal), format, silent);
   const open = async (range: { start: number; end: number } | null) =>
     Readable.from([range ? bytes.subarray(range.start, range.end + 1) : bytes]);
   const source = editedSource({ size: bytes.length, open }, edits);
@@ -167,12 +169,18 @@ test('keeps the frames of an animation', async () => {
   assert.ok((await pixelsOf(plain)).equals(await pixelsOf(webp)));
 });
 
-test('tells an animated PNG from another', async () => {
+test('tells an animated PNG from another, and how long its frames stay', async () => {
   const png = await samplePng({ width: 10, height: 10 });
   const control = chunk('acTL', Buffer.from('0000000200000000', 'hex'));
-  const animated = Buffer.concat([png.subarray(0, 33), control, png.subarray(33)]);
-  assert.equal(await isAnimatedPng(readerOf(png), signal), false);
-  assert.equal(await isAnimatedPng(readerOf(animated), signal), true);
+  const frame = (delay: string) =>
+    chunk('fcTL', Buffer.from(`${'0'.repeat(40)}${delay}0000`, 'hex'));
+  const [head, body] = [png.subarray(0, 33), png.subarray(33)];
+  // A quarter of a second, and fifty hundredths.
+  const frames = [frame('00010004'), frame('00320000')];
+  const animated = Buffer.concat([head, control, ...frames, body]);
+  assert.equal(await pngFrames(scan(readerOf(png), signal)), null);
+  const found = await pngFrames(scan(readerOf(animated), signal));
+  assert.deepEqual(found, { count: 2, delaysMs: [250, 500] });
 });
 
 async function packetsOf(bytes: Buffer): Promise<Buffer[]> {
@@ -244,7 +252,7 @@ test('ends on any bytes behind any signature', async () => {
       for (let j = 0; j < 6; j += 1) {
         bytes[Math.floor(Math.random() * bytes.length)] = Math.floor(Math.random() * 256);
       }
-      const edits = await findMetadata(readerOf(bytes), format, signal).catch(() => []);
+      const edits = await findEdits(scan(readerOf(bytes), signal), format, silent).catch(() => []);
       let at = 0;
       for (const { start, end } of edits) {
         assert.ok(start >= at && end >= start && end <= bytes.length, `${format} ${start} ${end}`);
