@@ -363,7 +363,8 @@ describe("a tenant's key", () => {
           // Its link was given out before; whoever has it goes on.
           if (path.endsWith(oldKey)) continue;
           const answer = await get(who, path);
-          assert.equal(answer.status, 404, path);
+          // Any address with a slash at its end leads to the one without.
+          assert.equal(answer.status, path.endsWith('/') ? 307 : 404, path);
           assert.deepEqual(told(answer, named), told(await get(who, same[index] ?? ''), nobody));
         }
       }
@@ -466,7 +467,7 @@ describe("a tenant's key", () => {
     const { json: seen } = await get('alice', '/monitor/stats');
     const { json: all } = await get('ops', '/monitor/stats');
     const running = (stats: typeof seen) =>
-      stats.pool_status.flatMap((each: { task_id: string | null }) => each.task_id ?? []);
+      stats.pool_status.flatMap((each: { task_id: string | null }) => each.task_id || []);
     assert.deepEqual(
       seen.pool_status.map((each: { address: string }) => each.address),
       ['backend-1', 'backend-2'],

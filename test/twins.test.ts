@@ -405,7 +405,8 @@ for (const engine of engines) {
               continue;
             }
             const leading = knownAs(claimed, 'f');
-            if (kind === 'leads') await delay(20);
+            // A busy machine takes its time to find the first one that leads.
+            if (kind === 'leads') await delay(shared === 0 ? 200 : 20);
             if (kind === 'leads' && turn % 5 === 1) await stores.attempts.fail(leading, failure);
             else if (kind === 'leads' && turn % 5 === 3) {
               await stores.attempts.handBack(leading, false);

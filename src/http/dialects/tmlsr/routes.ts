@@ -64,7 +64,7 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
   });
   app.openapi({ ...createTaskInJsonRoute, hide: true }, async (context) => {
     const body = context.req.valid('json');
-    const names = Object.keys(await context.req.json());
+    const names = Object.keys(await context.req.json().catch(() => ({})));
     const ignored = ignoredIn(body, names, parts.refusesUnknownFields);
     const account = accountOf(context.var.caller);
     const { signal } = context.req.raw;
