@@ -193,6 +193,8 @@ export const realTempo = {
     imageDeadlineMs: 60_000,
     /** For reading a clip's header. */
     videoDeadlineMs: 5_000,
+    /** After which a thread for clips ends that nobody has had a use for. */
+    idleThreadMs: 10_000,
     /** For encoding a thumbnail, in libvips. */
     thumbnailDeadlineMs: 3_000,
     /** For encoding a preview, in libvips. */

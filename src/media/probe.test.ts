@@ -496,6 +496,7 @@ test("stops with the caller's reason", async () => {
 });
 
 test('leaves no thread, file or listener behind, and says nothing', async () => {
+  const by = new MediaProbe({ idleThreadMs: 20 });
   const written: unknown[] = [];
   const onWarning = (warning: Error): void => {
     written.push(warning);
@@ -504,16 +505,18 @@ test('leaves no thread, file or listener behind, and says nothing', async () => 
   const whole = await sampleMp4({ width: 64, height: 48, frames: 5, fps: 25, audio: true });
   const open = async () => (await readdir('/proc/self/fd').catch(() => [])).length;
   const threads = () => process.getActiveResourcesInfo().filter((name) => name === 'MessagePort');
-  await probeBytes(whole);
+  const idle = () => new Promise((resolve) => setTimeout(resolve, 200));
+  await probeBytes(whole, { by });
+  await idle();
   const [fileBefore, threadsBefore] = [await open(), threads().length];
   for (let i = 0; i < 12; i += 1) {
-    await probeBytes(whole);
-    await probeBytes(whole.subarray(0, whole.length / 2)).catch(() => {});
-    await probeBytes(await sampleJpeg({ width: 40, height: 30 }));
+    await probeBytes(whole, { by });
+    await probeBytes(whole.subarray(0, whole.length / 2), { by }).catch(() => {});
+    await probeBytes(await sampleJpeg({ width: 40, height: 30 }), { by });
   }
-  await Promise.all(Array.from({ length: 12 }, () => probe.probe(join(folder, 'video'), signal)));
+  await Promise.all(Array.from({ length: 12 }, () => by.probe(join(folder, 'video'), signal)));
   globalThis.gc?.();
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await idle();
   process.off('warning', onWarning);
   assert.deepEqual(written, []);
   assert.equal(threads().length, threadsBefore);

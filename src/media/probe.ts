@@ -1,5 +1,4 @@
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
 import PQueue from 'p-queue';
 import { GatewayError } from '../core/errors.ts';
 import {
@@ -22,10 +21,10 @@ import { PictureProbe, type PictureWish } from './picture/probe-picture.ts';
 import type { Probed } from './probed.ts';
 import { fileReader, type RangeReader } from './range-reader.ts';
 import { readStart, remuxFirst, sniffBuffer, sniffBytes, unsupported } from './sniff.ts';
-import type { FromVideoThread, ToVideoThread, TrackInfo } from './video-thread.ts';
+import { VideoThreads } from './video-threads.ts';
 
 export interface MediaProbeOptions
-  extends Partial<Pick<Tempo['media'], 'imageDeadlineMs' | 'videoDeadlineMs'>> {
+  extends Partial<Pick<Tempo['media'], 'imageDeadlineMs' | 'videoDeadlineMs' | 'idleThreadMs'>> {
   /** For workflows that have none of their own. */
   readonly limits?: MediaLimits;
 }
@@ -43,6 +42,7 @@ export class MediaProbe {
   readonly #limits: MediaLimits;
   readonly #pictures: PictureProbe;
   readonly #videoDeadlineMs: number;
+  readonly #threads: VideoThreads;
   /** A thread that shares its processor with many would not be done by its deadline. */
   readonly #videos = new PQueue({ concurrency: availableParallelism() });
 
@@ -50,10 +50,12 @@ export class MediaProbe {
     limits = generousLimits,
     imageDeadlineMs = realTempo.media.imageDeadlineMs,
     videoDeadlineMs = realTempo.media.videoDeadlineMs,
+    idleThreadMs = realTempo.media.idleThreadMs,
   }: MediaProbeOptions = {}) {
     this.#limits = limits;
     this.#pictures = new PictureProbe(imageDeadlineMs);
     this.#videoDeadlineMs = videoDeadlineMs;
+    this.#threads = new VideoThreads(idleThreadMs);
   }
 
   /**
@@ -107,7 +109,6 @@ export class MediaProbe {
     return { info, made: null, checked: Promise.resolve() };
   }
 
-  /** Container parsers can be made to loop and to hoard: a thread can be ended when one does. */
   async #probeVideo(
     source: string | RangeReader,
     format: VideoFormat,
@@ -116,26 +117,17 @@ export class MediaProbe {
     const isWhole = typeof source === 'string';
     await using file = isWhole ? await fileReader(source) : null;
     const reader = file ?? (source as RangeReader);
-    const thread = new Worker(new URL('./video-thread.ts', import.meta.url), {
-      workerData: {
-        size: reader.size,
-        isWhole,
-      } satisfies ToVideoThread,
-      resourceLimits: { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 32 },
-      stdout: true,
-      stderr: true,
-    });
     const readingMs = isWhole ? Math.round(reader.size / bytesPerMs) : 0;
     const videoMs = this.#videoDeadlineMs + readingMs;
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(videoMs)]);
     try {
-      const track = await answerOf(thread, reader, format, deadline);
-      return { kind: 'video', format, ...track };
+      const answer = await this.#threads.read(reader, { isWhole }, deadline);
+      if (answer.kind === 'no-video') throw noVideo(format);
+      if (answer.kind === 'failed') throw new Error(answer.reason);
+      return { kind: 'video', format, ...answer.info };
     } catch (error) {
       signal.throwIfAborted();
       throw error instanceof GatewayError ? error : corrupt('video', error);
-    } finally {
-      await thread.terminate();
     }
   }
 }
@@ -155,32 +147,6 @@ function limited(source: RangeReader, maxBytes: number): RangeReader {
       return await untilAborted(source.read(start, endExclusive, signal), signal);
     },
   };
-}
-
-/** Serves the thread's wishes for bytes until it answers. */
-function answerOf(
-  thread: Worker,
-  reader: RangeReader,
-  format: VideoFormat,
-  signal: AbortSignal,
-): Promise<TrackInfo> {
-  const { promise, resolve, reject } = Promise.withResolvers<TrackInfo>();
-  thread.on('error', reject);
-  thread.on('exit', () => reject(new Error('The thread ended without an answer')));
-  thread.on('message', async (message: FromVideoThread) => {
-    if (message.kind === 'info') return resolve(message.info);
-    if (message.kind === 'no-video') return reject(noVideo(format));
-    if (message.kind === 'failed') return reject(new Error(message.reason));
-    try {
-      const bytes = await reader.read(message.start, message.end, signal);
-      thread.postMessage({ id: message.id, bytes });
-    } catch (error) {
-      reject(error);
-    }
-  });
-  signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  if (signal.aborted) reject(signal.reason);
-  return promise;
 }
 
 function noVideo(format: VideoFormat): GatewayError {

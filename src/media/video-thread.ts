@@ -1,4 +1,4 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import type { EncodedPacket, InputAudioTrack, InputTrack, InputVideoTrack } from 'mediabunny';
 import type { AudioTrackInfo, VideoInfo } from '../core/media.ts';
 import { type ContainerBoxes, readBoxes } from './clip/boxes.ts';
@@ -12,22 +12,30 @@ const { CustomSource, EncodedPacketSink, Input, MATROSKA, MP4, MPEG_TS, QTFF, WE
 
 /** Runs in a thread with limits: what it reads is hostile until it is read. */
 
-export interface ToVideoThread {
+export interface VideoJob {
   /** Bytes of the file. */
   readonly size: number;
   /** Whether the file is ours, and must be whole. */
   readonly isWhole: boolean;
 }
 
-export type FromVideoThread =
-  | { readonly kind: 'read'; readonly id: number; readonly start: number; readonly end: number }
+/** Jobs come one after the other. */
+export type ToVideoThread =
+  | ({ readonly kind: 'probe'; readonly job: number } & VideoJob)
+  | { readonly kind: 'bytes'; readonly id: number; readonly bytes: Uint8Array };
+
+export type VideoAnswer =
   | { readonly kind: 'info'; readonly info: TrackInfo }
   | { readonly kind: 'no-video' }
   | { readonly kind: 'failed'; readonly reason: string };
 
+export type FromVideoThread = { readonly job: number } & (
+  | { readonly kind: 'read'; readonly id: number; readonly start: number; readonly end: number }
+  | VideoAnswer
+);
+
 export type TrackInfo = Omit<VideoInfo, 'kind' | 'format'>;
 
-const { size, isWhole } = workerData as ToVideoThread;
 const port = parentPort;
 const waiting = new Map<number, (bytes: Uint8Array) => void>();
 let asked = 0;
@@ -37,7 +45,7 @@ const maxDurationRatio = 1.5;
 const maxDurationGapSeconds = 2;
 
 /** So many packets are counted. Of a remote file fewer: each cluster of a WebM is a request. */
-const countedPackets = isWhole ? 1_000 : 100;
+const countedPackets = { whole: 1_000, remote: 100 };
 /** Where packets lie among all other bytes, those are read with them. */
 const countedBytes = 64 * 1024 * 1024;
 /** Enough for what lies together, and little to have read in vain. */
@@ -47,26 +55,38 @@ function post(message: FromVideoThread): void {
   port?.postMessage(message);
 }
 
-port?.on('message', ({ id, bytes }: { id: number; bytes: Uint8Array }) => {
-  waiting.get(id)?.(bytes);
-  waiting.delete(id);
+port?.on('message', async (message: ToVideoThread) => {
+  if (message.kind === 'bytes') {
+    waiting.get(message.id)?.(message.bytes);
+    waiting.delete(message.id);
+    return;
+  }
+  const { job, ...file } = message;
+  // What the job before has read ahead is of no use any more.
+  waiting.clear();
+  const answer = await probe(file, (start, end) => read(job, start, end)).catch(
+    (error): VideoAnswer => ({ kind: 'failed', reason: String(error?.message ?? error) }),
+  );
+  post({ job, ...answer });
 });
 
-function read(start: number, end: number): Promise<Uint8Array> {
+type Read = (start: number, end: number) => Promise<Uint8Array>;
+
+function read(job: number, start: number, end: number): Promise<Uint8Array> {
   asked += 1;
   const id = asked;
   const { promise, resolve } = Promise.withResolvers<Uint8Array>();
   waiting.set(id, resolve);
-  post({ kind: 'read', id, start, end });
+  post({ kind: 'read', job, id, start, end });
   return promise;
 }
 
-async function probe(): Promise<void> {
+async function probe({ size, isWhole }: VideoJob, read: Read): Promise<VideoAnswer> {
   if (isWhole && (segmentEnd(await read(0, Math.min(size, 1_024))) ?? 0) > size) {
     throw new Error('Its segment is longer than the file');
   }
   // HLS is left out: its playlists name further URLs.
-  const input = new Input({
+  using input = new Input({
     formats: [MP4, QTFF, WEBM, MATROSKA, MPEG_TS],
     source: new CustomSource({
       read,
@@ -80,20 +100,22 @@ async function probe(): Promise<void> {
   // An MP4 or WebM without any track is the beginning of one that has them further behind.
   const isStream = (await input.getFormat()) === MPEG_TS;
   if (tracks.length === 0 && !isStream) throw new Error('It has no tracks');
-  if (!video) return post({ kind: 'no-video' });
+  if (!video) return { kind: 'no-video' };
   const sounds = tracks.filter((track) => track.isAudioTrack());
   const boxes = await readBoxes(new Scanner(size, read, windowBytes));
   for (const track of [video, ...sounds]) if (isWhole) await readLastPacket(track);
   await checkDurations([video, ...sounds], boxes);
-  post({ kind: 'info', info: await describe(video, sounds, boxes) });
+  const packets = isWhole ? countedPackets.whole : countedPackets.remote;
+  return { kind: 'info', info: await describe(video, sounds, boxes, packets) };
 }
 
 async function describe(
   video: InputVideoTrack,
   sounds: readonly InputAudioTrack[],
   boxes: ContainerBoxes,
+  packets: number,
 ): Promise<TrackInfo> {
-  const timing = await trackTiming(video, boxes, { packets: countedPackets, bytes: countedBytes });
+  const timing = await trackTiming(video, boxes, { packets, bytes: countedBytes });
   const audioTracks: AudioTrackInfo[] = [];
   for (const sound of sounds) audioTracks.push(await describeSound(sound, timing.startsAt, boxes));
   return {
@@ -143,5 +165,3 @@ function tellsAnotherStory(claimed: number, computed: number): boolean {
   const [less, more] = [Math.min(claimed, computed), Math.max(claimed, computed)];
   return more - less > maxDurationGapSeconds && more > less * maxDurationRatio;
 }
-
-probe().catch((error) => post({ kind: 'failed', reason: String(error?.message ?? error) }));
