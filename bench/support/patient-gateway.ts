@@ -17,6 +17,7 @@ const tempo: Tempo = {
     statementDeadlineMs: patienceMs / 2,
     queryDeadlineMs: patienceMs,
   },
+  recovery: { ...realTempo.recovery, abandonedAfterMs: 2 * patienceMs },
   socket: { ...realTempo.socket, handshakeDeadlineMs: patienceMs },
   comfyui: {
     ...realTempo.comfyui,
