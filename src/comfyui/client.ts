@@ -15,6 +15,7 @@ import {
   slowestBytesPerSecond,
   type WatchedStream,
 } from '../timing/floor.ts';
+import { wholeBodies } from '../transport/whole-bodies.ts';
 import type { BackendAddress } from './address.ts';
 import { type Answer, longAnswerBytes, readAnswer, shortAnswerBytes } from './answer.ts';
 import { AnswerTimes } from './answer-times.ts';
@@ -80,7 +81,7 @@ export interface InputFile {
  */
 export class ComfyClient implements AsyncDisposable {
   readonly #address: BackendAddress;
-  readonly #agent: Agent;
+  readonly #agent: Dispatcher;
   readonly #tempo: Tempo['comfyui'];
   readonly #floor: Floor;
   readonly #longAnswers: LongAnswers;
@@ -106,7 +107,7 @@ export class ComfyClient implements AsyncDisposable {
       headersTimeout: tempo.answerDeadlineMs,
       bodyTimeout: tempo.idleDeadlineMs,
       keepAliveTimeout: tempo.keepAliveDeadlineMs,
-    });
+    }).compose(wholeBodies);
   }
 
   /**

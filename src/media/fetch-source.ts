@@ -2,7 +2,7 @@ import type dns from 'node:dns';
 import { rm } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Agent, type Dispatcher, request } from 'undici';
+import { type Dispatcher, request } from 'undici';
 import { GatewayError } from '../core/errors.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import { aboveFloor, type Floor } from '../timing/floor.ts';
@@ -59,7 +59,7 @@ export class SourceFetcher implements AsyncDisposable {
   readonly #limits: SourceLimits;
   readonly #deadlines: Deadlines;
   readonly #userAgent: string;
-  readonly #agent: Agent;
+  readonly #agent: Dispatcher;
 
   constructor(options: SourceFetcherOptions) {
     const { allow, deadlines, lookup, userAgent = defaultUserAgent, ...limits } = options;

@@ -1,8 +1,9 @@
 import dns, { type LookupAddress } from 'node:dns';
 import { isIP, type LookupFunction, type Socket } from 'node:net';
-import { Agent, buildConnector } from 'undici';
+import { Agent, buildConnector, type Dispatcher } from 'undici';
 import { GatewayError } from '../core/errors.ts';
 import type { Tempo } from '../core/tempo.ts';
+import { wholeBodies } from '../transport/whole-bodies.ts';
 import { permitsAddress, permitsHost, type SourceAllow } from './source-policy.ts';
 
 export interface GuardedAgentOptions
@@ -18,7 +19,7 @@ export interface GuardedAgentOptions
  * answer of the look-up that the connection then uses, and as the peer that it reached; so a name
  * whose address changes between two look-ups gains nothing.
  */
-export function createGuardedAgent(options: GuardedAgentOptions): Agent {
+export function createGuardedAgent(options: GuardedAgentOptions): Dispatcher {
   const { allow, lookup = dns.lookup } = options;
   const connect: buildConnector.connector = (target, callback) => {
     const host = target.hostname.replace(/^\[|\]$/g, '');
@@ -44,7 +45,7 @@ export function createGuardedAgent(options: GuardedAgentOptions): Agent {
     bodyTimeout: options.idleDeadlineMs,
     // A kept connection would spare a hop its judgement; sources seldom come from one host in a row.
     pipelining: 0,
-  });
+  }).compose(wholeBodies);
 }
 
 /** The headers come first, 16 KB of them at most. */

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import { Agent, type Dispatcher, request } from 'undici';
 import { GatewayError } from '../core/errors.ts';
 import type { Tempo } from '../core/tempo.ts';
+import { wholeBodies } from '../transport/whole-bodies.ts';
 import { deadlinePassed } from './bucket-error.ts';
 import { errorCodeOf } from './errors.ts';
 
@@ -29,12 +30,12 @@ const maxAnswerBytes = 4 * 1024 * 1024;
 export type AgentTempo = Pick<Tempo['store'], 'connectDeadlineMs' | 'idleDeadlineMs'>;
 
 /** An agent for `exchange`, whose own deadline holds until the head of the answer is there. */
-export function createAgent({ connectDeadlineMs, idleDeadlineMs }: AgentTempo): Agent {
+export function createAgent({ connectDeadlineMs, idleDeadlineMs }: AgentTempo): Dispatcher {
   return new Agent({
     connect: { timeout: connectDeadlineMs },
     headersTimeout: 0,
     bodyTimeout: idleDeadlineMs,
-  });
+  }).compose(wholeBodies);
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { Agent } from 'undici';
+import type { Dispatcher } from 'undici';
 import { realTempo } from '../core/tempo.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import type {
@@ -46,7 +46,7 @@ export class OssBucket implements Bucket {
   readonly checksum = 'crc64';
   readonly maxCopyBytes = 1_000_000_000;
   readonly publicUrl: string;
-  readonly #agent: Agent;
+  readonly #agent: Dispatcher;
   readonly #client: OssClient;
   readonly #bucket: string;
   readonly #credentials: OssCredentials | null;

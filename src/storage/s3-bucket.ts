@@ -17,7 +17,7 @@ import {
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
 import { S3RequestPresigner } from '@aws-sdk/s3-request-presigner';
-import type { Agent } from 'undici';
+import type { Dispatcher } from 'undici';
 import { realTempo } from '../core/tempo.ts';
 import type {
   Bucket,
@@ -64,7 +64,7 @@ export class S3Bucket implements Bucket {
   readonly maxCopyBytes = 5_000_000_000;
   readonly renewsCredentials: boolean;
   readonly publicUrl: string;
-  readonly #agent: Agent;
+  readonly #agent: Dispatcher;
   readonly #client: S3Client;
   readonly #presigner: S3RequestPresigner;
   readonly #bucket: string;
