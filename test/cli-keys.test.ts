@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { bareEnv } from './support/bare-env.ts';
 import { eventually } from './support/eventually.ts';
 import { GatewayClient } from './support/gateway-client.ts';
-import { patienceMs } from './support/patience.ts';
+import { patienceMs, scenesAtOnce } from './support/patience.ts';
 import { createTestDatabase, gatewayDatabase, urlOf } from './support/test-database.ts';
 import { TestGateway } from './support/test-gateway.ts';
 
@@ -41,7 +41,7 @@ function printed({ code, stdout, stderr }: Ended): { key: string; id: string } {
   return { key: stdout.trim(), id };
 }
 
-describe('tmlsr keys', { concurrency: true }, () => {
+describe('tmlsr keys', { concurrency: scenesAtOnce }, () => {
   it('makes the first key of a machine, and goes through the gateway once that runs', async () => {
     await using parts = new AsyncDisposableStack();
     const dataDir = await mkdtemp(join(tmpdir(), 'tmlsr-keys-'));

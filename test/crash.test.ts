@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Milestone } from '../src/telemetry/milestones.ts';
 import { type CrashScene, crashAt, createCrashScene } from './support/crash-scene.ts';
 import { GatewayProcess } from './support/gateway-process.ts';
-import { patienceMs } from './support/patience.ts';
+import { patienceMs, scenesAtOnce } from './support/patience.ts';
 import { isReal } from './support/tempo.ts';
 
 /** The second time it comes there, so that tasks are in several states. */
@@ -55,7 +55,7 @@ async function detaches(scene: CrashScene): Promise<void> {
   assert.deepEqual(await readdir(join(scene.dataDir, 'spool')), []);
 }
 
-describe('a gateway that is killed or stopped', { concurrency: true }, () => {
+describe('a gateway that is killed or stopped', { concurrency: 2 }, () => {
   // A new database is what takes time, so a few are used again.
   describe('on pglite', { concurrency: 2 }, () => {
     const scenes: CrashScene[] = [];
@@ -88,7 +88,7 @@ describe('a gateway that is killed or stopped', { concurrency: true }, () => {
   });
 
   // Its successor has to wait until the leases run out.
-  describe('on postgres', { concurrency: true }, () => {
+  describe('on postgres', { concurrency: scenesAtOnce }, () => {
     for (const [milestone, words] of points) {
       it(`loses nothing and runs nothing twice: ${words}`, async () => {
         await using scene = await createCrashScene({ engine: 'postgres' });

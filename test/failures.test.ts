@@ -8,6 +8,7 @@ import type { Emulator } from '../src/emulator/emulator.ts';
 import type { TaskBody } from './support/gateway-client.ts';
 import type { LogEvent } from './support/gateway-process.ts';
 import { OssServer } from './support/oss-server.ts';
+import { scenesAtOnce } from './support/patience.ts';
 import {
   type BackendBody,
   completes,
@@ -33,8 +34,6 @@ before(async () => {
   await write('endless', endlessGraph());
   await write('hasty', endlessGraph());
   await write('hasty.meta', { run_timeout: 1 });
-  // It looks whether it is interrupted at its end alone.
-  await write('unheeding', sleepGraph(2, 0));
   await write('impatient', sleepGraph(0.1));
   await write('impatient.meta', { queue_timeout: 0.5 });
 });
@@ -46,6 +45,7 @@ function endlessGraph(): Record<string, unknown> {
   return { ...graph, '2': { ...graph['2'], inputs: { ...graph['2']?.inputs, ticks: 6_000 } } };
 }
 
+const isQuarantined = ({ state }: BackendBody) => state === 'quarantined';
 const outcomes = ({ runs }: Emulator) => runs.map(({ status }) => status);
 const isRunning = ({ stages }: TaskBody) => stages[1]?.status === 'running';
 
@@ -65,12 +65,14 @@ async function whoRan(one: Emulator, other: Emulator): Promise<[Emulator, Emulat
   return one.runs.length > 0 ? [one, other] : [other, one];
 }
 
-describe('a backend that fails', { concurrency: true }, () => {
-  it('is quarantined at once when it runs nothing any more, and tried again when it has rested', async () => {
+describe('a backend that fails', { concurrency: scenesAtOnce }, () => {
+  it('is quarantined at once when it runs nothing any more', async () => {
     await using scene = new Scene(supplies);
     const [wedged, other] = [await scene.emulator(), await scene.emulator()];
-    // It rests until everything was looked at.
-    const tempo = { ...testTempo, breaker: { ...testTempo.breaker, firstRestMs: 8_000 } };
+    const tempo = {
+      ...testTempo,
+      breaker: { ...testTempo.breaker, firstRestMs: 60_000, longestRestMs: 60_000 },
+    };
     const gateway = await scene.gateway([wedged, other], { tempo });
     wedged.faults.wedge();
     // One for each.
@@ -79,7 +81,7 @@ describe('a backend that fails', { concurrency: true }, () => {
       await gateway.submit({ url, workflow: 'sleep' }),
     ];
     const reason = 'The ComfyUI server has stopped running prompts';
-    const resting = await untilBackend(gateway, wedged.url, ({ state }) => state === 'quarantined');
+    const resting = await untilBackend(gateway, wedged.url, isQuarantined);
     assert.equal(resting.reason, reason);
     await untilTrue(() => queueIsEmpty(wedged));
     const tasks = [];
@@ -88,10 +90,23 @@ describe('a backend that fails', { concurrency: true }, () => {
     assert.deepEqual([wedged.runs.length, other.runs.length], [0, 2]);
     // Whose seat it had is gone by now; the reason is not.
     assert.equal((await untilBackend(gateway, wedged.url, () => true)).reason, reason);
+  });
 
+  it('is tried again with one task when it has rested', async () => {
+    await using scene = new Scene(supplies);
+    const [wedged, other] = [await scene.emulator(), await scene.emulator()];
+    const gateway = await scene.gateway([wedged, other]);
+    wedged.faults.wedge();
+    // One for each.
+    const ids = [
+      await gateway.submit({ url, workflow: 'sleep' }),
+      await gateway.submit({ url, workflow: 'sleep' }),
+    ];
+    await untilBackend(gateway, wedged.url, isQuarantined);
+    for (const id of ids) await completes(gateway, id);
     await wedged.faults.restart();
-    const trial = await untilBackend(gateway, wedged.url, isIdle);
-    assert.equal(trial.reason, 'on trial: the next task decides');
+    const onTrial = 'on trial: the next task decides';
+    await untilBackend(gateway, wedged.url, (it) => isIdle(it) && it.reason === onTrial);
     const more = [];
     for (let i = 0; i < 3; i += 1) more.push(await gateway.submit({ url, workflow: 'long' }));
     await untilTrue(() => wedged.runs.length === 1);
@@ -102,7 +117,7 @@ describe('a backend that fails', { concurrency: true }, () => {
     assert.equal(told.next_task_id, null, 'a second task waits for a backend on trial');
     for (const id of more) await completes(gateway, id);
     const well = await untilBackend(gateway, wedged.url, isIdle);
-    assert.notEqual(well.reason, 'on trial: the next task decides');
+    assert.notEqual(well.reason, onTrial);
   });
 
   it('is blamed for errors only of tasks that succeeded elsewhere', async () => {
@@ -266,28 +281,29 @@ describe('a backend that fails', { concurrency: true }, () => {
   it('gets nothing more while it runs a prompt that it does not let go of', async () => {
     await using scene = new Scene(supplies);
     const emulator = await scene.emulator();
-    const gateway = await scene.gateway([emulator], {
+    const proxy = await scene.proxy(emulator.url);
+    // It looks as one whose node does not heed interrupts.
+    proxy.answerWith('/interrupt', 200, {});
+    const gateway = await scene.gateway([proxy], {
       tempo: {
         ...testTempo,
         attempt: { ...testTempo.attempt, withdrawPatienceMs: 200 },
         backend: { ...testTempo.backend, heldAfterMs: 500, lookForLeftMs: 50 },
-        // Long enough to be seen.
-        breaker: { ...testTempo.breaker, firstRestMs: 1_500 },
       },
     });
-    const held = await gateway.submit({ url, workflow: 'unheeding' });
+    const held = await gateway.submit({ url, workflow: 'endless' });
     await untilTrue(() => emulator.runs.length === 1);
     const next = await gateway.submit({ url, workflow: 'sleep' });
     await gateway.call('DELETE', `/tasks/${held}`);
     const holds = ({ reason }: BackendBody) =>
       reason === 'it still runs a prompt that was withdrawn';
-    assert.equal((await untilBackend(gateway, emulator.url, holds)).state, 'busy');
-    const isQuarantined = ({ state }: BackendBody) => state === 'quarantined';
-    const distrusted = await untilBackend(gateway, emulator.url, isQuarantined);
+    await untilBackend(gateway, proxy.url, holds);
+    const distrusted = await untilBackend(gateway, proxy.url, isQuarantined);
     assert.ok(holds(distrusted));
     assert.deepEqual([outcomes(emulator), await queueLength(emulator)], [['running'], 1]);
+    proxy.answerFrom('/interrupt', emulator.url);
     await completes(gateway, next);
-    assert.equal(emulator.runs.length, 2);
+    assert.deepEqual(outcomes(emulator), ['interrupted', 'success']);
   });
 
   it('is asked to cancel a job where it has jobs', async () => {
@@ -309,7 +325,7 @@ describe('a backend that fails', { concurrency: true }, () => {
   });
 });
 
-describe('a task that fails', { concurrency: true }, () => {
+describe('a task that fails', { concurrency: scenesAtOnce }, () => {
   it('has its backend free its memory when that runs out, and succeeds on another', async () => {
     await using scene = new Scene(supplies);
     const [one, other] = [await scene.emulator(), await scene.emulator()];
@@ -361,7 +377,9 @@ describe('a task that fails', { concurrency: true }, () => {
   it('shows what it waits for and why, between two tries', async () => {
     await using scene = new Scene(supplies);
     const emulator = await scene.emulator();
-    const gateway = await scene.gateway([emulator]);
+    // Long enough to be seen.
+    const tempo = { ...testTempo, retry: { ...testTempo.retry, firstPauseMs: 5_000 } };
+    const gateway = await scene.gateway([emulator], { tempo });
     emulator.faults.failNode('EmulatorSleep', 'a passing mood', 1);
     const id = await gateway.submit({ url, workflow: 'sleep' });
     const waiting = (await gateway.until(id, ({ retries }) => retries === 1)) as TaskBody & {
@@ -466,7 +484,7 @@ describe('a task that fails', { concurrency: true }, () => {
   });
 });
 
-describe('a task that takes too long', { concurrency: true }, () => {
+describe('a task that takes too long', { concurrency: scenesAtOnce }, () => {
   async function expires(gateway: TestGateway, id: string): Promise<void> {
     const task = await gateway.until(id);
     assert.deepEqual([task.status, task.error_code], ['failed', 'queue_timeout']);

@@ -4,6 +4,7 @@ import { request } from 'undici';
 import { backends } from '../src/db/schema.ts';
 import type { Emulator } from '../src/emulator/emulator.ts';
 import { eventually } from './support/eventually.ts';
+import { scenesAtOnce } from './support/patience.ts';
 import { completes, isIdle, Scene, Supplies, untilBackend } from './support/pool-scene.ts';
 import type { ReverseProxy } from './support/reverse-proxy.ts';
 import {
@@ -19,7 +20,9 @@ const said = 'C:\\u0000 a\0b \ud83d';
 const kept = 'C:\\u0000 a\ufffdb \ufffd';
 const model = 'RealESRGAN_x4plus.pth';
 
-describe('a ComfyUI server whose text cannot be kept as it is', { concurrency: true }, () => {
+describe('a ComfyUI server whose text cannot be kept as it is', {
+  concurrency: scenesAtOnce,
+}, () => {
   for (const engine of engines) {
     describe(`on ${engine}`, { concurrency: 1 }, () => {
       const cleanup = new AsyncDisposableStack();

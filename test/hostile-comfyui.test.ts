@@ -17,6 +17,7 @@ import { createLogger } from '../src/telemetry/logger.ts';
 import { whileWatchingTheLoop } from './support/event-loop.ts';
 import { ComfyDouble, EndlessLists, misdeeds, passGraph } from './support/hostile-comfyui.ts';
 import { samplePng } from './support/media-samples.ts';
+import { scenesAtOnce } from './support/patience.ts';
 import { untilTrue } from './support/pool-scene.ts';
 import { testTempo } from './support/tempo.ts';
 
@@ -139,7 +140,7 @@ describe('a hostile ComfyUI server', { concurrency: 16 }, () => {
   }
 });
 
-describe('a pool with hostile servers', { concurrency: true }, () => {
+describe('a pool with hostile servers', { concurrency: scenesAtOnce }, () => {
   const named = (wanted: string) => {
     const misdeed = misdeeds.find(({ name }) => name === wanted);
     assert.ok(misdeed);

@@ -3,6 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { Emulator } from '../src/emulator/emulator.ts';
 import type { Answer } from './support/gateway-client.ts';
 import { GatewayProcess } from './support/gateway-process.ts';
+import { scenesAtOnce } from './support/patience.ts';
 import {
   type BackendBody,
   backendsOf,
@@ -33,7 +34,7 @@ async function workflowStats(gateway: TestGateway, name: string) {
 
 const x4 = 'RealESRGAN_x4plus.pth';
 
-describe('what a backend can run', { concurrency: true }, () => {
+describe('what a backend can run', { concurrency: scenesAtOnce }, () => {
   it('decides where a workflow goes, and the stats tell why it goes nowhere else', async () => {
     await using scene = new Scene(supplies);
     const nodeless = await scene.emulator({ withoutNodes: ['EmulatorSleep'] });
@@ -180,7 +181,7 @@ describe('what a backend can run', { concurrency: true }, () => {
   });
 });
 
-describe('the states of a backend', { concurrency: true }, () => {
+describe('the states of a backend', { concurrency: scenesAtOnce }, () => {
   it('are told with their reason and their time, in both places', async () => {
     await using scene = new Scene(supplies);
     const emulator = await scene.emulator();
@@ -274,7 +275,7 @@ describe('the states of a backend', { concurrency: true }, () => {
   });
 });
 
-describe('the members of a pool', { concurrency: true }, () => {
+describe('the members of a pool', { concurrency: scenesAtOnce }, () => {
   it('may be none at the start: tasks wait until one is added', async () => {
     await using scene = new Scene(supplies);
     const emulator = await scene.emulator();

@@ -8,7 +8,7 @@ import { eventually } from './support/eventually.ts';
 import { GatewayProcess } from './support/gateway-process.ts';
 import { copies, dataDirBeside } from './support/lent-sources.ts';
 import { OneTimeLinks } from './support/one-time-links.ts';
-import { patienceMs } from './support/patience.ts';
+import { patienceMs, scenesAtOnce } from './support/patience.ts';
 import { completes, Scene, Supplies, untilTrue } from './support/pool-scene.ts';
 import { testTempo } from './support/tempo.ts';
 import { createTestDatabase, type Engine } from './support/test-database.ts';
@@ -49,7 +49,7 @@ function slowLink(): { readonly url: string; readonly give: () => void } {
   return { url: links.link(promise), give: resolve };
 }
 
-describe('a link that is good for one reading', { concurrency: true }, () => {
+describe('a link that is good for one reading', { concurrency: scenesAtOnce }, () => {
   it('is not read ahead by a gateway that came after its task was begun', async () => {
     await using parts = scene();
     const emulator = await parts.emulator();
@@ -115,7 +115,9 @@ describe('a link that is good for one reading', { concurrency: true }, () => {
     }
   });
 
-  describe('is read to its end by a gateway that is asked to stop', { concurrency: true }, () => {
+  describe('is read to its end by a gateway that is asked to stop', {
+    concurrency: scenesAtOnce,
+  }, () => {
     /** One prompt runs, and another task is ready behind it. */
     async function occupy(crash: CrashScene, gateway: GatewayProcess): Promise<string[]> {
       crash.emulators[0]?.faults.stall(true);

@@ -4,13 +4,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createCrashScene } from './support/crash-scene.ts';
 import { eventually } from './support/eventually.ts';
 import { GatewayProcess } from './support/gateway-process.ts';
+import { scenesAtOnce } from './support/patience.ts';
 import { sleepGraph } from './support/test-workflows.ts';
 
 /** What the gateway promises: 12 s until the leases run out, and a while to notice. */
 const takenOverWithinMs = 20_000;
 const longerThanALeaseMs = 14_000;
 
-describe('replicas of the gateway over one database', { concurrency: true }, () => {
+describe('replicas of the gateway over one database', { concurrency: scenesAtOnce }, () => {
   it('share the backends out evenly, and show and cancel what another one runs', async () => {
     await using scene = await createCrashScene({ engine: 'postgres', emulators: 3 });
     // Longer than any machine is busy; it looks twice a second whether it is interrupted.

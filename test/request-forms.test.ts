@@ -87,6 +87,17 @@ describe('a request', () => {
     });
   }
 
+  it('of a client that sends no more is answered', async () => {
+    const socket = connect(Number(host.split(':')[1]), '127.0.0.1');
+    socket.end(`GET /workflows HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    assert.match(await text(socket), /^HTTP\/1\.1 200 /);
+  });
+
+  it('leaves its connection open longer than a proxy would use it', async () => {
+    const { headers } = await gateway.call('GET', '/health');
+    assert.equal(headers['keep-alive'], 'timeout=75');
+  });
+
   it('of an old client names no host', async () => {
     assert.match(await say('GET /workflows HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 /);
   });

@@ -5,7 +5,7 @@ import type { Emulator } from '../src/emulator/emulator.ts';
 import { eventually } from './support/eventually.ts';
 import { GatewayClient, type TaskBody } from './support/gateway-client.ts';
 import { samplePng } from './support/media-samples.ts';
-import { patienceMs } from './support/patience.ts';
+import { patienceMs, scenesAtOnce } from './support/patience.ts';
 import { completes, Scene, Supplies, untilStaged, untilTrue } from './support/pool-scene.ts';
 import { SourceServer } from './support/source-server.ts';
 import { testTempo } from './support/tempo.ts';
@@ -48,7 +48,7 @@ class HeldSources {
   }
 }
 
-describe('a source that is slow', { concurrency: true }, () => {
+describe('a source that is slow', { concurrency: scenesAtOnce }, () => {
   let supplies: Supplies;
   let sources: SourceServer;
   let file: Buffer;

@@ -10,7 +10,7 @@ import { GatewayProcess } from './support/gateway-process.ts';
 import { copies, dataDirBeside } from './support/lent-sources.ts';
 import { samplePng } from './support/media-samples.ts';
 import { OneTimeLinks } from './support/one-time-links.ts';
-import { patienceMs } from './support/patience.ts';
+import { patienceMs, scenesAtOnce } from './support/patience.ts';
 import {
   completes,
   isIdle,
@@ -49,8 +49,8 @@ function scene(): Scene {
   return new Scene({ env: { ...supplies.env, SOURCE_ALLOW } });
 }
 
-describe('the sources that links give', { concurrency: true }, () => {
-  describe('a source is read once', { concurrency: true }, () => {
+describe('the sources that links give', () => {
+  describe('a source is read once', { concurrency: scenesAtOnce }, () => {
     it('although the server of its task dies', async () => {
       await using parts = scene();
       const emulator = await parts.emulator();
@@ -131,7 +131,9 @@ describe('the sources that links give', { concurrency: true }, () => {
     }
   });
 
-  describe('a source is read once by gateways that share a store', { concurrency: true }, () => {
+  describe('a source is read once by gateways that share a store', {
+    concurrency: scenesAtOnce,
+  }, () => {
     async function crashScene(parts: AsyncDisposableStack): Promise<[CrashScene, string]> {
       const env = { SOURCE_ALLOW: links.host };
       const crash = parts.use(await createCrashScene({ engine: 'postgres', seconds: 1, env }));
@@ -211,7 +213,7 @@ describe('the sources that links give', { concurrency: true }, () => {
     });
   });
 
-  describe('the sources of tasks that wait', { concurrency: true }, () => {
+  describe('the sources of tasks that wait', { concurrency: scenesAtOnce }, () => {
     /** A gateway whose only server is busy for long, with another task in front of it. */
     async function busy(parts: Scene, options: Partial<TestGatewayOptions> = {}) {
       const emulator = await parts.emulator();

@@ -7,6 +7,7 @@ import { eventually } from './support/eventually.ts';
 import { GatewayProcess } from './support/gateway-process.ts';
 import { freeBox, sampleMp4 } from './support/media-samples.ts';
 import { OssServer } from './support/oss-server.ts';
+import { scenesAtOnce } from './support/patience.ts';
 import { S3Server } from './support/s3-server.ts';
 import { SourceServer } from './support/source-server.ts';
 import { passClipGraph } from './support/test-workflows.ts';
@@ -50,7 +51,7 @@ async function largeClip(): Promise<Buffer> {
 const partOf = ({ query }: RequestView) => Number(query.get('partNumber'));
 
 describe('a gateway that is killed while a large result is on its way', {
-  concurrency: true,
+  concurrency: scenesAtOnce,
 }, () => {
   for (const [name, { start, env }] of Object.entries(services)) {
     it(`is succeeded by one that goes on with the parts that ${name} has`, async () => {

@@ -322,6 +322,8 @@ export const realTempo = {
     bodyDeadlineMs: 300_000,
     /** The speed of a file that comes in is judged over this time. */
     paceDeadlineMs: 30_000,
+    /** Longer than proxies keep theirs (60 s is usual): who uses a connection that we close at that moment gets a 502. */
+    keepAliveDeadlineMs: 75_000,
     /** A gateway that stops gives the answers under way this time. */
     closeDeadlineMs: 5_000,
     /** WebSockets are asked this often whether their key is good still. */

@@ -86,8 +86,12 @@ export async function serve(
   { config, tempo, logger, listening, parts }: Frame,
   { apps, stopping }: Front,
 ): Promise<ReadonlyMap<string, string>> {
-  const { requestDeadlineMs, headersDeadlineMs, closeDeadlineMs } = tempo.http;
-  const limits = { requestTimeout: requestDeadlineMs, headersTimeout: headersDeadlineMs };
+  const { requestDeadlineMs, headersDeadlineMs, keepAliveDeadlineMs, closeDeadlineMs } = tempo.http;
+  const limits = {
+    requestTimeout: requestDeadlineMs,
+    headersTimeout: headersDeadlineMs,
+    keepAliveTimeout: keepAliveDeadlineMs,
+  };
   const listenAt = async (app: App, port: number): Promise<string> => {
     const server = createServer(app, limits, logger);
     const url = await listen(server.server, config.host, port);

@@ -23,7 +23,7 @@ export interface AppServer {
 /** A server for an app, and for the WebSockets that it takes. */
 export function createServer(
   { fetch, upgrade }: App,
-  limits: Pick<ServerOptions, 'requestTimeout' | 'headersTimeout'>,
+  limits: Pick<ServerOptions, 'requestTimeout' | 'headersTimeout' | 'keepAliveTimeout'>,
   logger: Logger,
 ): AppServer {
   const takers = new WeakMap<IncomingMessage, TakeConnection>();

@@ -3,3 +3,6 @@
  * process may take a minute to start; a test that passes does not wait for it.
  */
 export const patienceMs = 180_000;
+
+/** How many tests of a file may have gateways at once: a processor that starts twenty is late for all of them. */
+export const scenesAtOnce = 4;
