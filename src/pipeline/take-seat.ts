@@ -44,6 +44,7 @@ async function loggingMoves(
   if (seat.backend.label !== from) log.moved(from);
 }
 
+/** By what it gets: a plain picture may be many times as large as the client's file. */
 function takesAll(backend: Backend, sources: Sources): boolean {
-  return !sources.values().some(({ bytes }) => !backend.inputs.takes(bytes));
+  return sources.values().every(({ sent }) => backend.inputs.takes(sent.bytes));
 }
