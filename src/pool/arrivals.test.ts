@@ -224,6 +224,19 @@ describe('Arrivals', () => {
       assert.equal((await waiting).backend, first);
     });
 
+    it('keeps others of its line off it, once enough of them wait', async () => {
+      const { first, second, arrivals } = await open(2);
+      await ready(arrivals, second, gpuRequest('ahead'));
+      for (const id of ['a', 'b', 'c', 'd']) {
+        assert.equal(arrivals.areKeptOff(first, gpuRequest(id)), false);
+        void ready(arrivals, first, gpuRequest(id), wrongAt(first)).catch(() => {});
+      }
+      assert.equal(arrivals.areKeptOff(first, gpuRequest('e')), true);
+      assert.equal(arrivals.areKeptOff(second, gpuRequest('e')), false);
+      assert.equal(arrivals.areKeptOff(first, gpuRequest('e', 'other')), false);
+      assert.equal(arrivals.areKeptOff(first, gpuRequest('e', 'sleep', 'bob')), false);
+    });
+
     it('is sent to another gateway where that has one which gets them right', async () => {
       const { first, second, arrivals } = await open(2);
       const lost = ready(arrivals, first, gpuRequest('a'), {

@@ -45,6 +45,9 @@ interface WantedSeat {
   readonly misreads: Misreads | null;
 }
 
+/** So many of a line wait for servers that get their sources right, while others of it may be claimed elsewhere. */
+const mostKeptOff = 4;
+
 /**
  * Tasks that were claimed and have no seat yet, because their sources are on their way. The seat that one
  * was claimed for is kept for it for a moment; then it is open to others. Whoever is ready takes the next
@@ -85,6 +88,21 @@ export class Arrivals implements Disposable {
       const isKeptOff = this.#isKeptOff(wanted, wanted.claimedFor);
       return isKeptOff ? this.#mayTake(wanted, backend) : wanted.claimedFor === backend;
     });
+  }
+
+  /**
+   * Whether enough tasks of the line wait that are kept off the backend: the next one may be alike, and others can do
+   * with the backend.
+   */
+  areKeptOff(
+    backend: Backend,
+    { workflow, tenant }: Pick<GpuRequest, 'workflow' | 'tenant'>,
+  ): boolean {
+    const alike = this.#list.waits.filter(
+      ({ wanted }) => wanted.request.workflow === workflow && wanted.request.tenant === tenant,
+    );
+    if (alike.length < mostKeptOff) return false;
+    return alike.filter(({ wanted }) => this.#isKeptOff(wanted, backend)).length >= mostKeptOff;
   }
 
   /** The task was claimed for the backend, and is on its way from now on. */
