@@ -51,6 +51,17 @@ const upscale = {
   '4': { class_type: 'SaveImage', inputs: { images: ['3', 0], filename_prefix: 'x' } },
 };
 
+/** Takes a clip apart. */
+const clipGraph = {
+  '1': { class_type: 'LoadVideo', inputs: { file: 'a.mp4' } },
+  '2': { class_type: 'GetVideoComponents', inputs: { video: ['1', 0] } },
+  '3': { class_type: 'CreateVideo', inputs: { images: ['2', 0], fps: ['2', 2] } },
+  '4': {
+    class_type: 'SaveVideo',
+    inputs: { video: ['3', 0], filename_prefix: 'x', format: 'auto', codec: 'auto' },
+  },
+};
+
 /** As the editor saves it: the pause of the sleep exposed, behind a reroute, beside a note. */
 const editorFile = {
   nodes: [
@@ -339,6 +350,31 @@ describe('tmlsr', () => {
         assert.equal(code, 1, file);
         assert.match(stdout, /0 of 1/, file);
       }
+    });
+
+    it('tells what the version of a server gets wrong of clips that a workflow takes', async () => {
+      await write('clip.json', clipGraph);
+      const files = ['clip.json', 'good.json', '--object-info', 'nodes.txt'];
+      const { code, stdout } = await check(...files, '--comfyui', '0.20.1');
+      assert.equal(code, 0, stdout);
+      assert.match(stdout, /server +nodes\.txt: \d+ node classes, ComfyUI 0\.20\.1$/m);
+      assert.match(
+        stdout,
+        /clips +nodes\.txt does not turn clips upright \(mended in 0\.21\.0\)$/m,
+      );
+      assert.doesNotMatch(stdout, /as 8/);
+      const told = await check(...files, '--comfyui', '0.20.1', '--json');
+      const { servers, workflows } = JSON.parse(told.stdout);
+      assert.equal(servers[0].version, '0.20.1');
+      assert.ok(servers[0].gets_wrong.length > 0);
+      const [clip, good] = workflows;
+      assert.ok(
+        clip.gets_wrong['nodes.txt'].includes('does not turn clips upright (mended in 0.21.0)'),
+      );
+      assert.deepEqual(good.gets_wrong, {});
+      const running = await check('clip.json', '--backend', emulator.url);
+      assert.match(running.stdout, /node classes, ComfyUI 0\.33\.0/);
+      assert.doesNotMatch(running.stdout, /clips {6}/);
     });
   });
 

@@ -105,6 +105,14 @@ describe('bind', () => {
       assert.throws(() => bind(of(copied), onItsSide), { code: 'workflow_unsupported' });
     });
 
+    it('loses the links that are left out, and the graph keeps them', () => {
+      const clip = of(loaded);
+      const before = JSON.stringify(clip.graph);
+      const prompt = bind(clip, { ...binding, leftOut: [{ node: '8', field: 'fps' }] });
+      assert.equal('fps' in (prompt['8']?.inputs ?? {}), false);
+      assert.equal(JSON.stringify(clip.graph), before);
+    });
+
     it('leaves a loader alone that turns by itself', () => {
       const vhs = { ...loaded, '1': { class_type: 'VHS_LoadVideo', inputs: { file: 'a.mp4' } } };
       assert.equal(bind(of(vhs), onItsSide)['9'], undefined);

@@ -22,6 +22,8 @@ export interface Binding {
   readonly size: SizePlan;
   /** By the input's name, the degrees clockwise by which its frames are turned; left out: none. */
   readonly turns?: Readonly<Record<string, Rotation>>;
+  /** Links that are left out, of inputs that nodes do without. */
+  readonly leftOut?: readonly Slot[];
   /** Whether the main source is transparent, and the backend can give that to the result. */
   readonly joinsAlpha?: boolean;
 }
@@ -48,6 +50,7 @@ export function bind(workflow: Workflow, binding: Binding): Prompt {
     if (value === undefined) continue;
     for (const slot of slots) prompt.set(slot, value);
   }
+  for (const slot of binding.leftOut ?? []) prompt.leaveOut(slot);
   setSize(prompt, workflow, binding.size);
   for (const { name, slot } of workflow.inputs) {
     const degrees = binding.turns?.[name] ?? 0;
@@ -82,6 +85,12 @@ class BoundGraph {
   set({ node: id, field }: Slot, value: unknown): void {
     const node = this.#node(id);
     this.#nodes.set(id, { ...node, inputs: { ...node.inputs, [field]: value } });
+  }
+
+  leaveOut({ node: id, field }: Slot): void {
+    const node = this.#node(id);
+    const { [field]: _, ...inputs } = node.inputs;
+    this.#nodes.set(id, { ...node, inputs });
   }
 
   insertResize(slot: Slot, { width, height }: Size): void {

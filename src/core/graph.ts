@@ -25,3 +25,12 @@ export function isLink(value: unknown): value is Link {
     Number.isInteger(value[1])
   );
 }
+
+/** Where an output of a node goes. */
+export function linksFrom(graph: Graph, id: string, output: number): Slot[] {
+  return Object.entries(graph).flatMap(([node, { inputs }]) =>
+    Object.entries(inputs).flatMap(([field, link]) =>
+      isLink(link) && link[0] === id && link[1] === output ? [{ node, field }] : [],
+    ),
+  );
+}

@@ -1,5 +1,5 @@
 import { GatewayError } from './errors.ts';
-import { type Graph, type GraphNode, isLink, type Slot } from './graph.ts';
+import { type Graph, linksFrom, type Slot } from './graph.ts';
 
 /**
  * The links by which the frames of a clip go on that a `LoadVideo` reads; `null` where the clip
@@ -25,12 +25,4 @@ export interface FrameLink {
   /** The node that gives the frames, as its first output. */
   readonly from: string;
   readonly slots: readonly Slot[];
-}
-
-function linksFrom(graph: Graph, id: string, output: number): Slot[] {
-  return Object.entries(graph).flatMap(([node, { inputs }]: [string, GraphNode]) =>
-    Object.entries(inputs).flatMap(([field, link]) =>
-      isLink(link) && link[0] === id && link[1] === output ? [{ node, field }] : [],
-    ),
-  );
 }

@@ -264,6 +264,7 @@ class Run {
       this.#options.throwIfInterrupted();
     };
     const context: NodeContext = {
+      id,
       inputs,
       prompt: this.#item[2],
       extraData: this.#item[3],

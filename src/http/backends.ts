@@ -5,6 +5,7 @@ import {
   type UnloadedWorkflows,
   type WantedState,
 } from '../core/backend.ts';
+import { faultWords, versionFaults } from '../core/server-faults.ts';
 import { actorOf } from './auth.ts';
 import { errorSchema } from './errors.ts';
 import { createRoutes, defineRoute, json } from './openapi.ts';
@@ -67,6 +68,10 @@ const backend = z
     reason: z.string(),
     since: z.iso.datetime().nullable(),
     version: z.string().nullable(),
+    gets_wrong: z.array(z.string()).openapi({
+      description: 'What ComfyUI of this version gets wrong of clips.',
+      example: ['does not turn clips upright (mended in 0.21.0)'],
+    }),
     cannot_run: z.record(z.string(), z.array(z.string())).openapi({
       description: 'By workflow, why it does not run here.',
     }),
@@ -90,6 +95,7 @@ function present(view: BackendView): z.infer<typeof backend> {
     reason: report?.reason ?? 'not reached yet',
     since: report?.since ?? null,
     version: report?.version ?? null,
+    gets_wrong: versionFaults(report?.version ?? null).map(faultWords),
     cannot_run: Object.fromEntries(
       Object.entries(report?.cannotRun ?? {}).map(([name, reasons]) => [name, [...reasons]]),
     ),

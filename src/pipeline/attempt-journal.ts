@@ -3,7 +3,7 @@ import type { StageName, StageProgress } from '../core/stage.ts';
 import type { TaskError } from '../core/task.ts';
 import type { EventBody } from '../core/task-event.ts';
 import type { Tempo } from '../core/tempo.ts';
-import { type Warning, withWarning } from '../core/warning.ts';
+import { type Warning, type WarningCode, withoutWarnings, withWarning } from '../core/warning.ts';
 import { AttemptNews, type PromptRecord } from '../tasks/attempt-news.ts';
 import type { AttemptStore, Completion, Deliveries, RetryPlan } from '../tasks/attempt-store.ts';
 import type { TwinRole, TwinStore } from '../tasks/twin-store.ts';
@@ -84,8 +84,14 @@ export class AttemptJournal {
 
   /** Tells the clients of the run's tasks what they should know of its results. */
   warn(warning: Warning): void {
+    this.rewarn(new Set(), [warning]);
+  }
+
+  /** What these codes have said before is not so any more; this is. */
+  rewarn(codes: ReadonlySet<WarningCode>, said: readonly Warning[]): void {
     const { run } = this.#claim;
-    const warnings = withWarning(run.warnings, warning);
+    const warnings = said.reduce(withWarning, withoutWarnings(run.warnings, codes));
+    if (said.length === 0 && warnings.length === run.warnings.length) return;
     this.#claim = { ...this.#claim, run: { ...run, warnings } };
     this.#news.warnings = warnings;
     this.#writeSoon();
@@ -167,10 +173,10 @@ export class AttemptJournal {
     await this.#store.handBack(this.#claim, this.#isPosted);
   }
 
-  /** Gives the run back as if this attempt had never been. */
-  async undo(): Promise<void> {
+  /** Gives the run back as if this attempt had never been. `avoid`: backends that others go before. */
+  async undo(avoid: readonly string[] = []): Promise<void> {
     await this.settled();
-    await this.#store.handBack(this.#claim, false);
+    await this.#store.handBack(this.#claim, false, avoid);
   }
 
   /** The run's attempts that failed before. */

@@ -4,6 +4,7 @@ import type { MediaProbe } from '../media/probe.ts';
 import type { Spool } from '../media/spool.ts';
 import type { LeaseClock } from '../pool/lease-clock.ts';
 import type { Seat } from '../pool/seat.ts';
+import type { WholePool } from '../pool/whole-pool.ts';
 import type { ObjectStore, OutputTarget } from '../storage/object-store.ts';
 import type { QueueStats } from '../tasks/queue-stats.ts';
 import type { AttemptLog } from '../telemetry/attempt-log.ts';
@@ -36,6 +37,11 @@ export interface AttemptParts {
   /** How long workflows take. */
   readonly stats: Pick<QueueStats, 'durations'>;
   readonly lease: Pick<LeaseClock, 'isSure'>;
+  /** With the backends of other gateways. */
+  readonly wholePool: Pick<
+    WholePool,
+    'fitness' | 'canRunElsewhere' | 'tooSmallFor' | 'leastMisread'
+  >;
   /** Whether a run takes the results of a twin. */
   readonly coalesces: boolean;
   readonly tempo: Pick<Tempo, 'spool' | 'prompt' | 'transfer'>;

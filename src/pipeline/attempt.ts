@@ -36,7 +36,7 @@ export async function runAttempt(attempt: Attempt): Promise<AttemptEnd> {
   if (ready.kind === 'joined') return ready;
   if (ready.kind === 'twin') return await takeResults(attempt, ready.twin);
 
-  await takeGpu(attempt, ready);
+  await takeGpu(attempt, workflow, ready);
 
   const made = await journal.run(
     'process',

@@ -113,7 +113,7 @@ export class Dispatcher {
   /** Gives the backend the task that is its next one; tells whether one was claimed. */
   async #fill(backend: Backend, heads: readonly QueuedRun[]): Promise<boolean> {
     const { claims, pool, workflows, running, downloads } = this.#parts;
-    const able = heads.filter(({ tenant }) => pool.mayClaim(backend, tenant, downloads));
+    const able = heads.filter((head) => pool.mayClaim(backend, head, downloads));
     if (able.length === 0) return false;
     const situation = await this.#situation(backend, heads);
     const chosen = schedule(able, situation);

@@ -1,5 +1,5 @@
 import type { GatewayError } from '../core/errors.ts';
-import { SeatLostError } from '../pool/waiting-room.ts';
+import { SeatElsewhereError, SeatLostError } from '../pool/waiting-room.ts';
 import { ClaimLostError } from '../tasks/attempt-store.ts';
 import { toStoreError } from '../tasks/errors.ts';
 
@@ -20,6 +20,8 @@ export interface Joined {
 export interface Undone {
   readonly kind: 'undone';
   readonly reason: string;
+  /** Backends that others go before. */
+  readonly avoid?: readonly string[];
 }
 
 /** Why an attempt is broken off: the gateway stops, or the run is no longer ours. */
@@ -43,6 +45,9 @@ export function undone(reason: string): Undone {
 export function outcomeOf(thrown: unknown, { aborted, reason }: AbortSignal): Outcome {
   if (aborted) return { kind: (reason as Interruption) === 'stopping' ? 'handed-over' : 'lost' };
   if (thrown instanceof ClaimLostError) return { kind: 'lost' };
+  if (thrown instanceof SeatElsewhereError) {
+    return { kind: 'undone', reason: thrown.message, avoid: thrown.worse };
+  }
   if (thrown instanceof SeatLostError) return undone('No backend takes it at present');
   const failure = toStoreError(thrown);
   return failure.code === 'unavailable' ? { kind: 'undecided' } : { kind: 'failed', failure };

@@ -77,7 +77,7 @@ async function settle(
     case 'undone':
       log.undone(outcome.reason);
       await seat.backend.inputs.remove(folderOf(journal));
-      return await journal.undo();
+      return await journal.undo(outcome.avoid);
     case 'handed-over':
       log.detached();
       return await journal.handBack();

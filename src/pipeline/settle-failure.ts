@@ -19,10 +19,8 @@ import type { WorkflowRegistry } from '../workflows/registry.ts';
 import type { Attempt, AttemptParts } from './attempt-parts.ts';
 import { separateOthers } from './download/twin-role.ts';
 
-export interface SettleParts extends Pick<AttemptParts, 'sources'> {
+export interface SettleParts extends Pick<AttemptParts, 'sources' | 'wholePool'> {
   readonly pool: Pool;
-  /** With the backends of other gateways. */
-  readonly wholePool: Pick<WholePool, 'fitness' | 'canRunElsewhere' | 'tooSmallFor'>;
   readonly workflows: WorkflowRegistry;
   readonly retryPolicy: RetryPolicy;
   readonly tempo: Pick<Tempo, 'attempt'>;

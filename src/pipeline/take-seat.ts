@@ -1,4 +1,7 @@
 import type { Backend } from '../comfyui/backend.ts';
+import { misreading } from '../core/misreading.ts';
+import type { Workflow } from '../core/workflow.ts';
+import type { Misreads } from '../pool/arrivals.ts';
 import type { ReportProgress } from './attempt-journal.ts';
 import type { Attempt } from './attempt-parts.ts';
 import type { Ready, Sources } from './ready.ts';
@@ -9,6 +12,7 @@ import type { Ready, Sources } from './ready.ts';
  */
 export async function takeSeat(
   attempt: Attempt,
+  workflow: Workflow,
   sources: Sources,
   report: ReportProgress,
 ): Promise<void> {
@@ -18,6 +22,7 @@ export async function takeSeat(
     seat.takeInFront(
       {
         fits: (backend) => takesAll(backend, sources),
+        misreads: misreadsOf(attempt, workflow, sources),
         onWaiting: () => report({ progress: 100, detail: 'Downloaded, waiting for a server' }),
       },
       AbortSignal.any([signal, useless.signal]),
@@ -25,11 +30,14 @@ export async function takeSeat(
   );
 }
 
-/** Waits for a GPU: that of its backend or of another which takes its inputs. */
-export async function takeGpu(attempt: Attempt, ready: Ready): Promise<void> {
+/** Waits for a GPU: that of its backend or of another which takes its inputs, and gets no more of them wrong. */
+export async function takeGpu(attempt: Attempt, workflow: Workflow, ready: Ready): Promise<void> {
+  const misread = ready.kind === 'left-behind' ? null : misreading(workflow, ready.sources);
+  const most = misread?.(attempt.seat.backend.version) ?? 0;
   const fits = (backend: Backend) =>
     // The inputs of a prompt are on its backend already.
-    ready.kind === 'left-behind' || takesAll(backend, ready.sources);
+    ready.kind === 'left-behind' ||
+    (takesAll(backend, ready.sources) && (misread?.(backend.version) ?? 0) <= most);
   await loggingMoves(attempt, ({ seat, signal }) => seat.takeGpu(signal, fits));
 }
 
@@ -47,4 +55,20 @@ async function loggingMoves(
 /** By what it gets: a plain picture may be many times as large as the client's file. */
 function takesAll(backend: Backend, sources: Sources): boolean {
   return sources.values().every(({ sent }) => backend.inputs.takes(sent.bytes));
+}
+
+/** How wrong backends get the sources; `null` where none gets anything wrong. */
+function misreadsOf(
+  { seat, wholePool }: Attempt,
+  workflow: Workflow,
+  sources: Sources,
+): Misreads | null {
+  const misread = misreading(workflow, sources);
+  if (misread === null) return null;
+  const bytes = Math.max(0, ...sources.values().map((source) => source.bytes));
+  const than = seat.avoid;
+  return {
+    by: ({ version }) => misread(version),
+    elsewhere: () => wholePool.leastMisread(workflow, misread, { than, bytes }),
+  };
 }

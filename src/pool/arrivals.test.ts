@@ -168,4 +168,91 @@ describe('Arrivals', () => {
     seat[Symbol.dispose]();
     assert.equal((await next).backend, first);
   });
+
+  describe('a task whose sources one backend gets wrong', () => {
+    const none = () => Number.POSITIVE_INFINITY;
+    /** Of the first backend one thing is wrong. */
+    const wrongAt = (wrong: Backend, elsewhere = none) => ({
+      misreads: { by: (each: Backend) => Number(each === wrong), elsewhere },
+    });
+
+    it('is kept off it for the sake of another, idle or busy', async () => {
+      const { first, second, arrivals } = await open(2);
+      const wish = wrongAt(first);
+      assert.equal((await ready(arrivals, first, gpuRequest('a'), wish)).backend, second);
+      second.takeGpu(gpuRequest('b', 'other'));
+      const waiting = ready(arrivals, first, gpuRequest('c'), wish);
+      // Its own seat is kept for it no longer, and the other one is waited for.
+      assert.deepEqual([first.hasRoom, arrivals.isWaitedFor(first)], [true, false]);
+      assert.equal(arrivals.isWaitedFor(second), true);
+      assert.equal((await ready(arrivals, first, gpuRequest('d'))).backend, first);
+      second.drain(true);
+      second.drain(false);
+      assert.equal(await Promise.race([waiting, 'still']), 'still');
+    });
+
+    it('has the seat of the other in front of whatever models, as soon as that is free', async () => {
+      const { first, second, arrivals } = await open(2);
+      second.takeGpu(gpuRequest('a', 'other'));
+      const { seat } = await ready(arrivals, second, gpuRequest('b', 'other'));
+      const waiting = ready(arrivals, first, gpuRequest('c'), wrongAt(first));
+      seat[Symbol.dispose]();
+      assert.equal((await waiting).backend, second);
+    });
+
+    it('does with it where the other is away, or goes', async () => {
+      const { first, second, arrivals } = await open(2, quick);
+      await ready(arrivals, second, gpuRequest('a'));
+      const waiting = ready(arrivals, first, gpuRequest('b'), wrongAt(first));
+      second.drain(true);
+      const { backend, seat } = await waiting;
+      assert.equal(backend, first);
+      seat[Symbol.dispose]();
+      assert.equal((await ready(arrivals, first, gpuRequest('c'), wrongAt(first))).backend, first);
+    });
+
+    it('does with it where the other may not have the task, or cannot run it any more', async () => {
+      const { first, second, arrivals } = await open(2);
+      const avoiding = { ...gpuRequest('a'), avoid: [second.label] };
+      const { seat } = await ready(arrivals, first, avoiding, wrongAt(first));
+      seat[Symbol.dispose]();
+      const ahead = await ready(arrivals, second, gpuRequest('b'));
+      const request = gpuRequest('c');
+      const waiting = ready(arrivals, first, request, wrongAt(first));
+      second.markUnable(request.graph, 'It lost a model');
+      ahead.seat[Symbol.dispose]();
+      assert.equal((await waiting).backend, first);
+    });
+
+    it('keeps others of its line off it, once enough of them wait', async () => {
+      const { first, second, arrivals } = await open(2);
+      await ready(arrivals, second, gpuRequest('ahead'));
+      for (const id of ['a', 'b', 'c', 'd']) {
+        assert.equal(arrivals.areKeptOff(first, gpuRequest(id)), false);
+        void ready(arrivals, first, gpuRequest(id), wrongAt(first)).catch(() => {});
+      }
+      assert.equal(arrivals.areKeptOff(first, gpuRequest('e')), true);
+      assert.equal(arrivals.areKeptOff(second, gpuRequest('e')), false);
+      assert.equal(arrivals.areKeptOff(first, gpuRequest('e', 'other')), false);
+      assert.equal(arrivals.areKeptOff(first, gpuRequest('e', 'sleep', 'bob')), false);
+    });
+
+    it('is sent to another gateway where that has one which gets them right', async () => {
+      const { first, second, arrivals } = await open(2);
+      const lost = ready(arrivals, first, gpuRequest('a'), {
+        misreads: { by: () => 1, elsewhere: () => 0 },
+      });
+      await assert.rejects(lost, {
+        name: 'SeatElsewhereError',
+        worse: [first.label, second.label],
+      });
+      const right = ready(
+        arrivals,
+        first,
+        gpuRequest('b'),
+        wrongAt(first, () => 0),
+      );
+      assert.equal((await right).backend, second);
+    });
+  });
 });

@@ -131,11 +131,17 @@ export class Pool implements AsyncDisposable {
   }
 
   /**
-   * Whether one more of the tenant's tasks may be claimed for a backend that has room. `downloads`: so many
+   * Whether one more task of the line may be claimed for a backend that has room. `downloads`: so many
    * tasks in all may be on their way to a seat, beside one for each backend. A tenant whose tasks have no
    * part in a queue for a seat may always have one there: it is to find its turn as soon as any other.
    */
-  mayClaim(backend: Backend, tenant: string, downloads: number): boolean {
+  mayClaim(
+    backend: Backend,
+    line: { readonly workflow: string; readonly tenant: string },
+    downloads: number,
+  ): boolean {
+    const { tenant } = line;
+    if (this.#arrivals.areKeptOff(backend, line)) return false;
     const own = this.#arrivals.countOf(tenant);
     if (!backend.hasRoom && own > 0) return false;
     return mayTakePlace(own, this.#arrivals.size, this.#backends.size + downloads);

@@ -46,6 +46,11 @@ export class Seat implements Disposable {
     return this.#backend;
   }
 
+  /** Backends where the task failed. */
+  get avoid(): readonly string[] {
+    return this.#way?.request.avoid ?? [];
+  }
+
   /**
    * Waits for a seat in front of a GPU, the sources of the task being here.
    *

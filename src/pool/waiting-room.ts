@@ -8,7 +8,19 @@ import { type Wait, WaitList } from './wait-list.ts';
 
 /** The backend in front of which a task waits takes nothing for now, and no other does either. */
 export class SeatLostError extends Error {
-  override readonly name = 'SeatLostError';
+  override readonly name: string = 'SeatLostError';
+}
+
+/** A backend of another gateway does better with the task than any of ours. */
+export class SeatElsewhereError extends SeatLostError {
+  override readonly name = 'SeatElsewhereError';
+  /** Those that do worse. */
+  readonly worse: readonly string[];
+
+  constructor(worse: readonly string[]) {
+    super('A backend of another gateway gets its sources right');
+    this.worse = worse;
+  }
 }
 
 /** What a task asks for that is made ready in front of a GPU. */

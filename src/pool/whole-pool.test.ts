@@ -117,6 +117,30 @@ describe('WholePool, of what other gateways report', () => {
     assert.deepEqual(pool.tooSmallFor(101), ['small']);
   });
 
+  it('tells how wrong the best of others gets a source, of those that could have the task', () => {
+    const old = record('old', { version: '0.3.64' });
+    const misread = (version: string | null) => (version === '0.3.64' ? 2 : 1);
+    const least = (...others: BackendRecord[]) =>
+      poolOf(old, ...others).leastMisread(sleep, misread, { than: ['avoided'], bytes: 100 });
+    const version = '0.33.0';
+    assert.equal(least(), 2);
+    assert.equal(least(record('new', { version })), 1);
+    assert.equal(least(record('large', { version, maxInputBytes: 100 })), 1);
+    assert.equal(
+      least(
+        record('avoided', { version }),
+        record('small', { version, maxInputBytes: 99 }),
+        record('away', { version, state: 'offline' }),
+        record('undriven', { version }, { owner: null }),
+        record('lacking', { version, cannotRun: { sleep: reasons } }),
+        record('unreported', null),
+      ),
+      2,
+    );
+    const none = poolOf().leastMisread(sleep, misread, { than: [], bytes: 0 });
+    assert.equal(none, Number.POSITIVE_INFINITY);
+  });
+
   it('tells which have the models of some workflows in memory', () => {
     const pool = poolOf(
       record('warm', { warm: 'sleep' }),

@@ -1,5 +1,6 @@
 import type { Backend } from '../comfyui/backend.ts';
 import { type Fitness, isInService } from '../core/backend.ts';
+import type { Misreading } from '../core/misreading.ts';
 import type { Workflow } from '../core/workflow.ts';
 import type { BackendRecord } from './backend-store.ts';
 import type { Membership } from './membership.ts';
@@ -59,6 +60,27 @@ export class WholePool {
       // What was said of one that nobody drives any more is not true any more.
       return owner !== null && isInService(report?.state) && !report?.cannotRun[workflow.name];
     });
+  }
+
+  /**
+   * How wrong the best gets a task's sources of those in service that other gateways drive; infinite where none of
+   * them could run it. `than` are left out of account, and those that take no input of so many bytes.
+   */
+  leastMisread(
+    workflow: Workflow,
+    misreading: Misreading,
+    { than, bytes }: { readonly than: readonly string[]; readonly bytes: number },
+  ): number {
+    const { pool, membership } = this.#parts;
+    let least = Number.POSITIVE_INFINITY;
+    for (const { label, owner, report } of membership.records) {
+      if (owner === null || !isInService(report?.state) || pool.get(label)) continue;
+      if (than.includes(label) || report?.cannotRun[workflow.name]) continue;
+      const most = report?.maxInputBytes;
+      if (typeof most === 'number' && bytes > most) continue;
+      least = Math.min(least, misreading(report?.version ?? null));
+    }
+    return least;
   }
 
   /** The backends that are known to take no input so large. */

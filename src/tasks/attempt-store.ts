@@ -170,11 +170,13 @@ export class AttemptStore {
 
   /**
    * Gives the run back. With a prompt on its backend it stays as it is, its lease over, so that the next
-   * gateway adopts the prompt; without one it goes back into the queue as if this attempt had never been.
+   * gateway adopts the prompt; without one it goes back into the queue as if this attempt had never been, and
+   * other backends than those in `avoid` go first.
    */
-  async handBack(claim: Claim, hasPrompt: boolean): Promise<void> {
+  async handBack(claim: Claim, hasPrompt: boolean, avoid: readonly string[] = []): Promise<void> {
     if (hasPrompt) return await this.#move('handed_over', claim);
     await this.#move('handed_back', claim, {
+      ...(avoid.length > 0 ? { run: { avoid: withLabels(avoid) } } : {}),
       beside: {
         forgotten: sql`
           delete from attempts using moved

@@ -1,7 +1,10 @@
 import { shortcomings } from '../../core/capabilities.ts';
+import { clipUse } from '../../core/clip-use.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { NodeCatalogue } from '../../core/node-catalogue.ts';
 import { parametersSchema } from '../../core/parameters.ts';
+import { faultWords, graphFaults } from '../../core/server-faults.ts';
+import type { Workflow } from '../../core/workflow.ts';
 import { type ParsedFile, parseFile, toWorkflow } from '../../workflows/parse.ts';
 import { readArguments } from '../arguments.ts';
 import { type FoundFile, findWorkflows } from './files.ts';
@@ -17,14 +20,15 @@ import {
 
 const command = 'tmlsr workflows check';
 
-const usage = `Says what workflow files take and give, what is wrong with them, and where they run.
+const usage = `Says what workflow files take and give, what is wrong with them, where they run, and what servers get wrong.
 
-  ${command} [FILE…] [--backend URL]… [--object-info FILE]… [--json]
+  ${command} [FILE…] [--backend URL]… [--object-info FILE]… [--comfyui VERSION] [--json]
 
   FILE                NAME.json in either of ComfyUI's formats, read with the NAME.meta.json beside it;
                       or a folder of them. Without one, the folder of the setting WORKFLOWS_DIR
 ${serverUsage}.
                       Without any server, files are checked as far as that goes
+  --comfyui VERSION   the version of ComfyUI where the files of --object-info were saved, such as 0.33.0
   --json              prints a JSON document
 
 It exits with 0 when every file is good and runs on some server, with 1 when there is a problem, and with
@@ -41,6 +45,7 @@ export async function checkCommand(args: readonly string[]): Promise<void> {
     allowPositionals: true,
     options: {
       ...serverOptions,
+      comfyui: { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -49,7 +54,8 @@ export async function checkCommand(args: readonly string[]): Promise<void> {
     console.log(usage);
     return;
   }
-  const [servers, found] = await Promise.all([askServers(command, options), findWorkflows(paths)]);
+  const asked = askServers(command, options, options.comfyui ?? null);
+  const [servers, found] = await Promise.all([asked, findWorkflows(paths)]);
   const catalogue = catalogueOf(servers);
   const files: CheckedFile[] = [];
   for (const file of found) files.push(await checkFile(file, servers, catalogue));
@@ -79,13 +85,27 @@ async function checkFile(
       workflow,
       parameters: parametersSchema(workflow, catalogue),
       whyNot,
+      getsWrong: new Map(
+        servers
+          .filter(isTold)
+          .map(({ label, version }) => [label, clipFaults(workflow, version)] as const)
+          .filter(([, faults]) => faults.length > 0),
+      ),
       problems: runsNowhere(whyNot),
     };
   } catch (error) {
     const format = parsed?.format ?? null;
-    const nothing = { workflow: null, parameters: null, whyNot: new Map() };
+    const nothing = { workflow: null, parameters: null, whyNot: new Map(), getsWrong: new Map() };
     return { path, name, format, ...nothing, problems: [describeFault(error)] };
   }
+}
+
+/** What ComfyUI of this version gets wrong of clips that the workflow takes. */
+function clipFaults(workflow: Workflow, version: string | null): string[] {
+  const faults = workflow.inputs.flatMap(({ slot }) =>
+    graphFaults(version, clipUse(workflow, slot)).map(faultWords),
+  );
+  return [...new Set(faults)];
 }
 
 function runsNowhere(whyNot: ReadonlyMap<string, readonly string[]>): string[] {

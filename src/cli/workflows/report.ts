@@ -1,5 +1,6 @@
 import type { JsonSchema } from '../../core/json-schema.ts';
 import { labelOf } from '../../core/node-label.ts';
+import { faultWords, versionFaults } from '../../core/server-faults.ts';
 import type { Parameter, Workflow } from '../../core/workflow.ts';
 import { presentWorkflow } from '../../workflows/present.ts';
 import { printable } from '../printable.ts';
@@ -21,6 +22,8 @@ export interface CheckedFile {
   readonly parameters: JsonSchema | null;
   /** By each server whose nodes are known, why it cannot run the workflow; nothing where it can. */
   readonly whyNot: ReadonlyMap<string, readonly string[]>;
+  /** By each server that gets something wrong of clips which the workflow takes, what. */
+  readonly getsWrong: ReadonlyMap<string, readonly string[]>;
   readonly problems: readonly string[];
 }
 
@@ -32,9 +35,11 @@ export function isGood({ servers, files }: Report): boolean {
 export function presentReport(report: Report): object {
   return {
     ok: isGood(report),
-    servers: report.servers.map(({ label, catalogue, problem }) => ({
+    servers: report.servers.map(({ label, catalogue, version, problem }) => ({
       server: label,
+      version,
       node_classes: catalogue?.size ?? null,
+      gets_wrong: versionFaults(version).map(faultWords),
       problem,
     })),
     workflows: report.files.map((file) => presentFile(file, report.servers)),
@@ -42,7 +47,7 @@ export function presentReport(report: Report): object {
 }
 
 function presentFile(
-  { path, name, format, workflow, parameters, whyNot, problems }: CheckedFile,
+  { path, name, format, workflow, parameters, whyNot, getsWrong, problems }: CheckedFile,
   servers: readonly Server[],
 ): object {
   return {
@@ -55,6 +60,7 @@ function presentFile(
     runs_on: countAble(whyNot),
     of: servers.length,
     why_not: Object.fromEntries([...whyNot].filter(([, reasons]) => reasons.length > 0)),
+    gets_wrong: Object.fromEntries(getsWrong),
   };
 }
 
@@ -72,12 +78,13 @@ export function writeReport(report: Report): string {
     .join('\n\n');
 }
 
-function describeServer({ label, catalogue, problem }: Server): string {
-  return row('server', `${label}: ${problem ?? `${catalogue?.size} node classes`}`);
+function describeServer({ label, catalogue, version, problem }: Server): string {
+  const comfyui = version === null ? '' : `, ComfyUI ${version}`;
+  return row('server', `${label}: ${problem ?? `${catalogue?.size} node classes${comfyui}`}`);
 }
 
 function describeFile(
-  { path, format, workflow, parameters, whyNot, problems }: CheckedFile,
+  { path, format, workflow, parameters, whyNot, getsWrong, problems }: CheckedFile,
   servers: readonly Server[],
 ): string[] {
   const about = [
@@ -89,6 +96,9 @@ function describeFile(
     about.length === 0 ? path : `${path} (${about.join(', ')})`,
     ...(workflow ? describeBindings(workflow, parameters) : []),
     ...(workflow ? describeFitness(whyNot, servers) : []),
+    ...[...getsWrong]
+      .flatMap(([label, faults]) => faults.map((fault) => `${label} ${fault}`))
+      .map((fault, index) => indented(index === 0 ? 'clips' : '', fault)),
     ...problems.map((problem) => indented('problem', problem)),
   ];
 }

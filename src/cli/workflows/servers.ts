@@ -21,12 +21,15 @@ export interface ToldServer {
   /** Its address without credentials, or the file's path. */
   readonly label: string;
   readonly catalogue: NodeCatalogue;
+  /** Of ComfyUI; `null` where it is not told. */
+  readonly version: string | null;
   readonly problem: null;
 }
 
 export interface SilentServer {
   readonly label: string;
   readonly catalogue: null;
+  readonly version: null;
   /** Why its nodes are not known. */
   readonly problem: string;
 }
@@ -41,20 +44,25 @@ export const serverUsage = `  --backend URL       a ComfyUI server that is asked
   --object-info FILE  instead of a server, its answer to GET /object_info; may be repeated`;
 
 /**
- * Asks the servers that are named, or those of the settings where none is.
+ * Asks the servers that are named, or those of the settings where none is. `savedVersion`: of ComfyUI where the files
+ * were saved.
  *
  * @throws UsageError for what is no address; ConfigError.
  */
 export async function askServers(
   command: string,
   named: { readonly backend: readonly string[]; readonly 'object-info': readonly string[] },
+  savedVersion: string | null = null,
 ): Promise<Server[]> {
   const files = named['object-info'];
   const isNamed = named.backend.length > 0 || files.length > 0;
   const entries = isNamed
     ? named.backend.map((url) => entryOf(command, url))
     : ((await readSettings()).backends ?? []);
-  const asked = await Promise.all([...entries.map(askEntry), ...files.map(readSaved)]);
+  const asked = await Promise.all([
+    ...entries.map(askEntry),
+    ...files.map((path) => readSaved(path, savedVersion)),
+  ]);
   return asked.flat();
 }
 
@@ -89,7 +97,7 @@ async function askEntry(entry: BackendEntry): Promise<Server[]> {
     return await Promise.all(addresses.map(ask));
   } catch (error) {
     const problem = `The name cannot be looked up: ${(error as Error).message}`;
-    return [{ label: entry.label, catalogue: null, problem }];
+    return [{ label: entry.label, catalogue: null, version: null, problem }];
   }
 }
 
@@ -98,11 +106,18 @@ async function ask(address: BackendAddress): Promise<Server> {
   await using client = new ComfyClient(address);
   try {
     // The client's own deadline is the only one.
-    const catalogue = await client.nodeCatalogue(new AbortController().signal);
-    return { label, catalogue, problem: null };
+    const { signal } = new AbortController();
+    const [catalogue, version] = await Promise.all([
+      client.nodeCatalogue(signal),
+      client.describe(signal).then(
+        (described) => described.version,
+        () => null,
+      ),
+    ]);
+    return { label, catalogue, version, problem: null };
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
-    return { label, catalogue: null, problem: describeFault(error) };
+    return { label, catalogue: null, version: null, problem: describeFault(error) };
   }
 }
 
@@ -118,11 +133,12 @@ function codeOf(cause: unknown): string | null {
   return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
 }
 
-async function readSaved(path: string): Promise<Server> {
+async function readSaved(path: string, version: string | null): Promise<Server> {
   try {
-    return { label: path, catalogue: savedCatalogue(await readFile(path, 'utf8')), problem: null };
+    const catalogue = savedCatalogue(await readFile(path, 'utf8'));
+    return { label: path, catalogue, version, problem: null };
   } catch (error) {
-    return { label: path, catalogue: null, problem: describeReadFault(error) };
+    return { label: path, catalogue: null, version: null, problem: describeReadFault(error) };
   }
 }
 

@@ -10,6 +10,8 @@ import type { ExtraData, Prompt } from '../wire.ts';
 export type Inputs = Readonly<Record<string, unknown>>;
 
 export interface NodeContext {
+  /** Of the node in the prompt. */
+  readonly id: string;
   readonly inputs: Inputs;
   readonly prompt: Prompt;
   readonly extraData: ExtraData;

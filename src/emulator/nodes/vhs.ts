@@ -15,6 +15,7 @@ import { nextOutput, pad, vhsCounter } from '../folders.ts';
 import { type Frame, type Frames, writeFrames } from '../frames.ts';
 import { withText } from '../png-text.ts';
 import { PythonError } from '../python.ts';
+import { isLink } from '../wire.ts';
 import {
   framesOf,
   type Inputs,
@@ -49,6 +50,10 @@ export const vhsLoadVideo: NodeClass = {
     const startSeconds = choice.skip / choice.rate;
     const endSeconds = startSeconds + loaded.count / choice.fps;
     const audio: Audio | null = hasAudio ? { file, startSeconds, endSeconds } : null;
+    if (audio === null && isLookedInto(context)) {
+      const why = 'Output file does not contain any stream';
+      throw new PythonError('Exception', `VHS failed to extract audio from ${file}:\n${why}\n`);
+    }
     const { width, height } = loaded;
     const info: VideoInfo = { fps: choice.fps, frames: loaded.count, width, height };
     return { outputs: [loaded, loaded.count, audio, info] };
@@ -56,6 +61,16 @@ export const vhsLoadVideo: NodeClass = {
   fingerprint: (inputs, folders) => fileVersion(inputs, 'video', folders),
   validate: (inputs, folders) => checkVideo(inputs, 'video', folders),
 };
+
+/**
+ * The sound is a promise, which ComfyUI leaves to whoever takes it; from 0.30.0 on it looks into everything
+ * that a link takes on, also into a promise that nobody can keep.
+ */
+function isLookedInto({ id, prompt, loaders }: NodeContext): boolean {
+  const links = Object.values(prompt).flatMap(({ inputs }) => Object.values(inputs ?? {}));
+  const takesSound = (link: unknown) => isLink(link) && link[0] === id && link[1] === 2;
+  return loaders === '0.33' && links.some(takesSound);
+}
 
 interface Choice {
   /** Frames a second after `force_rate`, before `select_every_nth`. */

@@ -1,5 +1,6 @@
 import type { Scanner } from '../metadata/edit.ts';
 import { boxesIn, type IsoBox } from '../metadata/iso-boxes.ts';
+import { leastLayoutBytes, quickTimeLayout } from './quicktime-layout.ts';
 
 /** What the boxes of a track say beside what mediabunny reads (ISO 14496-12, QuickTime). */
 export interface IsoTrack {
@@ -170,13 +171,6 @@ async function* runsOf(
 /** Enough of a description; what follows in it is of the codec. */
 const mostDescriptionBytes = 4_096;
 
-/** QuickTime's tags of layouts (`CAFChannelLayout`), in which the last two bytes count the channels. */
-const quickTimeLayouts: Readonly<Record<number, string>> = {
-  6553601: 'mono',
-  6619138: 'stereo',
-  6684674: 'stereo',
-  7929862: '5.1',
-};
 /** ISO 23091-3. */
 const isoLayouts: Readonly<Record<number, string>> = { 1: 'mono', 2: 'stereo', 6: '5.1' };
 
@@ -186,16 +180,17 @@ async function readDescription(
   { content, end }: IsoBox,
 ): Promise<Pick<IsoTrack, 'isInterlaced' | 'layout'>> {
   const bytes = await file.bytes(content, Math.min(end - content, mostDescriptionBytes));
-  const after = (type: string, count: number) => {
+  /** From the content of the box to the end of the description, which is so long at least. */
+  const after = (type: string, least: number) => {
     const at = bytes.indexOf(type, 0, 'latin1') + 4;
-    return at < 4 || at + count > bytes.length ? null : bytes.subarray(at, at + count);
+    return at < 4 || at + least > bytes.length ? null : bytes.subarray(at);
   };
   const fields = after('fiel', 1);
-  const quickTime = after('chan', 8);
+  const quickTime = after('chan', leastLayoutBytes);
   const channels = after('chnl', 6);
   let layout: IsoTrack['layout'];
   if (channels) layout = isoLayouts[channels.readUInt8(5)] ?? null;
-  if (quickTime) layout = quickTimeLayouts[quickTime.readUInt32BE(4)] ?? null;
+  if (quickTime) layout = quickTimeLayout(quickTime);
   return { isInterlaced: fields ? fields.readUInt8(0) === 2 : undefined, layout };
 }
 

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { clipUse } from '../../core/clip-use.ts';
 import type { Delivery } from '../../core/delivery.ts';
 import { checkSides } from '../../core/encoded-sides.ts';
 import type { MediaInfo } from '../../core/media.ts';
+import { checkSound } from '../../core/read-clip.ts';
 import { readFor } from '../../core/read-once.ts';
 import { plannedSize, planSize, type Size } from '../../core/size-plan.ts';
 import { sourceWarnings } from '../../core/source-warnings.ts';
@@ -46,6 +48,10 @@ export async function prepare(
   const sources = await acquireAll(attempt, workflow, report);
   const [main] = workflow.inputs;
   const input = (main && sources.get(main.name)?.info) ?? null;
+  for (const { name, slot } of workflow.inputs) {
+    const source = sources.get(name);
+    if (source) checkSound(name, source.info, clipUse(workflow, slot));
+  }
   for (const { info } of sources.values()) {
     const makes = workflow.outputs[0]?.kind ?? workflow.kind;
     for (const warning of sourceWarnings(info, makes)) journal.warn(warning);
@@ -60,7 +66,7 @@ export async function prepare(
     return { sources, kind: 'joined' };
   }
   if (role.kind === 'takes') return { sources, kind: 'twin', twin: role.twin };
-  await takeSeat(attempt, sources, report);
+  await takeSeat(attempt, workflow, sources, report);
   const promptId = randomUUID();
   const staged = await stageInputs(attempt, { sources, input, promptId }, seat.backend);
   return { kind: 'prepared', sources, input, promptId, size, staged };

@@ -1,10 +1,13 @@
 import type { Backend } from '../../comfyui/backend.ts';
 import { bind, type Prompt } from '../../core/bind.ts';
+import { clipUse } from '../../core/clip-use.ts';
 import { GatewayError } from '../../core/errors.ts';
+import type { Slot } from '../../core/graph.ts';
 import type { Rotation } from '../../core/media.ts';
-import { serverFaults } from '../../core/server-faults.ts';
+import { readingOf, serverWarnings } from '../../core/read-clip.ts';
 import { alphaClass } from '../../core/transparency.ts';
 import { notTurned } from '../../core/turn-frames.ts';
+import type { Warning } from '../../core/warning.ts';
 import type { Workflow } from '../../core/workflow.ts';
 import { reached } from '../../telemetry/milestones.ts';
 import { folderOf } from '../attempt-folder.ts';
@@ -30,10 +33,12 @@ export async function submitPrompt(
   const { files } = staged;
   const { size, input } = ready;
   const folder = folderOf(journal);
-  const turns = turnsFor(backend, ready.sources);
+  const { turns, leftOut, warnings } = readings(backend, workflow, ready.sources);
+  // Another server may have had it before.
+  journal.rewarn(serverWarnings, warnings);
   const isTransparent = input?.kind === 'image' && input.hasAlpha === true;
   const joinsAlpha = isTransparent && backend.catalogue?.has(alphaClass) === true;
-  const how = { arguments: run.arguments, size, turns, joinsAlpha };
+  const how = { arguments: run.arguments, size, turns, leftOut, joinsAlpha };
   const prompt = bind(workflow, { files, folder, ...how });
 
   // Whoever took over meanwhile found no prompt and began anew: this one must not come after.
@@ -58,14 +63,27 @@ export async function submitPrompt(
   return { prompt, isFresh };
 }
 
-/** By the input, the degrees by which its frames are still to be turned when the server has read them. */
-function turnsFor({ version, catalogue }: Backend, sources: Sources): Record<string, Rotation> {
+interface Readings {
+  /** By the input, the degrees by which its frames are still to be turned when the server has read them. */
+  readonly turns: Readonly<Record<string, Rotation>>;
+  readonly leftOut: readonly Slot[];
+  readonly warnings: readonly Warning[];
+}
+
+/** How this server is given the sources. @throws GatewayError `workflow_unsupported` where it must not get one. */
+function readings({ version, catalogue }: Backend, workflow: Workflow, sources: Sources): Readings {
   const turns: Record<string, Rotation> = {};
-  for (const [name, { info }] of sources) {
-    const isOnItsSide = serverFaults(version, info).some(({ code }) => code === 'lies-on-its-side');
-    if (info.kind !== 'video' || !isOnItsSide) continue;
-    if (catalogue?.has('ImageRotate') === false) throw notTurned(name);
-    turns[name] = info.rotation ?? 0;
+  const leftOut: Slot[] = [];
+  const warnings: Warning[] = [];
+  for (const { name, slot } of workflow.inputs) {
+    const source = sources.get(name);
+    if (!source) continue;
+    const reading = readingOf(name, source.info, clipUse(workflow, slot), version);
+    const isTurned = reading.turn !== 0;
+    if (isTurned && catalogue?.has('ImageRotate') === false) throw notTurned(name);
+    if (isTurned) turns[name] = reading.turn;
+    leftOut.push(...reading.leftOut);
+    warnings.push(...reading.warnings);
   }
-  return turns;
+  return { turns, leftOut, warnings };
 }
