@@ -65,7 +65,7 @@ function misreadsOf(
 ): Misreads | null {
   const misread = misreading(workflow, sources);
   if (misread === null) return null;
-  const bytes = Math.max(0, ...sources.values().map((source) => source.bytes));
+  const bytes = Math.max(0, ...sources.values().map(({ sent }) => sent.bytes));
   const than = seat.avoid;
   return {
     by: ({ version }) => misread(version),
