@@ -84,6 +84,8 @@ const catalogue = {
 
 export type ErrorCode = keyof typeof catalogue;
 
+export const errorCodes = Object.keys(catalogue) as [ErrorCode, ...ErrorCode[]];
+
 export function faultOf(code: ErrorCode): Fault {
   return catalogue[code];
 }

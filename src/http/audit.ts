@@ -67,6 +67,8 @@ const query = z.object({
 const listRoute = defineRoute({
   method: 'get',
   path: '/monitor/operators',
+  operationId: 'listOperatorActs',
+  tag: 'Monitoring',
   policy: { scope: 'admin' },
   summary: 'What operators did, the newest first',
   description: `What changed nothing, was refused or failed is not among it. Kinds:\n\n${kinds}`,

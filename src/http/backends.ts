@@ -112,6 +112,8 @@ const unknown = { 404: json(errorSchema, 'There is no such backend.') };
 const listRoute = defineRoute({
   method: 'get',
   path: '/backends',
+  operationId: 'listBackends',
+  tag: 'Pool',
   policy: { scope: 'backends:write' },
   summary: 'The pool',
   responses: { 200: json(z.object({ backends: z.array(backend) }), 'All backends.'), ...closed },
@@ -120,6 +122,8 @@ const listRoute = defineRoute({
 const addRoute = defineRoute({
   method: 'post',
   path: '/backends',
+  operationId: 'addBackend',
+  tag: 'Pool',
   policy: { scope: 'backends:write' },
   summary: 'Add a ComfyUI server to the pool',
   request: {
@@ -149,6 +153,8 @@ const addRoute = defineRoute({
 const changeRoute = defineRoute({
   method: 'patch',
   path: '/backends/{id}',
+  operationId: 'changeBackend',
+  tag: 'Pool',
   policy: { scope: 'backends:write' },
   summary: 'Drain a backend, or resume it',
   request: {
@@ -164,6 +170,8 @@ const changeRoute = defineRoute({
 const removeRoute = defineRoute({
   method: 'delete',
   path: '/backends/{id}',
+  operationId: 'removeBackend',
+  tag: 'Pool',
   policy: { scope: 'backends:write' },
   summary: 'Remove a backend from the pool, once it has ended what it works on',
   request: { params: idParam },

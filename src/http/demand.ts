@@ -70,6 +70,8 @@ const demand = z
 const demandRoute = defineRoute({
   method: 'get',
   path: '/monitor/demand',
+  operationId: 'getDemand',
+  tag: 'Monitoring',
   policy: { scope: 'backends:write' },
   summary: 'How many servers each workflow wants',
   description: 'For an autoscaler, which starts and stops ComfyUI servers.',

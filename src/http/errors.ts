@@ -4,7 +4,8 @@ import type { Context, ErrorHandler, NotFoundHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { cutText } from '../core/cut-text.ts';
-import { GatewayError, invalidField, toGatewayError } from '../core/errors.ts';
+import { errorMeanings } from '../core/error-meanings.ts';
+import { errorCodes, GatewayError, invalidField, toGatewayError } from '../core/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { RefusalLog } from '../telemetry/refusal-log.ts';
 import { logRefusal, tellQuota } from './quotas.ts';
@@ -12,11 +13,16 @@ import { brokenOff } from './request-body.ts';
 import { pathOfRoute } from './route-policy.ts';
 import { statusOf } from './status.ts';
 
+/** For people who read the reference, each code with its sentence. */
+export const errorCodeSchema = z.enum(errorCodes).openapi('ErrorCode', {
+  description: errorCodes.map((code) => `- \`${code}\`: ${errorMeanings[code]}`).join('\n'),
+});
+
 /** The body of every error that a dialect does not shape itself. */
 export const errorSchema = z
   .object({
     status: z.literal('error'),
-    code: z.string(),
+    code: errorCodeSchema,
     message: z.string(),
     detail: z.string().openapi({ description: 'The message again, as old clients read it.' }),
     field: z

@@ -91,6 +91,8 @@ const policy = { scope: 'admin' } as const;
 const listRoute = defineRoute({
   method: 'get',
   path: '/keys',
+  operationId: 'listKeys',
+  tag: 'Keys',
   policy,
   summary: 'The keys that were made at run time',
   responses: { 200: json(answers.list, 'Those that are not revoked.'), ...closed },
@@ -99,6 +101,8 @@ const listRoute = defineRoute({
 const createRoute = defineRoute({
   method: 'post',
   path: '/keys',
+  operationId: 'createKey',
+  tag: 'Keys',
   policy,
   summary: 'Make a key',
   request: {
@@ -133,6 +137,8 @@ const createRoute = defineRoute({
 const rotateRoute = defineRoute({
   method: 'post',
   path: '/keys/{id}/rotate',
+  operationId: 'rotateKey',
+  tag: 'Keys',
   policy,
   summary: 'Make another key in the place of one',
   request: {
@@ -168,6 +174,8 @@ const rotateRoute = defineRoute({
 const revokeRoute = defineRoute({
   method: 'delete',
   path: '/keys/{id}',
+  operationId: 'revokeKey',
+  tag: 'Keys',
   policy,
   summary: 'Revoke a key; it is refused by every gateway within a second',
   request: { params: idParam },

@@ -16,8 +16,12 @@ export function createRoutes(): OpenAPIHono {
   });
 }
 
-type Definition<Path extends string> = Omit<RouteConfig, 'path' | 'middleware'> & {
+type Definition<Path extends string> = Omit<RouteConfig, 'path' | 'middleware' | 'tags'> & {
   readonly path: Path;
+  /** By which generated clients call it: unique among all dialects. */
+  readonly operationId: string;
+  /** Under which the reference lists it. */
+  readonly tag: string;
   readonly policy: RoutePolicy;
 };
 
@@ -33,26 +37,48 @@ type DefinedRoute<Route> = Omit<Route, 'policy' | 'middleware'> & {
   getRoutingPath(): string;
 };
 
-/** Whatever takes a key may be asked for too often; its body is that of the API's other errors. */
-const hadEnough = { 429: { description: 'The tenant has what it may; see `Retry-After`.' } };
-
 /** A route as it is documented, and what it is: open or of a scope, taking a file, taking more than others. */
 export function defineRoute<Path extends string, Route extends Definition<Path>>(
   definition: Route & DeclaresFile<Route>,
 ): DefinedRoute<Route> {
-  const { policy, ...documented }: Definition<Path> = definition;
+  const { policy, tag, ...documented }: Definition<Path> = definition;
   const takes = policy.scope && `Takes a key with the scope \`${policy.scope}\`.`;
   const description = [documented.description, takes].filter(Boolean).join('\n\n');
   const route = createRoute({
     ...documented,
+    tags: [tag],
     ...(description ? { description } : {}),
-    ...(policy.scope ? { responses: { ...documented.responses, ...hadEnough } } : {}),
+    responses: { ...usualRefusals(definition), ...documented.responses },
     middleware: declare({
       ...policy,
       mediaTypes: Object.keys(definition.request?.body?.content ?? {}),
     }),
   });
   return route as typeof route & DefinedRoute<Route>;
+}
+
+/** What is answered in front of the route itself. Their bodies are those of its other errors. */
+function usualRefusals({
+  policy,
+  request,
+  responses,
+}: Definition<string>): RouteConfig['responses'] {
+  const error = Object.entries(responses).find(([status]) => Number(status) >= 400)?.[1];
+  const body = error && 'content' in error && error.content ? { content: error.content } : {};
+  const told = (description: string) => ({ description, ...body });
+  return {
+    ...(request?.body ? { 413: told('The body is larger than is allowed.') } : {}),
+    ...(request?.body && policy.file !== 'body'
+      ? { 415: told('The body is of a type that is not taken here.') }
+      : {}),
+    ...(policy.scope
+      ? {
+          429: told('The tenant has what it may; see `Retry-After`.'),
+          503: told('It cannot be done at present, and may be in a while; see `Retry-After`.'),
+        }
+      : {}),
+    ...(policy.file ? { 507: told('There is no room for the file at present.') } : {}),
+  };
 }
 
 /** A route that reads its files by itself: a validator would hold the whole body. */

@@ -64,6 +64,8 @@ const refusals = {
 const listRoute = defineRoute({
   method: 'get',
   path: '/pauses',
+  operationId: 'listPauses',
+  tag: 'Pauses',
   policy: { scope: 'admin' },
   summary: 'What is paused',
   responses: {
@@ -88,9 +90,12 @@ function resource(
   what: string,
   unknown: Readonly<Record<number, ReturnType<typeof json>>> = {},
 ) {
+  const noun = kind.charAt(0).toUpperCase() + kind.slice(1);
   const put = defineRoute({
     method: 'put',
     path,
+    operationId: `pause${noun}`,
+    tag: 'Pauses',
     policy: { scope: 'admin' },
     summary: `Begin nothing new of ${what}`,
     description: 'What runs goes on. Tasks are taken on and wait.',
@@ -105,6 +110,8 @@ function resource(
   const remove = defineRoute({
     method: 'delete',
     path,
+    operationId: `resume${noun}`,
+    tag: 'Pauses',
     policy: { scope: 'admin' },
     summary: `Go on with ${what}`,
     request: params,

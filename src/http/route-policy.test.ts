@@ -48,6 +48,8 @@ describe('the routes of every dialect', () => {
     const form = {
       method: 'post',
       path: '/files',
+      operationId: 'sendFile',
+      tag: 'Files',
       request: { body: { content: { 'multipart/form-data': file } } },
       responses: { 200: json(z.object({}), 'Taken.') },
     } as const;
@@ -65,7 +67,13 @@ describe('a route', () => {
   const responses = { 200: json(z.object({}), 'Seen.') };
 
   it('says whether it is open or what a key needs for it', () => {
-    const route = { method: 'get', path: '/a', responses } as const;
+    const route = {
+      method: 'get',
+      path: '/a',
+      operationId: 'see',
+      tag: 'A',
+      responses,
+    } as const;
     defineRoute({ ...route, policy: { isOpen: true } });
     // @ts-expect-error: it says neither.
     assert.throws(() => defineRoute(route));

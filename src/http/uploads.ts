@@ -78,6 +78,8 @@ const openUpload = z
 const offerRoute = defineRoute({
   method: 'post',
   path: '/uploads',
+  operationId: 'openUpload',
+  tag: 'Uploads',
   policy: { scope: 'tasks:write', adds: 'file' },
   summary: 'Open an upload for a file that a task is to work on',
   request: {
@@ -109,6 +111,8 @@ const offerRoute = defineRoute({
 const fillRoute = defineRoute({
   method: 'put',
   path: '/uploads/{upload_id}',
+  operationId: 'sendUpload',
+  tag: 'Uploads',
   // A token in the address shows that its sender was given it.
   policy: { scope: 'tasks:write', takesSecret: true, file: 'body' },
   summary: 'Send the file of an upload, as it is',

@@ -156,6 +156,8 @@ const told = json(answer, 'In JSON, or as CSV: its rows.');
 const usageRoute = defineRoute({
   method: 'get',
   path: '/usage',
+  operationId: 'getUsage',
+  tag: 'Monitoring',
   policy: { scope: 'tasks:read' },
   summary: 'Tasks, GPU time and bytes by day, tenant and workflow',
   request: { query },

@@ -145,6 +145,8 @@ const draftBody = { body: { ...json(draft, 'The workflow.'), required: true } };
 const listRoute = defineRoute({
   method: 'get',
   path: '/workflows',
+  operationId: 'listWorkflows',
+  tag: 'Workflows',
   policy: { scope: 'tasks:read' },
   summary: 'The workflows, and the files that are none',
   responses: {
@@ -156,6 +158,8 @@ const listRoute = defineRoute({
 const findRoute = defineRoute({
   method: 'get',
   path: '/workflows/{name}',
+  operationId: 'getWorkflow',
+  tag: 'Workflows',
   policy: { scope: 'tasks:read' },
   summary: 'What a workflow takes and gives, and where it runs',
   request: { params: nameParam },
@@ -165,6 +169,8 @@ const findRoute = defineRoute({
 const graphRoute = defineRoute({
   method: 'get',
   path: '/workflows/{name}/graph',
+  operationId: 'getWorkflowGraph',
+  tag: 'Workflows',
   policy: { scope: 'graphs' },
   summary: 'The graph in the API format',
   request: { params: nameParam },
@@ -179,6 +185,8 @@ const graphRoute = defineRoute({
 const validateRoute = defineRoute({
   method: 'post',
   path: '/workflows/validate',
+  operationId: 'validateWorkflow',
+  tag: 'Workflows',
   policy: { scope: 'tasks:read', ...draftSize },
   summary: 'Try a workflow out without putting it in place',
   request: {
@@ -195,6 +203,8 @@ const validateRoute = defineRoute({
 const putRoute = defineRoute({
   method: 'put',
   path: '/workflows/{name}',
+  operationId: 'putWorkflow',
+  tag: 'Workflows',
   policy: { scope: 'workflows:write', ...draftSize },
   summary: 'Put a workflow in place',
   request: { params: nameParam, ...draftBody },
@@ -210,6 +220,8 @@ const putRoute = defineRoute({
 const removeRoute = defineRoute({
   method: 'delete',
   path: '/workflows/{name}',
+  operationId: 'deleteWorkflow',
+  tag: 'Workflows',
   policy: { scope: 'workflows:write' },
   summary: 'Take a workflow away; tasks that wait for it still run',
   request: { params: nameParam },

@@ -78,6 +78,8 @@ const away = { 503: json(errorBody, 'The gateway cannot tell at present.') };
 const dashboardRoute = defineRoute({
   method: 'get',
   path: '/dashboard',
+  operationId: 'getTaskManagerDashboard',
+  tag: 'Task manager',
   policy: { scope: 'tasks:read' },
   summary: 'Workers, GPUs and queues, as a page for people',
   responses: {
@@ -90,6 +92,8 @@ const dashboardRoute = defineRoute({
 const metricsRoute = defineRoute({
   method: 'get',
   path: '/dashboard/metrics',
+  operationId: 'getTaskManagerMetrics',
+  tag: 'Task manager',
   policy: { scope: 'admin' },
   summary: 'Metrics for Prometheus',
   responses: {

@@ -133,6 +133,8 @@ const away = { 503: json(schema.errorBody, 'The gateway cannot tell or do it at 
 const submitRoute = defineRoute({
   method: 'post',
   path: '/api/v1/tasks',
+  operationId: 'createManagedTask',
+  tag: 'Task manager',
   policy: { scope: 'tasks:write', adds: 'task' },
   summary: 'Submit a task',
   request: { body: { ...json(schema.submitTask, 'What to do, with what.'), required: true } },
@@ -152,6 +154,8 @@ const submitRoute = defineRoute({
 const statusRoute = defineRoute({
   method: 'get',
   path: '/api/v1/tasks/{task_id}',
+  operationId: 'getManagedTask',
+  tag: 'Task manager',
   policy: { scope: 'tasks:read' },
   summary: 'State, progress and result of a task',
   request: { params: taskIdParam },
@@ -161,6 +165,8 @@ const statusRoute = defineRoute({
 const cleanUpRoute = defineRoute({
   method: 'delete',
   path: '/api/v1/tasks/{task_id}',
+  operationId: 'deleteManagedTask',
+  tag: 'Task manager',
   policy: { scope: 'tasks:write' },
   summary: 'Remove what is stored of a task that has ended, or revoke one that has not',
   request: { params: taskIdParam },
@@ -175,6 +181,8 @@ const cleanUpRoute = defineRoute({
 const taskNamesRoute = defineRoute({
   method: 'get',
   path: '/api/v1/task-names',
+  operationId: 'listTaskNames',
+  tag: 'Task manager',
   policy: { scope: 'tasks:read' },
   summary: 'The names of tasks, and what they stand for',
   responses: { 200: json(schema.taskNameList, 'In alphabetical order.'), ...closed, ...away },
@@ -183,6 +191,8 @@ const taskNamesRoute = defineRoute({
 const healthRoute = defineRoute({
   method: 'get',
   path: '/health',
+  operationId: 'getTaskManagerHealth',
+  tag: 'Task manager',
   policy: { isOpen: true, anyHost: true },
   summary: 'Whether the gateway runs',
   responses: { 200: json(schema.health, 'It runs.') },

@@ -186,6 +186,8 @@ const ended = { 409: json(errorSchema, 'The task has completed or failed already
 const creating = {
   method: 'post',
   path: '/tasks',
+  operationId: 'createTask',
+  tag: 'Tasks',
   summary: 'Submit a task',
   responses: { 200: json(schema.taskCreated, 'The task is taken on.'), ...invalid, ...closed },
 } as const;
@@ -215,6 +217,8 @@ const createTaskRoute = defineRoute({
 const getTaskRoute = defineRoute({
   method: 'get',
   path: '/tasks/{task_id}',
+  operationId: 'getTask',
+  tag: 'Tasks',
   policy: { scope: 'tasks:read' },
   summary: 'State, progress and result of a task',
   request: { params: taskIdParam },
@@ -224,6 +228,8 @@ const getTaskRoute = defineRoute({
 const cancelTaskRoute = defineRoute({
   method: 'delete',
   path: '/tasks/{task_id}',
+  operationId: 'cancelTask',
+  tag: 'Tasks',
   policy: { scope: 'tasks:write' },
   summary: 'Cancel a task that waits or runs',
   request: { params: taskIdParam },
@@ -238,6 +244,8 @@ const cancelTaskRoute = defineRoute({
 const statsRoute = defineRoute({
   method: 'get',
   path: '/monitor/stats',
+  operationId: 'getStats',
+  tag: 'Monitoring',
   policy: { scope: 'tasks:read' },
   summary: 'The pool, the queue and the newest tasks',
   description:
@@ -248,6 +256,8 @@ const statsRoute = defineRoute({
 const indexRoute = defineRoute({
   method: 'get',
   path: '/',
+  operationId: 'getIndex',
+  tag: 'Service',
   policy: { isOpen: true },
   summary: 'What this is, and where to go on',
   responses: { 200: json(schema.index, 'The way on.') },
@@ -256,6 +266,8 @@ const indexRoute = defineRoute({
 const healthRoute = defineRoute({
   method: 'get',
   path: '/health',
+  operationId: 'getHealth',
+  tag: 'Service',
   policy: { isOpen: true, anyHost: true },
   summary: 'Whether the gateway runs',
   responses: { 200: json(schema.health, 'It runs.') },
@@ -264,6 +276,8 @@ const healthRoute = defineRoute({
 const readyRoute = defineRoute({
   method: 'get',
   path: '/ready',
+  operationId: 'getReadiness',
+  tag: 'Service',
   policy: { isOpen: true, anyHost: true },
   summary: 'Whether the gateway takes requests on',
   description:

@@ -5,6 +5,7 @@ import { stageNames, stageStates } from '../../../core/stage.ts';
 import { taskStates } from '../../../core/task.ts';
 import { warningCodes } from '../../../core/warning.ts';
 import { isWorkflowName } from '../../../workflows/folder.ts';
+import { errorCodeSchema } from '../../errors.ts';
 import { ignoredField } from '../../ignored-fields.ts';
 import { pauseSchema } from '../../pauses.ts';
 
@@ -198,7 +199,7 @@ export const task = z
       description: 'Set while a task whose attempt failed waits before it is tried again.',
     }),
     error: z.string().nullable(),
-    error_code: z.string().nullable(),
+    error_code: errorCodeSchema.nullable(),
     retries: z.int(),
   })
   .openapi('Task');

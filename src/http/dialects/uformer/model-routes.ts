@@ -50,6 +50,8 @@ export function modelRoutes({
 const loadedRoute = defineRoute({
   method: 'get',
   path: '/api/loaded_models_status',
+  operationId: 'getLoadedModels',
+  tag: 'Uformer hub',
   policy: { scope: 'tasks:read' },
   summary: 'The models, and which are loaded',
   responses: { 200: json(schema.loadedModels, 'All models.'), ...closed },
@@ -58,6 +60,8 @@ const loadedRoute = defineRoute({
 const controlsRoute = defineRoute({
   method: 'get',
   path: '/api/available_controls',
+  operationId: 'getAvailableControls',
+  tag: 'Uformer hub',
   policy: { scope: 'tasks:read' },
   summary: 'The models by what they work on and what they do',
   responses: { 200: json(schema.availableControls, 'The names of the models.'), ...closed },
@@ -66,6 +70,8 @@ const controlsRoute = defineRoute({
 const strategyRoute = defineRoute({
   method: 'get',
   path: '/api/model_loading_strategy',
+  operationId: 'getModelLoadingStrategy',
+  tag: 'Uformer hub',
   policy: { scope: 'tasks:read' },
   summary: 'Whether models are loaded before they are needed',
   responses: { 200: json(schema.loadingStrategy, 'They are not.'), ...closed },
@@ -74,6 +80,8 @@ const strategyRoute = defineRoute({
 const unloadRoute = defineRoute({
   method: 'post',
   path: '/api/unload_models',
+  operationId: 'unloadModels',
+  tag: 'Uformer hub',
   policy: { scope: 'admin' },
   summary: 'Take models out of the memory of GPUs that have nothing to do',
   request: { body: { ...json(schema.unloadModels, 'Which.'), required: true } },

@@ -114,6 +114,8 @@ const file = { schema: { type: 'string', format: 'binary' } } as const;
 const resultRoute = defineRoute({
   method: 'get',
   path: '/static_results/{kind}/{task_type}/processed/{file}',
+  operationId: 'getProcessedFile',
+  tag: 'Uformer hub',
   policy: { scope: 'tasks:read', takesSecret: true },
   summary: 'A result, whole or in part',
   request: {
@@ -145,6 +147,8 @@ const resultRoute = defineRoute({
 const confirmRoute = defineRoute({
   method: 'post',
   path: '/api/confirm_download',
+  operationId: 'confirmDownload',
+  tag: 'Uformer hub',
   policy: { scope: 'tasks:write' },
   summary: 'Tell that a result has been downloaded',
   request: {
@@ -161,6 +165,8 @@ const confirmRoute = defineRoute({
 const heartbeatRoute = defineRoute({
   method: 'post',
   path: '/api/task_heartbeat',
+  operationId: 'sendHeartbeat',
+  tag: 'Uformer hub',
   policy: { scope: 'tasks:read' },
   summary: 'Tell that a result is still looked at',
   request: { body: { ...json(schema.heartbeat, 'Whose result.'), required: true } },
@@ -170,6 +176,8 @@ const heartbeatRoute = defineRoute({
 const cacheStatusRoute = defineRoute({
   method: 'get',
   path: '/api/cache_status',
+  operationId: 'getCacheStatus',
+  tag: 'Uformer hub',
   policy: { scope: 'tasks:read' },
   summary: 'What results take',
   responses: { 200: json(schema.cacheStatus, 'In megabytes.'), ...closed },
@@ -178,6 +186,8 @@ const cacheStatusRoute = defineRoute({
 const clearCacheRoute = defineRoute({
   method: 'post',
   path: '/api/clear_cache',
+  operationId: 'clearCache',
+  tag: 'Uformer hub',
   policy: { scope: 'tasks:write' },
   summary: 'Remove results that have been downloaded',
   request: { query: schema.clearCache },

@@ -19,6 +19,8 @@ export function uformerRoutes(parts: DialectParts): OpenAPIHono {
 const healthRoute = defineRoute({
   method: 'get',
   path: '/health',
+  operationId: 'getUformerHealth',
+  tag: 'Uformer hub',
   policy: { isOpen: true, anyHost: true },
   summary: 'Whether the gateway runs',
   responses: { 200: json(schema.health, 'It runs.') },

@@ -114,6 +114,8 @@ const processing = {
 const processImageRoute = defineRoute({
   ...processing,
   path: '/api/process_image',
+  operationId: 'processImage',
+  tag: 'Uformer hub',
   summary: 'Denoise or deblur a picture',
   request: form(schema.processImage),
 });
@@ -121,6 +123,8 @@ const processImageRoute = defineRoute({
 const processVideoRoute = defineRoute({
   ...processing,
   path: '/api/process_video',
+  operationId: 'processVideo',
+  tag: 'Uformer hub',
   summary: 'Denoise or deblur a clip',
   request: form(schema.processVideo),
 });
@@ -135,18 +139,24 @@ const status = {
 const imageStatusRoute = defineRoute({
   ...status,
   path: '/api/image_status/{task_id}',
+  operationId: 'getImageStatus',
+  tag: 'Uformer hub',
   summary: 'How far a picture has come, and its result',
 });
 
 const videoStatusRoute = defineRoute({
   ...status,
   path: '/api/video_status/{task_id}',
+  operationId: 'getVideoStatus',
+  tag: 'Uformer hub',
   summary: 'How far a clip has come, and its result',
 });
 
 const previewRoute = defineRoute({
   method: 'post',
   path: '/api/generate_preview',
+  operationId: 'generatePreview',
+  tag: 'Uformer hub',
   policy: { scope: 'tasks:write', file: 'form' },
   summary: 'A picture as any browser shows it, TIFF among others',
   description: 'A WebP of at most 2048 pixels a side, upright. Nothing is kept.',

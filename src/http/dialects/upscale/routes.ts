@@ -172,6 +172,8 @@ const file = { 'application/octet-stream': { schema: z.string().openapi({ format
 const upscaleRoute = defineRoute({
   method: 'post',
   path: '/api/v1/upscale',
+  operationId: 'createUpscaleJob',
+  tag: 'Image Upscale Service',
   policy: { scope: 'tasks:write', file: 'form', adds: 'task' },
   summary: 'Submit a picture to be made larger',
   request: {
@@ -190,6 +192,8 @@ const upscaleRoute = defineRoute({
 const statusRoute = defineRoute({
   method: 'get',
   path: '/api/v1/status/{job_id}',
+  operationId: 'getUpscaleJob',
+  tag: 'Image Upscale Service',
   policy: { scope: 'tasks:read' },
   summary: 'State, progress and result of a job',
   request: { params: schema.jobIdParam },
@@ -199,6 +203,8 @@ const statusRoute = defineRoute({
 const downloadRoute = defineRoute({
   method: 'get',
   path: '/api/v1/download/{job_id}',
+  operationId: 'downloadUpscaleResult',
+  tag: 'Image Upscale Service',
   policy: { scope: 'tasks:read' },
   summary: 'The result of a job; it is deleted after a complete download',
   description:
@@ -220,6 +226,8 @@ const downloadRoute = defineRoute({
 const cancelRoute = defineRoute({
   method: 'post',
   path: '/api/v1/cancel/{job_id}',
+  operationId: 'cancelUpscaleJob',
+  tag: 'Image Upscale Service',
   policy: { scope: 'tasks:write' },
   summary: 'Cancel a job that waits or runs',
   request: { params: schema.jobIdParam },
@@ -235,6 +243,8 @@ const cancelRoute = defineRoute({
 const modelsRoute = defineRoute({
   method: 'get',
   path: '/api/v1/models',
+  operationId: 'listUpscaleModels',
+  tag: 'Image Upscale Service',
   policy: { scope: 'tasks:read' },
   summary: 'The models that jobs may name',
   request: { query: schema.modelsQuery },
@@ -244,6 +254,8 @@ const modelsRoute = defineRoute({
 const healthRoute = defineRoute({
   method: 'get',
   path: '/api/v1/health',
+  operationId: 'getUpscaleHealth',
+  tag: 'Image Upscale Service',
   policy: { isOpen: true, anyHost: true },
   summary: 'Whether the service runs',
   responses: { 200: json(schema.health, 'It runs.') },

@@ -1,4 +1,5 @@
 import { z } from '@hono/zod-openapi';
+import { ownCodes } from './error-words.ts';
 import { defaultModel, scales } from './models.ts';
 
 const exampleId = '1769781953720134401';
@@ -161,6 +162,8 @@ export const error = z
   .object({
     success: z.literal(false),
     error: z.string().openapi({ description: 'What is wrong, in a sentence.' }),
-    code: z.string().openapi({ description: 'The same in a word that never changes.' }),
+    code: z
+      .string()
+      .openapi({ enum: ownCodes, description: 'The same in a word that never changes.' }),
   })
   .openapi('UpscaleError');
