@@ -18,7 +18,13 @@ import {
 import type { BackendAddress } from './address.ts';
 import { type Answer, longAnswerBytes, readAnswer, shortAnswerBytes } from './answer.ts';
 import { AnswerTimes } from './answer-times.ts';
-import { backendFailed, backendUnreachable, inputRefused, promptRejected } from './errors.ts';
+import {
+  backendFailed,
+  backendUnreachable,
+  inputRefused,
+  isClassMissing,
+  promptRejected,
+} from './errors.ts';
 import { parsePythonJson } from './json.ts';
 import { LongAnswers } from './long-answers.ts';
 import {
@@ -122,7 +128,10 @@ export class ComfyClient implements AsyncDisposable {
     using answer = await this.#call('POST', '/prompt', signal, { json, maxBytes: longAnswerBytes });
     if (answer.statusCode === 400) {
       const refused = promptRefused.safeParse(parsed(answer.text)).data;
-      if (refused) throw promptRejected(prompt, refused);
+      if (refused) {
+        const missing = isClassMissing(refused) ? await this.#missingClasses(prompt, signal) : [];
+        throw promptRejected(prompt, refused, missing);
+      }
     }
     const accepted = read(answer, promptAccepted, 'take the prompt');
     const faults = Object.values(accepted.node_errors);
@@ -132,6 +141,13 @@ export class ComfyClient implements AsyncDisposable {
       throw promptRejected(prompt, promptRefused.parse({ ...accepted, error }));
     }
     return accepted.number;
+  }
+
+  /** A server that lacks several classes names the first that it comes across. */
+  async #missingClasses(prompt: Prompt, signal: AbortSignal): Promise<string[]> {
+    const known = await this.nodeCatalogue(signal).catch(() => null);
+    const classes = new Set(Object.values(prompt).map(({ class_type: className }) => className));
+    return known ? [...classes].filter((className) => !known.has(className)) : [];
   }
 
   async queue(signal: AbortSignal): Promise<QueueState> {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { choicesIn, recordOf, typeName } from '../core/input-spec.ts';
 import type { Choice, NodeCatalogue, NodeClass, NodeInput } from '../core/node-catalogue.ts';
 import { InternTable } from './intern-table.ts';
 import { parsePythonJson } from './json.ts';
@@ -64,7 +65,13 @@ export function endedPrompt(message: ComfyMessage): string | null {
 const nodeError = z.object({
   class_type: z.string().optional(),
   errors: z
-    .array(z.object({ type: z.string(), message: z.string(), details: z.string().optional() }))
+    .array(
+      z.object({
+        type: z.string(),
+        message: z.string(),
+        extra_info: z.object({ input_name: z.string().optional() }).catch({}),
+      }),
+    )
     .default([]),
   /** The output nodes that do not run for it. */
   dependent_outputs: z.array(z.string()).catch([]),
@@ -204,12 +211,6 @@ function nodeClass(name: string, described: Readonly<Record<string, unknown>>): 
   };
 }
 
-/** A list stands for a choice among its values; what cannot be read, for anything. */
-function typeName(type: unknown): string {
-  if (Array.isArray(type)) return 'COMBO';
-  return typeof type === 'string' ? type : '*';
-}
-
 function nodeInputs(
   className: string,
   specs: Readonly<Record<string, unknown>>,
@@ -223,7 +224,7 @@ function nodeInputs(
     const spec = Array.isArray(specs[name]) ? specs[name] : [];
     const { tooltip: _, ...settings } = recordOf(spec[1]);
     const isFromFolder = inputFolderLists.has(`${className}.${name}`);
-    const choices = isFromFolder ? null : choicesOf(spec[0], settings);
+    const choices = isFromFolder ? null : internedChoices(spec[0], settings);
     return {
       name,
       type: typeName(spec[0]),
@@ -246,28 +247,11 @@ const inputFolderLists: ReadonlySet<string> = new Set([
   'VHS_LoadVideoFFmpeg.video',
 ]);
 
-/** The values that an input may have: `[[…], {…}]` or `["COMBO", {"options": […]}]`; else `null`. */
-function choicesOf(
+function internedChoices(
   type: unknown,
   settings: Readonly<Record<string, unknown>>,
 ): readonly Choice[] | null {
-  if (Object.keys(settings).some((key) => isFilledElsewhere.test(key) && settings[key])) {
-    return null;
-  }
-  const list: unknown = type === 'COMBO' ? settings.options : type;
-  if (!Array.isArray(list) || !list.every(isChoice)) return null;
+  const list = choicesIn(type, settings);
   // All the nodes that load a model list the same folder.
-  return choiceLists.intern(list, () => list);
-}
-
-function isChoice(value: unknown): value is Choice {
-  return ['string', 'number', 'boolean'].includes(typeof value);
-}
-
-/** By an upload, or by the browser from another address. */
-const isFilledElsewhere = /^(remote|remote_combo|.*upload)$/;
-
-function recordOf(value: unknown): Readonly<Record<string, unknown>> {
-  const isRecord = typeof value === 'object' && value !== null && !Array.isArray(value);
-  return isRecord ? (value as Record<string, unknown>) : {};
+  return list && choiceLists.intern(list, () => list);
 }

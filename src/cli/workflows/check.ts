@@ -1,4 +1,4 @@
-import { shortcomings } from '../../core/capabilities.ts';
+import { adaptations, shortcomings } from '../../core/capabilities.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { NodeCatalogue } from '../../core/node-catalogue.ts';
 import { parametersSchema } from '../../core/parameters.ts';
@@ -67,10 +67,12 @@ async function checkFile(
   try {
     parsed = parseFile(await read());
     const workflow = toWorkflow(parsed, catalogue);
+    const told = servers.filter(isTold);
     const whyNot = new Map(
-      servers
-        .filter(isTold)
-        .map((server) => [server.label, shortcomings(workflow, server.catalogue)]),
+      told.map((server) => [server.label, shortcomings(workflow, server.catalogue)]),
+    );
+    const notes = new Map(
+      told.map((server) => [server.label, adaptations(workflow, server.catalogue)]),
     );
     return {
       path,
@@ -79,11 +81,12 @@ async function checkFile(
       workflow,
       parameters: parametersSchema(workflow, catalogue),
       whyNot,
+      notes,
       problems: runsNowhere(whyNot),
     };
   } catch (error) {
     const format = parsed?.format ?? null;
-    const nothing = { workflow: null, parameters: null, whyNot: new Map() };
+    const nothing = { workflow: null, parameters: null, whyNot: new Map(), notes: new Map() };
     return { path, name, format, ...nothing, problems: [describeFault(error)] };
   }
 }

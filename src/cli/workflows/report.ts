@@ -21,6 +21,8 @@ export interface CheckedFile {
   readonly parameters: JsonSchema | null;
   /** By each server whose nodes are known, why it cannot run the workflow; nothing where it can. */
   readonly whyNot: ReadonlyMap<string, readonly string[]>;
+  /** By each such server, what the gateway changes in the graph for it. */
+  readonly notes: ReadonlyMap<string, readonly string[]>;
   readonly problems: readonly string[];
 }
 
@@ -42,7 +44,7 @@ export function presentReport(report: Report): object {
 }
 
 function presentFile(
-  { path, name, format, workflow, parameters, whyNot, problems }: CheckedFile,
+  { path, name, format, workflow, parameters, whyNot, notes, problems }: CheckedFile,
   servers: readonly Server[],
 ): object {
   return {
@@ -54,8 +56,13 @@ function presentFile(
     parameters,
     runs_on: countAble(whyNot),
     of: servers.length,
-    why_not: Object.fromEntries([...whyNot].filter(([, reasons]) => reasons.length > 0)),
+    why_not: tellingOnly(whyNot),
+    notes: tellingOnly(notes),
   };
+}
+
+function tellingOnly(sentences: ReadonlyMap<string, readonly string[]>): object {
+  return Object.fromEntries([...sentences].filter(([, of]) => of.length > 0));
 }
 
 /** For people. */
@@ -77,7 +84,7 @@ function describeServer({ label, catalogue, problem }: Server): string {
 }
 
 function describeFile(
-  { path, format, workflow, parameters, whyNot, problems }: CheckedFile,
+  { path, format, workflow, parameters, whyNot, notes, problems }: CheckedFile,
   servers: readonly Server[],
 ): string[] {
   const about = [
@@ -89,6 +96,7 @@ function describeFile(
     about.length === 0 ? path : `${path} (${about.join(', ')})`,
     ...(workflow ? describeBindings(workflow, parameters) : []),
     ...(workflow ? describeFitness(whyNot, servers) : []),
+    ...describeNotes(notes),
     ...problems.map((problem) => indented('problem', problem)),
   ];
 }
@@ -165,6 +173,20 @@ function describeFitness(
             indented('', `not on ${server.label}: ${reason}`),
           )
         : indented('', `not known of ${server.label}`),
+    ),
+  ];
+}
+
+/** What holds for every server is told once. */
+function describeNotes(notes: ReadonlyMap<string, readonly string[]>): string[] {
+  const [first = [], ...others] = notes.values();
+  const common = first.filter((note) => others.every((each) => each.includes(note)));
+  return [
+    ...common.map((note) => indented('note', note)),
+    ...[...notes].flatMap(([label, each]) =>
+      each
+        .filter((note) => !common.includes(note))
+        .map((note) => indented('note', `on ${label}: ${note}`)),
     ),
   ];
 }

@@ -1,6 +1,7 @@
 import type { Backend } from '../../comfyui/backend.ts';
 import { bind, type Prompt } from '../../core/bind.ts';
 import { GatewayError } from '../../core/errors.ts';
+import { fitGraph } from '../../core/fit-graph.ts';
 import type { Rotation } from '../../core/media.ts';
 import { serverFaults } from '../../core/server-faults.ts';
 import { alphaClass } from '../../core/transparency.ts';
@@ -34,7 +35,8 @@ export async function submitPrompt(
   const isTransparent = input?.kind === 'image' && input.hasAlpha === true;
   const joinsAlpha = isTransparent && backend.catalogue?.has(alphaClass) === true;
   const how = { arguments: run.arguments, size, turns, joinsAlpha };
-  const prompt = bind(workflow, { files, folder, ...how });
+  const bound = bind(workflow, { files, folder, ...how });
+  const { graph: prompt } = fitGraph(bound, workflow, backend.catalogue);
 
   // Whoever took over meanwhile found no prompt and began anew: this one must not come after.
   if (!lease.isSure) return 'too late';
