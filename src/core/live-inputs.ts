@@ -41,7 +41,8 @@ export function inputNamed(nodeClass: NodeClass, held: Held, name: string): Node
 export function openChoices(input: NodeInput, held: Held): readonly Choice[] | null {
   const branches = branchesOf(input);
   if (branches.length === 0) return null;
-  const isOpen = ({ name, isRequired }: NodeInput) => !isRequired || Object.hasOwn(held, name);
+  const isOpen = ({ name, isRequired }: NodeInput) =>
+    !isRequired || name === input.name || Object.hasOwn(held, name);
   return branches
     .filter(({ key }) => withChosen(input, { ...held, [input.name]: key }).every(isOpen))
     .map(({ key }) => key);
@@ -69,10 +70,14 @@ function* expanded(input: NodeInput, held: Held): Generator<NodeInput> {
   }
 }
 
-/** Each choice has inputs of its own. */
+/**
+ * Each choice has inputs of its own. ComfyUI passes over a choice that it does not know, as over an input
+ * that it does not have; only a node that has to have it fails then.
+ */
 function* withChosen(input: NodeInput, held: Held): Generator<NodeInput> {
   const branches = branchesOf(input);
-  yield { ...input, type: 'COMBO', choices: branches.map(({ key }) => key) };
+  const choices = input.isRequired ? branches.map(({ key }) => key) : null;
+  yield { ...input, type: 'COMBO', choices };
   const chosen = branches.find(({ key }) => key === held[input.name]);
   for (const inner of below(input, chosen?.inputs ?? [])) yield* expanded(inner, held);
 }
@@ -135,8 +140,13 @@ function branchesOf({ settings }: NodeInput): Branch[] {
   );
 }
 
+/** ComfyUI requires no choice inside another, and nodes do without: older graphs lack them. */
 function below({ name }: NodeInput, inputs: readonly NodeInput[]): NodeInput[] {
-  return inputs.map((inner) => ({ ...inner, name: `${name}.${inner.name}` }));
+  return inputs.map((inner) => ({
+    ...inner,
+    name: `${name}.${inner.name}`,
+    isRequired: inner.isRequired && inner.type !== dynamicCombo,
+  }));
 }
 
 function wholeNumber(value: unknown, otherwise: number): number {

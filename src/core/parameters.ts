@@ -1,6 +1,6 @@
 import type { GraphNode } from './graph.ts';
 import type { JsonSchema } from './json-schema.ts';
-import { inputNamed, openChoices } from './live-inputs.ts';
+import { dynamicCombo, inputNamed, openChoices } from './live-inputs.ts';
 import type { NodeCatalogue, NodeInput } from './node-catalogue.ts';
 import type { Parameter, Workflow } from './workflow.ts';
 
@@ -73,7 +73,7 @@ function schemaOfInput(input: NodeInput, held: GraphNode['inputs']): JsonSchema 
   if (type === 'STRING') return { type: 'string' };
   // What another choice brings along, a task could not give.
   const open = openChoices(input, held) ?? choices;
-  return type === 'COMBO' && open?.length ? { enum: open } : null;
+  return (type === 'COMBO' || type === dynamicCombo) && open?.length ? { enum: open } : null;
 }
 
 function boundsOf(
