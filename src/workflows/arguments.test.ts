@@ -124,7 +124,7 @@ describe('checkArguments', () => {
     [
       { step: 3 },
       'inputs.step',
-      /^The workflow w has no parameter "step": it has way, note, seed, steps; did you mean "steps"\?$/,
+      /^The workflow w has no parameter "step": it has way, model, size, side, note, seed, steps; did you mean "steps"\?$/,
     ],
     [JSON.parse('{"__proto__": 3}'), 'inputs.__proto__', /has no parameter "__proto__"/],
     [{ constructor: 3 }, 'inputs.constructor', /has no parameter "constructor"/],
