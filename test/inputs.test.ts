@@ -110,7 +110,23 @@ describe('an input that is larger than a backend takes', () => {
     const gateway = await parts.gateway(proxies);
     const task = await gateway.until(await gateway.submit({ url: large, workflow: 'sleep' }));
     assert.equal(task.error_code, 'backend_upload_refused');
+    assert.match(task.error ?? '', /--max-upload-size/);
     assert.deepEqual(proxies.map(uploads), [1, 1]);
+  });
+
+  it('tells a limit of what stands in front of a server from the limit of ComfyUI', async () => {
+    await using parts = scene();
+    const proxy = await parts.proxy((await parts.emulator()).url);
+    proxy.limitBodies(10 * kilobytes);
+    const gateway = await parts.gateway([proxy]);
+    const task = await gateway.until(await gateway.submit({ url: large, workflow: 'sleep' }));
+    assert.equal(task.error_code, 'backend_upload_refused');
+    assert.match(
+      task.error ?? '',
+      /something in front of the ComfyUI server, which itself takes 100/,
+    );
+    assert.match(task.error ?? '', /client_max_body_size/);
+    assert.doesNotMatch(task.error ?? '', /--max-upload-size/);
   });
 });
 

@@ -110,6 +110,10 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     this.#socket.on('close', (reason) => this.#lost(`connection lost: ${reason}`));
     this.#socket.on('renewing', () => this.emit('reconnected'));
     this.#socket.on('unreachable', (reason) => this.#unreached(`not reached: ${reason}`));
+    this.#socket.on('refused', (reason) => {
+      if (reason !== this.#absence) this.#logger.warn({ reason }, 'backend.socket-refused');
+      this.#unreached(reason);
+    });
     this.#socket.on('message', (message) => {
       this.#heard();
       this.emit('message', message);

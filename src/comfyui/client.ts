@@ -22,7 +22,9 @@ import {
   backendFailed,
   backendUnreachable,
   inputRefused,
+  inputRefusedInFront,
   isClassMissing,
+  isOwnRefusal,
   promptRejected,
 } from './errors.ts';
 import { parsePythonJson } from './json.ts';
@@ -244,8 +246,15 @@ export class ComfyClient implements AsyncDisposable {
     return max_upload_size === undefined ? null : Math.floor(max_upload_size);
   }
 
-  /** Puts the file into the server's input folder and returns the name by which nodes find it. */
-  async upload(file: InputFile, signal: AbortSignal): Promise<string> {
+  /**
+   * Puts the file into the server's input folder and returns the name by which nodes find it. `maxBytes`:
+   * how much the server says that it takes.
+   */
+  async upload(
+    file: InputFile,
+    signal: AbortSignal,
+    maxBytes: number | null = null,
+  ): Promise<string> {
     const halt = new AbortController();
     const watch = new SpeedWatch(this.#floor, () => halt.abort());
     const form = multipartFile({
@@ -275,7 +284,9 @@ export class ComfyClient implements AsyncDisposable {
       throw late.aborted ? backendFailed('take the input in time', { bytes: file.size }) : error;
     });
     if (answer.statusCode === 413) {
-      throw inputRefused(file.size, null, cutText(answer.text, 300));
+      const said = cutText(answer.text, 300);
+      if (isOwnRefusal(said)) throw inputRefused(file.size, null, said);
+      throw inputRefusedInFront(file.size, maxBytes, said);
     }
     const { name, subfolder } = read(answer, uploadedFile, 'take the input');
     return subfolder ? `${subfolder}/${name}` : name;
@@ -423,11 +434,14 @@ function isUnknownRoute(statusCode: number): boolean {
 
 function read<T extends z.ZodType>(answer: Answer, shape: T, what: string): z.output<T> {
   const { statusCode, text } = answer;
+  if (statusCode === 413 && !isOwnRefusal(text)) throw unreadable(what, answer, tooLargeInFront);
   if (statusCode !== 200) throw unreadable(what, answer, `status ${statusCode}`);
   const { data } = shape.safeParse(parsed(text));
   if (data === undefined) throw unreadable(what, answer, 'it is no answer of ComfyUI');
   return data;
 }
+
+const tooLargeInFront = 'something in front of it takes no request so large (status 413)';
 
 function unreadable(what: string, { statusCode, text }: Answer, why: string): GatewayError {
   return backendFailed(what, { statusCode, text: cutText(text, 1_000) }, why);

@@ -46,6 +46,27 @@ export function inputRefused(
   return new InputRefusedError(bytes, message, detail);
 }
 
+/**
+ * A refusal that is not ComfyUI's own: something stands in front of the server and takes less than it.
+ * `maxBytes`: what the server itself says that it takes; `null` where it says nothing.
+ */
+export function inputRefusedInFront(
+  bytes: number,
+  maxBytes: number | null,
+  detail: unknown,
+): InputRefusedError {
+  const itself = maxBytes === null ? '' : `, which itself takes ${inMegabytes(maxBytes)} MB`;
+  const message =
+    `The input (${inMegabytes(bytes)} MB) is refused by something in front of the ComfyUI server${itself}: ` +
+    'a proxy has a limit of its own, such as client_max_body_size of nginx';
+  return new InputRefusedError(bytes, message, detail);
+}
+
+/** Whether a 413 is in ComfyUI's own words, and so its own. */
+export function isOwnRefusal(text: string): boolean {
+  return text.startsWith('Maximum request body size');
+}
+
 function inMegabytes(bytes: number): string {
   return (bytes / 1024 ** 2).toFixed(1);
 }

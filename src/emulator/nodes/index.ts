@@ -21,7 +21,7 @@ import {
 import type { NodeClass } from './node.ts';
 import { primitive } from './primitive.ts';
 import { imageRotate } from './rotate.ts';
-import { imageScale, imageScaleBy, resizeImageMask } from './scale.ts';
+import { imageScale, imageScaleBy, imageScaleToTotalPixels, resizeImageMask } from './scale.ts';
 import { seedVr2LoadDit, seedVr2LoadVae, seedVr2Upscale } from './seedvr2.ts';
 import { emulatorSleep } from './sleep.ts';
 import { imageUpscaleWithModel, upscaleModelLoader } from './upscale.ts';
@@ -42,6 +42,7 @@ export const nodeClasses: Readonly<Record<string, NodeClass>> = {
   ImageUpscaleWithModel: imageUpscaleWithModel,
   ImageScale: imageScale,
   ImageScaleBy: imageScaleBy,
+  ImageScaleToTotalPixels: imageScaleToTotalPixels,
   ImageRotate: imageRotate,
   ResizeImageMaskNode: resizeImageMask,
   LoadVideo: loadVideo,
