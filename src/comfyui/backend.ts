@@ -482,8 +482,9 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   /** Whether the prompt runs there or waits. What does not answer may have it. */
   async #has(promptId: string): Promise<boolean> {
     try {
-      const { running, pending } = await this.client.queue(this.#stop.signal);
-      return running.has(promptId) || pending.has(promptId);
+      const { running, pending, requeued } = await this.client.queue(this.#stop.signal);
+      const goesOn = requeued.some(({ root }) => root === promptId);
+      return running.has(promptId) || pending.has(promptId) || goesOn;
     } catch (error) {
       this.#logger.debug({ err: error }, 'backend.unlooked');
       return true;

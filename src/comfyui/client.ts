@@ -30,6 +30,7 @@ import {
 import { parsePythonJson } from './json.ts';
 import { LongAnswers } from './long-answers.ts';
 import {
+  endedEntries,
   features,
   history,
   jobCanceled,
@@ -42,6 +43,9 @@ import {
   promptEnd,
   promptRefused,
   queueState,
+  type RequeuedPrompt,
+  requeuedPrompts,
+  rootMark,
   type ServerFile,
   systemStats,
   uploadedFile,
@@ -52,6 +56,8 @@ import { multipartFile } from './multipart.ts';
 export interface QueueState {
   readonly running: ReadonlySet<string>;
   readonly pending: ReadonlySet<string>;
+  /** Those of both that a node has queued. */
+  readonly requeued: readonly RequeuedPrompt[];
 }
 
 export interface ServerDescription {
@@ -70,6 +76,8 @@ export interface NewPrompt {
   readonly outputs: readonly string[];
   /** Whose WebSocket hears of it. */
   readonly clientId: string;
+  /** Whether a node of it may queue it again. */
+  readonly queuesItself?: boolean;
 }
 
 export interface InputFile {
@@ -125,8 +133,12 @@ export class ComfyClient implements AsyncDisposable {
    * @throws GatewayError when the graph, or a wanted part of it, is not accepted:
    *   `workflow_unsupported` for want of a node or a file on this server, else `prompt_rejected`.
    */
-  async submit({ id, prompt, outputs, clientId }: NewPrompt, signal: AbortSignal): Promise<number> {
-    const json = { prompt, prompt_id: id, client_id: clientId };
+  async submit(
+    { id, prompt, outputs, clientId, queuesItself = false }: NewPrompt,
+    signal: AbortSignal,
+  ): Promise<number> {
+    const mark = queuesItself ? { extra_data: { [rootMark]: id } } : {};
+    const json = { prompt, prompt_id: id, client_id: clientId, ...mark };
     using answer = await this.#call('POST', '/prompt', signal, { json, maxBytes: longAnswerBytes });
     if (answer.statusCode === 400) {
       const refused = promptRefused.safeParse(parsed(answer.text)).data;
@@ -158,7 +170,22 @@ export class ComfyClient implements AsyncDisposable {
     return {
       running: new Set(state.queue_running.map(([, id]) => id)),
       pending: new Set(state.queue_pending.map(([, id]) => id)),
+      requeued: requeuedPrompts([...state.queue_running, ...state.queue_pending]),
     };
+  }
+
+  /** The prompts that nodes have queued after this one, in their order, as far as they are known still. */
+  async requeuedAfter(promptId: string, signal: AbortSignal): Promise<string[]> {
+    const { requeued } = await this.queue(signal);
+    const path = `/history?max_items=${mostEnded}`;
+    using answer = await this.#call('GET', path, signal, { maxBytes: longAnswerBytes });
+    const ended = requeuedPrompts(read(answer, endedEntries, 'tell its history'));
+    const numbers = new Map(
+      [...ended, ...requeued]
+        .filter(({ root }) => root === promptId)
+        .map(({ id, number }) => [id, number]),
+    );
+    return [...numbers].sort(([, a], [, b]) => b - a).map(([id]) => id);
   }
 
   /** How the prompt ended, or `null`: pending, running, forgotten or never known. */
@@ -171,6 +198,12 @@ export class ComfyClient implements AsyncDisposable {
 
   async forget(promptId: string, signal: AbortSignal): Promise<void> {
     await this.#command('/history', { delete: [promptId] }, signal);
+  }
+
+  /** With all that nodes have queued after it. */
+  async forgetAll(promptId: string, signal: AbortSignal): Promise<void> {
+    const later = await this.requeuedAfter(promptId, signal);
+    await this.#command('/history', { delete: [promptId, ...later] }, signal);
   }
 
   /** Takes a pending prompt out of the queue; does nothing to one that runs. */
@@ -401,6 +434,9 @@ export class ComfyClient implements AsyncDisposable {
     }
   }
 }
+
+/** A clip of an hour in batches of some seconds. */
+const mostEnded = 1_000;
 
 interface CallOptions {
   readonly json?: unknown;

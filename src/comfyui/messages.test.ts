@@ -79,7 +79,14 @@ describe('promptEnd', () => {
         { filename: 'a.mp4', subfolder: 's', type: 'output', node: '4' },
         { filename: 'b.mp4', subfolder: 's', type: 'temp', node: '5' },
       ],
+      goesOn: false,
     });
+  });
+
+  it('tells when another prompt goes on where it ended', () => {
+    const status = { status_str: 'success', completed: true, messages: [] };
+    const end = endOf({ outputs: { '4': { unfinished_batch: [true] } }, status });
+    assert.deepEqual(end, { kind: 'success', files: [], goesOn: true });
   });
 
   it('believes an error message more than the status beside it', () => {

@@ -91,6 +91,26 @@ export const promptRefused = z.object({
 });
 
 const queueEntry = z.tuple([z.number(), z.string()]).rest(z.unknown());
+type QueueEntry = z.infer<typeof queueEntry>;
+
+/** A prompt that a node has queued, with everything else as it was in the one that it comes from. */
+export interface RequeuedPrompt {
+  readonly id: string;
+  /** The prompt of ours from which it comes, however many lie between. */
+  readonly root: string;
+  /** Later ones have smaller numbers. */
+  readonly number: number;
+}
+
+/** Goes along in `extra_data` with a prompt that may be queued again: by it the others are known. */
+export const rootMark = 'tmlsr_prompt';
+
+export function requeuedPrompts(entries: readonly QueueEntry[]): RequeuedPrompt[] {
+  return entries.flatMap(([number, id, , extraData]) => {
+    const root = recordOf(extraData)[rootMark];
+    return typeof root === 'string' && root !== id ? { id, root, number } : [];
+  });
+}
 
 export const queueState = z.object({
   queue_running: z.array(queueEntry),
@@ -124,9 +144,24 @@ const historyEntry = z.object({
 
 export const history = z.record(z.string(), historyEntry);
 
+const endedEntry = z.object({ prompt: queueEntry });
+
+/** What stood in the queue, of all that have ended. */
+export const endedEntries = z.record(z.string(), z.unknown()).transform((entries) =>
+  Object.values(entries).flatMap((entry) => {
+    const { data } = endedEntry.safeParse(entry);
+    return data ? [data.prompt] : [];
+  }),
+);
+
 /** How a prompt ended, as its history tells it. */
 export type PromptEnd =
-  | { readonly kind: 'success'; readonly files: readonly OutputFile[] }
+  | {
+      readonly kind: 'success';
+      readonly files: readonly OutputFile[];
+      /** Whether a node has queued another prompt that goes on where this one ended. */
+      readonly goesOn: boolean;
+    }
   | { readonly kind: 'error'; readonly error: ExecutionError }
   | { readonly kind: 'interrupted' };
 
@@ -141,7 +176,8 @@ export function promptEnd(entry: z.infer<typeof historyEntry>): PromptEnd {
   if (failed) {
     return { kind: 'error', error: executionError.catch({}).parse(said.get('execution_error')) };
   }
-  return { kind: 'success', files: outputFiles(entry.outputs) };
+  const goesOn = Object.values(entry.outputs).some((output) => 'unfinished_batch' in output);
+  return { kind: 'success', files: outputFiles(entry.outputs), goesOn };
 }
 
 /** Every file that any node reported: `images`, `gifs`, `video` … are all lists of them. */

@@ -26,6 +26,7 @@ import { seedVr2LoadDit, seedVr2LoadVae, seedVr2Upscale } from './seedvr2.ts';
 import { emulatorSleep } from './sleep.ts';
 import { imageUpscaleWithModel, upscaleModelLoader } from './upscale.ts';
 import { vhsLoadVideo, vhsVideoCombine, vhsVideoInfoLoaded } from './vhs.ts';
+import { vhsBatchManager } from './vhs-batch.ts';
 import { createVideo, getVideoComponents, loadVideo, saveVideo } from './video.ts';
 
 /** Every class of `object-info/`, by name. */
@@ -62,6 +63,7 @@ export const nodeClasses: Readonly<Record<string, NodeClass>> = {
   SeedVR2TemporalMerge: seedVr2TemporalMerge,
   VAEDecodeTiled: vaeDecodeTiled,
   SeedVR2PostProcessing: seedVr2PostProcessing,
+  VHS_BatchManager: vhsBatchManager,
   VHS_LoadVideo: vhsLoadVideo,
   VHS_VideoInfoLoaded: vhsVideoInfoLoaded,
   VHS_VideoCombine: vhsVideoCombine,

@@ -3,6 +3,7 @@ import { bind, type Prompt } from '../../core/bind.ts';
 import { GatewayError } from '../../core/errors.ts';
 import { fitGraph } from '../../core/fit-graph.ts';
 import type { Rotation } from '../../core/media.ts';
+import { queuesItself } from '../../core/requeuing.ts';
 import { serverFaults } from '../../core/server-faults.ts';
 import { alphaClass } from '../../core/transparency.ts';
 import { notTurned } from '../../core/turn-frames.ts';
@@ -45,7 +46,8 @@ export async function submitPrompt(
   try {
     const outputs = workflow.outputs.map(({ node }) => node);
     const { clientId } = backend;
-    const posted = { id: ready.promptId, prompt, outputs, clientId };
+    const isBatched = queuesItself(prompt);
+    const posted = { id: ready.promptId, prompt, outputs, clientId, queuesItself: isBatched };
     const count = await backend.client.submit(posted, signal);
     backend.posted(workflow.name, count);
     isFresh = true;
