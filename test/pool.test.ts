@@ -222,7 +222,7 @@ describe('the states of a backend', { concurrency: true }, () => {
     proxy.refuseUpgrades(403);
     const gateway = await scene.gateway([proxy.url], { logger });
     const { state } = await untilBackend(gateway, proxy.url, ({ reason }) =>
-      reason.startsWith('its WebSocket is refused (status 403): something in front of it'),
+      reason.startsWith('not reached: its WebSocket is refused (status 403): something in front'),
     );
     assert.equal(state, 'offline');
     const told = lines.filter(({ msg }) => msg === 'backend.socket-refused');

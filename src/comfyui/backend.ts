@@ -110,7 +110,8 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     this.#socket.on('close', (reason) => this.#lost(`connection lost: ${reason}`));
     this.#socket.on('renewing', () => this.emit('reconnected'));
     this.#socket.on('unreachable', (reason) => this.#unreached(`not reached: ${reason}`));
-    this.#socket.on('refused', (reason) => {
+    this.#socket.on('refused', (how) => {
+      const reason = `not reached: ${how}`;
       if (reason !== this.#absence) this.#logger.warn({ reason }, 'backend.socket-refused');
       this.#unreached(reason);
     });
