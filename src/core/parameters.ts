@@ -2,6 +2,7 @@ import type { GraphNode } from './graph.ts';
 import type { JsonSchema } from './json-schema.ts';
 import { dynamicCombo, inputNamed, openChoices } from './live-inputs.ts';
 import type { NodeCatalogue, NodeInput } from './node-catalogue.ts';
+import { sameModel } from './same-model.ts';
 import type { Parameter, Workflow } from './workflow.ts';
 
 /** Larger whole numbers lose digits on their way through JSON. */
@@ -17,14 +18,17 @@ export function schemaOf(
   workflow: Pick<Workflow, 'graph'>,
   catalogue: NodeCatalogue | null,
 ): JsonSchema {
-  const value = {
+  const value: JsonSchema = {
     ...valueSchema(parameter, workflow, catalogue),
     ...parameter.schema,
   };
+  // By the name that the pool has for it.
+  const model = Array.isArray(value.enum) ? sameModel(parameter.default, value.enum) : undefined;
+  const usual = model ?? parameter.default;
   return {
     ...(parameter.description === null ? {} : { description: parameter.description }),
     ...(parameter.isSeed ? { anyOf: [value, { const: 'random' }] } : value),
-    ...(parameter.default === undefined ? {} : { default: parameter.default }),
+    ...(usual === undefined ? {} : { default: usual }),
   };
 }
 
