@@ -139,6 +139,10 @@ describe('tmlsr', () => {
         },
       },
       'editor.json': editorFile,
+      'looking.json': {
+        ...upscale,
+        '5': { class_type: 'PreviewImage', inputs: { images: ['1', 0] } },
+      },
       'half.json': '{\n  "1": {"class_type": "LoadIm',
       'astray.json': { ...upscale, '4': { class_type: 'SaveImage', inputs: { images: ['9', 0] } } },
       'misspelt.json': upscale,
@@ -207,6 +211,9 @@ describe('tmlsr', () => {
       const [, reason] = both.stdout.split(`not on ${poor.url}: `);
       assert.match(reason ?? '', /^UpscaleModelLoader \(node 2\).*RealESRGAN_x4plus\.pth/);
       assert.doesNotMatch(both.stdout, new RegExp(`not on ${emulator.url}`));
+      const looking = await check('looking.json', '--backend', emulator.url);
+      assert.equal(looking.code, 0);
+      assert.match(looking.stdout, /^ +note +PreviewImage \(node 5\) is not sent: it only shows/m);
       const none = await check('good.json', '--backend', poor.url);
       assert.equal(none.code, 1);
       assert.match(none.stdout, /runs on +0 of 1$/m);

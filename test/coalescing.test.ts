@@ -413,7 +413,9 @@ async function loseSpooled({ dataDir }: TestGateway): Promise<void> {
   const spool = join(dataDir, 'spool');
   const names = await readdir(spool, { recursive: true });
   await Promise.all(
-    names.filter((name) => name.includes('/')).map((name) => rm(join(spool, name), { force: true })),
+    names
+      .filter((name) => name.includes('/'))
+      .map((name) => rm(join(spool, name), { force: true })),
   );
 }
 

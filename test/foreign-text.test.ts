@@ -61,8 +61,8 @@ describe('a ComfyUI server whose text cannot be kept as it is', {
       });
 
       it('has a long error cut between two characters', async () => {
-        emulator.faults.failNode('EmulatorSleep', 'x😀'.repeat(400), 1);
-        const shown = 'x😀'.repeat(150);
+        emulator.faults.failNode('EmulatorSleep', 'x😀'.repeat(600), 1);
+        const shown = 'x😀'.repeat(500);
         assert.deepEqual(await ends(), ['execution_failed', `EmulatorSleep failed: ${shown}`]);
       });
 

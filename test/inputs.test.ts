@@ -116,7 +116,7 @@ describe('an input that is larger than a backend takes', () => {
     });
   }
 
-  it('ends the task when every server behind a silent proxy has refused it', async () => {
+  it('ends the task when every server behind a silent proxy has refused it, and says who did', async () => {
     await using parts = scene();
     const emulators = [
       await parts.emulator({ maxUploadBytes: 10 * kilobytes }),
@@ -128,7 +128,16 @@ describe('an input that is larger than a backend takes', () => {
     const gateway = await parts.gateway(proxies);
     const task = await gateway.until(await gateway.submit({ url: large, workflow: 'sleep' }));
     assert.equal(task.error_code, 'backend_upload_refused');
+    assert.match(task.error ?? '', /--max-upload-size/);
     assert.deepEqual(proxies.map(uploads), [1, 1]);
+    // From here on it is the proxies that take no more.
+    for (const proxy of proxies) proxy.limitBodies(10 * kilobytes);
+    const { error } = await gateway.until(
+      await gateway.submit({ url: large, workflow: 'some-seconds' }),
+    );
+    assert.match(error ?? '', /something in front of the ComfyUI server, which itself takes 100/);
+    assert.match(error ?? '', /client_max_body_size/);
+    assert.doesNotMatch(error ?? '', /--max-upload-size/);
   });
 });
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { pino } from 'pino';
 import { Emulator } from '../src/emulator/emulator.ts';
 import type { Answer } from './support/gateway-client.ts';
 import { GatewayProcess } from './support/gateway-process.ts';
@@ -211,6 +212,24 @@ describe('the states of a backend', { concurrency: scenesAtOnce }, () => {
     await emulator.close();
     const lost = await untilBackend(gateway, emulator.url, ({ state }) => state === 'offline');
     assert.match(lost.reason, /connection lost|not reached/);
+  });
+
+  it('says when something in front of a server does not pass its WebSocket on', async () => {
+    await using scene = new Scene(supplies);
+    const proxy = await scene.proxy((await scene.emulator()).url);
+    const lines: { msg: string; reason?: string }[] = [];
+    const write = (line: string) => void lines.push(JSON.parse(line));
+    const logger = pino({ base: null }, { write });
+    proxy.refuseUpgrades(403);
+    const gateway = await scene.gateway([proxy.url], { logger });
+    const { state } = await untilBackend(gateway, proxy.url, ({ reason }) =>
+      reason.startsWith('not reached: its WebSocket is refused (status 403): something in front'),
+    );
+    assert.equal(state, 'offline');
+    const told = lines.filter(({ msg }) => msg === 'backend.socket-refused');
+    assert.match(told.map(({ reason }) => reason).join(), /status 403/);
+    proxy.refuseUpgrades(null);
+    await untilBackend(gateway, proxy.url, isIdle);
   });
 
   it('says what keeps a server that answers out of service', async () => {

@@ -110,6 +110,11 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     this.#socket.on('close', (reason) => this.#lost(`connection lost: ${reason}`));
     this.#socket.on('renewing', () => this.emit('reconnected'));
     this.#socket.on('unreachable', (reason) => this.#unreached(`not reached: ${reason}`));
+    this.#socket.on('refused', (how) => {
+      const reason = `not reached: ${how}`;
+      if (reason !== this.#absence) this.#logger.warn({ reason }, 'backend.socket-refused');
+      this.#unreached(reason);
+    });
     this.#socket.on('message', (message) => {
       this.#heard();
       this.emit('message', message);
@@ -478,8 +483,9 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   /** Whether the prompt runs there or waits. What does not answer may have it. */
   async #has(promptId: string): Promise<boolean> {
     try {
-      const { running, pending } = await this.client.queue(this.#stop.signal);
-      return running.has(promptId) || pending.has(promptId);
+      const { running, pending, requeued } = await this.client.queue(this.#stop.signal);
+      const goesOn = requeued.some(({ root }) => root === promptId);
+      return running.has(promptId) || pending.has(promptId) || goesOn;
     } catch (error) {
       this.#logger.debug({ err: error }, 'backend.unlooked');
       return true;

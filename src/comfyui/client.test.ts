@@ -102,7 +102,7 @@ describe('ComfyClient', () => {
     await client.submit(posted(prompt), signal);
     await assert.rejects(
       client.submit({ ...posted(prompt), outputs: ['3', '9'] }, signal),
-      isGatewayError('prompt_rejected', /PreviewImage: Required input is missing/),
+      isGatewayError('prompt_rejected', /PreviewImage, images: Required input is missing/),
     );
   });
 
@@ -117,15 +117,20 @@ describe('ComfyClient', () => {
         isGatewayError('workflow_unsupported', /NoSuchNode/),
       );
     }
+    const others = { ...unknown, '7': { class_type: 'NorThisOne', inputs: {} } };
+    await assert.rejects(
+      submit(others),
+      isGatewayError('workflow_unsupported', /no node classes NoSuchNode, NorThisOne$/),
+    );
     const scale = { image: ['1', 0], upscale_method: 'magic', width: 8, height: 8, crop: 'center' };
     const _meta = { title: 'my scaler' };
     await assert.rejects(
       submit({ '2': { class_type: 'ImageScale', inputs: scale, _meta } }),
-      isGatewayError('workflow_unsupported', /my scaler: Value not in list/),
+      isGatewayError('workflow_unsupported', /my scaler, upscale_method: Value not in list/),
     );
     await assert.rejects(
       submit({ '2': { class_type: 'ImageScale', inputs: { image: ['1', 0] }, _meta } }),
-      isGatewayError('prompt_rejected', /my scaler: Required input is missing/),
+      isGatewayError('prompt_rejected', /my scaler, width: Required input is missing/),
     );
   });
 

@@ -19,10 +19,19 @@ import { wholeBodies } from '../transport/whole-bodies.ts';
 import type { BackendAddress } from './address.ts';
 import { type Answer, longAnswerBytes, readAnswer, shortAnswerBytes } from './answer.ts';
 import { AnswerTimes } from './answer-times.ts';
-import { backendFailed, backendUnreachable, inputRefused, promptRejected } from './errors.ts';
+import {
+  backendFailed,
+  backendUnreachable,
+  inputRefused,
+  inputRefusedInFront,
+  isClassMissing,
+  isOwnRefusal,
+  promptRejected,
+} from './errors.ts';
 import { parsePythonJson } from './json.ts';
 import { LongAnswers } from './long-answers.ts';
 import {
+  endedEntries,
   features,
   history,
   jobCanceled,
@@ -35,6 +44,9 @@ import {
   promptEnd,
   promptRefused,
   queueState,
+  type RequeuedPrompt,
+  requeuedPrompts,
+  rootMark,
   type ServerFile,
   systemStats,
   uploadedFile,
@@ -45,6 +57,8 @@ import { multipartFile } from './multipart.ts';
 export interface QueueState {
   readonly running: ReadonlySet<string>;
   readonly pending: ReadonlySet<string>;
+  /** Those of both that a node has queued. */
+  readonly requeued: readonly RequeuedPrompt[];
 }
 
 export interface ServerDescription {
@@ -63,6 +77,8 @@ export interface NewPrompt {
   readonly outputs: readonly string[];
   /** Whose WebSocket hears of it. */
   readonly clientId: string;
+  /** Whether a node of it may queue it again. */
+  readonly queuesItself?: boolean;
 }
 
 export interface InputFile {
@@ -118,12 +134,19 @@ export class ComfyClient implements AsyncDisposable {
    * @throws GatewayError when the graph, or a wanted part of it, is not accepted:
    *   `workflow_unsupported` for want of a node or a file on this server, else `prompt_rejected`.
    */
-  async submit({ id, prompt, outputs, clientId }: NewPrompt, signal: AbortSignal): Promise<number> {
-    const json = { prompt, prompt_id: id, client_id: clientId };
+  async submit(
+    { id, prompt, outputs, clientId, queuesItself = false }: NewPrompt,
+    signal: AbortSignal,
+  ): Promise<number> {
+    const mark = queuesItself ? { extra_data: { [rootMark]: id } } : {};
+    const json = { prompt, prompt_id: id, client_id: clientId, ...mark };
     using answer = await this.#call('POST', '/prompt', signal, { json, maxBytes: longAnswerBytes });
     if (answer.statusCode === 400) {
       const refused = promptRefused.safeParse(parsed(answer.text)).data;
-      if (refused) throw promptRejected(prompt, refused);
+      if (refused) {
+        const missing = isClassMissing(refused) ? await this.#missingClasses(prompt, signal) : [];
+        throw promptRejected(prompt, refused, missing);
+      }
     }
     const accepted = read(answer, promptAccepted, 'take the prompt');
     const faults = Object.values(accepted.node_errors);
@@ -135,13 +158,35 @@ export class ComfyClient implements AsyncDisposable {
     return accepted.number;
   }
 
+  /** A server that lacks several classes names the first that it comes across. */
+  async #missingClasses(prompt: Prompt, signal: AbortSignal): Promise<string[]> {
+    const known = await this.nodeCatalogue(signal).catch(() => null);
+    const classes = new Set(Object.values(prompt).map(({ class_type: className }) => className));
+    return known ? [...classes].filter((className) => !known.has(className)) : [];
+  }
+
   async queue(signal: AbortSignal): Promise<QueueState> {
     using answer = await this.#call('GET', '/queue', signal, { maxBytes: longAnswerBytes });
     const state = read(answer, queueState, 'list its queue');
     return {
       running: new Set(state.queue_running.map(([, id]) => id)),
       pending: new Set(state.queue_pending.map(([, id]) => id)),
+      requeued: requeuedPrompts([...state.queue_running, ...state.queue_pending]),
     };
+  }
+
+  /** The prompts that nodes have queued after this one, in their order, as far as they are known still. */
+  async requeuedAfter(promptId: string, signal: AbortSignal): Promise<string[]> {
+    const { requeued } = await this.queue(signal);
+    const path = `/history?max_items=${mostEnded}`;
+    using answer = await this.#call('GET', path, signal, { maxBytes: longAnswerBytes });
+    const ended = requeuedPrompts(read(answer, endedEntries, 'tell its history'));
+    const numbers = new Map(
+      [...ended, ...requeued]
+        .filter(({ root }) => root === promptId)
+        .map(({ id, number }) => [id, number]),
+    );
+    return [...numbers].sort(([, a], [, b]) => b - a).map(([id]) => id);
   }
 
   /** How the prompt ended, or `null`: pending, running, forgotten or never known. */
@@ -154,6 +199,12 @@ export class ComfyClient implements AsyncDisposable {
 
   async forget(promptId: string, signal: AbortSignal): Promise<void> {
     await this.#command('/history', { delete: [promptId] }, signal);
+  }
+
+  /** With all that nodes have queued after it. */
+  async forgetAll(promptId: string, signal: AbortSignal): Promise<void> {
+    const later = await this.requeuedAfter(promptId, signal);
+    await this.#command('/history', { delete: [promptId, ...later] }, signal);
   }
 
   /** Takes a pending prompt out of the queue; does nothing to one that runs. */
@@ -229,8 +280,15 @@ export class ComfyClient implements AsyncDisposable {
     return max_upload_size === undefined ? null : Math.floor(max_upload_size);
   }
 
-  /** Puts the file into the server's input folder and returns the name by which nodes find it. */
-  async upload(file: InputFile, signal: AbortSignal): Promise<string> {
+  /**
+   * Puts the file into the server's input folder and returns the name by which nodes find it. `maxBytes`:
+   * how much the server says that it takes.
+   */
+  async upload(
+    file: InputFile,
+    signal: AbortSignal,
+    maxBytes: number | null = null,
+  ): Promise<string> {
     const halt = new AbortController();
     const watch = new SpeedWatch(this.#floor, () => halt.abort());
     const form = multipartFile({
@@ -260,7 +318,9 @@ export class ComfyClient implements AsyncDisposable {
       throw late.aborted ? backendFailed('take the input in time', { bytes: file.size }) : error;
     });
     if (answer.statusCode === 413) {
-      throw inputRefused(file.size, null, cutText(answer.text, 300));
+      const said = cutText(answer.text, 300);
+      if (isOwnRefusal(said)) throw inputRefused(file.size, null, said);
+      throw inputRefusedInFront(file.size, maxBytes, said);
     }
     const { name, subfolder } = read(answer, uploadedFile, 'take the input');
     return subfolder ? `${subfolder}/${name}` : name;
@@ -376,6 +436,9 @@ export class ComfyClient implements AsyncDisposable {
   }
 }
 
+/** A clip of an hour in batches of some seconds. */
+const mostEnded = 1_000;
+
 interface CallOptions {
   readonly json?: unknown;
   readonly deadlineMs?: number;
@@ -408,11 +471,14 @@ function isUnknownRoute(statusCode: number): boolean {
 
 function read<T extends z.ZodType>(answer: Answer, shape: T, what: string): z.output<T> {
   const { statusCode, text } = answer;
+  if (statusCode === 413 && !isOwnRefusal(text)) throw unreadable(what, answer, tooLargeInFront);
   if (statusCode !== 200) throw unreadable(what, answer, `status ${statusCode}`);
   const { data } = shape.safeParse(parsed(text));
   if (data === undefined) throw unreadable(what, answer, 'it is no answer of ComfyUI');
   return data;
 }
+
+const tooLargeInFront = 'something in front of it takes no request so large (status 413)';
 
 function unreadable(what: string, { statusCode, text }: Answer, why: string): GatewayError {
   return backendFailed(what, { statusCode, text: cutText(text, 1_000) }, why);

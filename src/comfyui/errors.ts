@@ -46,33 +46,67 @@ export function inputRefused(
   return new InputRefusedError(bytes, message, detail);
 }
 
+/**
+ * A refusal that is not ComfyUI's own: something stands in front of the server and takes less than it.
+ * `maxBytes`: what the server itself says that it takes; `null` where it says nothing.
+ */
+export function inputRefusedInFront(
+  bytes: number,
+  maxBytes: number | null,
+  detail: unknown,
+): InputRefusedError {
+  const itself = maxBytes === null ? '' : `, which itself takes ${inMegabytes(maxBytes)} MB`;
+  const message =
+    `The input (${inMegabytes(bytes)} MB) is refused by something in front of the ComfyUI server${itself}: ` +
+    'a proxy has a limit of its own, such as client_max_body_size of nginx';
+  return new InputRefusedError(bytes, message, detail);
+}
+
+/** Whether a 413 is in ComfyUI's own words, and so its own. */
+export function isOwnRefusal(text: string): boolean {
+  return text.startsWith('Maximum request body size');
+}
+
 function inMegabytes(bytes: number): string {
   return (bytes / 1024 ** 2).toFixed(1);
 }
 
 /**
  * `workflow_unsupported` when the server lacks a node or a file that the graph names, so that another
- * may run it; else `prompt_rejected`. Names what is wrong by node; the details of the server (lists of
- * its files, tracebacks) stay here.
+ * may run it; else `prompt_rejected`. Names what is wrong by node and input; the details of the server
+ * (lists of its files, tracebacks) stay here. `missing`: all classes that the server lacks, where it names
+ * the first alone.
  */
 export function promptRejected(
   prompt: Prompt,
   refused: z.infer<typeof promptRefused>,
+  missing: readonly string[] = [],
 ): GatewayError {
   const reasons = Object.entries(refused.node_errors).flatMap(([id, { errors }]) =>
-    errors.map((error) => `${titleOf(prompt, id)}: ${error.message} (${error.type})`),
+    errors.map(({ type, message, extra_info: { input_name: input } }) => {
+      const where = input === undefined ? titleOf(prompt, id) : `${titleOf(prompt, id)}, ${input}`;
+      return `${where}: ${message} (${type})`;
+    }),
   );
-  const reason = cutText(reasons.join('; ') || refused.error.message, 1_000);
+  const lacking = missing.length > 1 ? [`it has no node classes ${missing.join(', ')}`] : [];
+  const said = [...lacking, ...reasons].join('; ') || refused.error.message;
+  const reason = cutText(said, 1_000);
   const code = isShortcoming(refused) ? 'workflow_unsupported' : 'prompt_rejected';
   return new GatewayError(code, `ComfyUI refused the workflow: ${withoutSecrets(reason)}`, {
     detail: refused,
   });
 }
 
-function isShortcoming({ error, node_errors }: z.infer<typeof promptRefused>): boolean {
+/** Whether the server has no class of some node. */
+export function isClassMissing({ error }: z.infer<typeof promptRefused>): boolean {
   if (error.type === 'missing_node_type') return true;
   // Older servers say by the same type that the graph is malformed.
-  if (error.type === 'invalid_prompt') return error.message.endsWith('does not exist.');
+  return error.type === 'invalid_prompt' && error.message.endsWith('does not exist.');
+}
+
+function isShortcoming(refused: z.infer<typeof promptRefused>): boolean {
+  const { node_errors } = refused;
+  if (isClassMissing(refused)) return true;
   return Object.values(node_errors).some(({ errors }) =>
     errors.some(({ type }) => type === 'value_not_in_list'),
   );
@@ -93,7 +127,7 @@ export function executionFailed(error: ExecutionError, prompt: Prompt | null = n
     );
   }
   const message =
-    cutText(withoutPaths(withoutSecrets(lineOf(error.exception_message ?? ''))), 300) ||
+    cutText(saidIn(error.exception_message ?? ''), 1_000) ||
     cutText(error.exception_type ?? '', 100) ||
     'no message';
   const code = isMissingFile(error, prompt) ? 'workflow_unsupported' : 'execution_failed';
@@ -140,12 +174,15 @@ export function titleOf(prompt: Prompt, id: string): string {
   return node._meta?.title ?? node.class_type;
 }
 
-/** The line that says what happened: the first one, or the last one of a traceback. */
-function lineOf(text: string): string {
-  const lines = text.split('\n').map((line) => line.trim());
-  const said = lines.filter((line) => line !== '');
-  const line = said[0]?.startsWith('Traceback') ? said.at(-1) : said[0];
-  return cutText(line ?? '', 3_000);
+/** A message goes on in further lines; of a traceback in it only the last line says what happened. */
+function saidIn(text: string): string {
+  const said: string[] = [];
+  let isTraceback = false;
+  for (const line of cutText(text, 10_000).split('\n')) {
+    isTraceback = isTraceback ? /^\s/.test(line) : /^Traceback\b/.test(line);
+    if (!isTraceback && line.trim() !== '') said.push(line.trim());
+  }
+  return said.map((line) => withoutPaths(withoutSecrets(line))).join(' ');
 }
 
 /** Absolute ones, of Linux and of Windows; in quotation marks they may hold blanks. */

@@ -106,7 +106,7 @@ export class Inputs {
     if (maxBytes !== null && file.size + mostAroundFileBytes > maxBytes) {
       throw inputRefused(file.size, maxBytes);
     }
-    return await this.#client.upload(file, signal);
+    return await this.#client.upload(file, signal, maxBytes);
   }
 
   /** Removes an attempt's folder where we can: nothing on the server needs it any more. */

@@ -79,7 +79,14 @@ describe('promptEnd', () => {
         { filename: 'a.mp4', subfolder: 's', type: 'output', node: '4' },
         { filename: 'b.mp4', subfolder: 's', type: 'temp', node: '5' },
       ],
+      goesOn: false,
     });
+  });
+
+  it('tells when another prompt goes on where it ended', () => {
+    const status = { status_str: 'success', completed: true, messages: [] };
+    const end = endOf({ outputs: { '4': { unfinished_batch: [true] } }, status });
+    assert.deepEqual(end, { kind: 'success', files: [], goesOn: true });
   });
 
   it('believes an error message more than the status beside it', () => {
@@ -238,6 +245,14 @@ describe('what clients are told of a backend’s errors', () => {
       'Traceback (most recent call last):\n  File "/srv/x.py", line 1\nValueError: too small\n',
       'ValueError: too small',
     ],
+    [
+      'Error(s) in loading state_dict for RRDBNet:\n\tsize mismatch for /srv/models/x.pth\n',
+      'Error(s) in loading state_dict for RRDBNet: size mismatch for …',
+    ],
+    [
+      'Sampling failed\nTraceback (most recent call last):\n  File "/srv/x.py", line 1\n    f()\nKeyError: 3',
+      'Sampling failed KeyError: 3',
+    ],
     ['\n', 'ValueError'],
     ['404 at https://x.example/a?sig=a:secret', '404 at https:…'],
   ];
@@ -283,12 +298,20 @@ describe('what clients are told of a backend’s errors', () => {
     assert.match(python.message, /ran out of memory; a smaller/);
   });
 
-  it('names each node of a refused prompt by its title', () => {
+  it('names each node of a refused prompt by its title, and the input', () => {
     const refused = promptRefused.parse({
       error: { type: 'prompt_outputs_failed_validation', message: 'failed' },
       node_errors: {
         '2': {
-          errors: [{ type: 'value_not_in_list', message: 'Value not in list', details: '[…]' }],
+          errors: [
+            { type: 'value_not_in_list', message: 'Value not in list', details: '[…]' },
+            {
+              type: 'required_input_missing',
+              message: 'Required input is missing',
+              details: 'bit_depth',
+              extra_info: { input_name: 'format.bit_depth' },
+            },
+          ],
         },
       },
     });
@@ -297,7 +320,8 @@ describe('what clients are told of a backend’s errors', () => {
     assert.equal(error.code, 'workflow_unsupported');
     assert.equal(
       error.message,
-      'ComfyUI refused the workflow: my model: Value not in list (value_not_in_list)',
+      'ComfyUI refused the workflow: my model: Value not in list (value_not_in_list); ' +
+        'my model, format.bit_depth: Required input is missing (required_input_missing)',
     );
   });
 

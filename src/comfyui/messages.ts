@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { choicesIn, recordOf, typeName } from '../core/input-spec.ts';
 import type { Choice, NodeCatalogue, NodeClass, NodeInput } from '../core/node-catalogue.ts';
 import { InternTable } from './intern-table.ts';
 import { parsePythonJson } from './json.ts';
@@ -64,7 +65,13 @@ export function endedPrompt(message: ComfyMessage): string | null {
 const nodeError = z.object({
   class_type: z.string().optional(),
   errors: z
-    .array(z.object({ type: z.string(), message: z.string(), details: z.string().optional() }))
+    .array(
+      z.object({
+        type: z.string(),
+        message: z.string(),
+        extra_info: z.object({ input_name: z.string().optional() }).catch({}),
+      }),
+    )
     .default([]),
   /** The output nodes that do not run for it. */
   dependent_outputs: z.array(z.string()).catch([]),
@@ -84,6 +91,26 @@ export const promptRefused = z.object({
 });
 
 const queueEntry = z.tuple([z.number(), z.string()]).rest(z.unknown());
+type QueueEntry = z.infer<typeof queueEntry>;
+
+/** A prompt that a node has queued, with everything else as it was in the one that it comes from. */
+export interface RequeuedPrompt {
+  readonly id: string;
+  /** The prompt of ours from which it comes, however many lie between. */
+  readonly root: string;
+  /** Later ones have smaller numbers. */
+  readonly number: number;
+}
+
+/** Goes along in `extra_data` with a prompt that may be queued again: by it the others are known. */
+export const rootMark = 'tmlsr_prompt';
+
+export function requeuedPrompts(entries: readonly QueueEntry[]): RequeuedPrompt[] {
+  return entries.flatMap(([number, id, , extraData]) => {
+    const root = recordOf(extraData)[rootMark];
+    return typeof root === 'string' && root !== id ? { id, root, number } : [];
+  });
+}
 
 export const queueState = z.object({
   queue_running: z.array(queueEntry),
@@ -117,9 +144,24 @@ const historyEntry = z.object({
 
 export const history = z.record(z.string(), historyEntry);
 
+const endedEntry = z.object({ prompt: queueEntry });
+
+/** What stood in the queue, of all that have ended. */
+export const endedEntries = z.record(z.string(), z.unknown()).transform((entries) =>
+  Object.values(entries).flatMap((entry) => {
+    const { data } = endedEntry.safeParse(entry);
+    return data ? [data.prompt] : [];
+  }),
+);
+
 /** How a prompt ended, as its history tells it. */
 export type PromptEnd =
-  | { readonly kind: 'success'; readonly files: readonly OutputFile[] }
+  | {
+      readonly kind: 'success';
+      readonly files: readonly OutputFile[];
+      /** Whether a node has queued another prompt that goes on where this one ended. */
+      readonly goesOn: boolean;
+    }
   | { readonly kind: 'error'; readonly error: ExecutionError }
   | { readonly kind: 'interrupted' };
 
@@ -134,7 +176,8 @@ export function promptEnd(entry: z.infer<typeof historyEntry>): PromptEnd {
   if (failed) {
     return { kind: 'error', error: executionError.catch({}).parse(said.get('execution_error')) };
   }
-  return { kind: 'success', files: outputFiles(entry.outputs) };
+  const goesOn = Object.values(entry.outputs).some((output) => 'unfinished_batch' in output);
+  return { kind: 'success', files: outputFiles(entry.outputs), goesOn };
 }
 
 /** Every file that any node reported: `images`, `gifs`, `video` … are all lists of them. */
@@ -204,12 +247,6 @@ function nodeClass(name: string, described: Readonly<Record<string, unknown>>): 
   };
 }
 
-/** A list stands for a choice among its values; what cannot be read, for anything. */
-function typeName(type: unknown): string {
-  if (Array.isArray(type)) return 'COMBO';
-  return typeof type === 'string' ? type : '*';
-}
-
 function nodeInputs(
   className: string,
   specs: Readonly<Record<string, unknown>>,
@@ -223,7 +260,7 @@ function nodeInputs(
     const spec = Array.isArray(specs[name]) ? specs[name] : [];
     const { tooltip: _, ...settings } = recordOf(spec[1]);
     const isFromFolder = inputFolderLists.has(`${className}.${name}`);
-    const choices = isFromFolder ? null : choicesOf(spec[0], settings);
+    const choices = isFromFolder ? null : internedChoices(spec[0], settings);
     return {
       name,
       type: typeName(spec[0]),
@@ -246,28 +283,11 @@ const inputFolderLists: ReadonlySet<string> = new Set([
   'VHS_LoadVideoFFmpeg.video',
 ]);
 
-/** The values that an input may have: `[[…], {…}]` or `["COMBO", {"options": […]}]`; else `null`. */
-function choicesOf(
+function internedChoices(
   type: unknown,
   settings: Readonly<Record<string, unknown>>,
 ): readonly Choice[] | null {
-  if (Object.keys(settings).some((key) => isFilledElsewhere.test(key) && settings[key])) {
-    return null;
-  }
-  const list: unknown = type === 'COMBO' ? settings.options : type;
-  if (!Array.isArray(list) || !list.every(isChoice)) return null;
+  const list = choicesIn(type, settings);
   // All the nodes that load a model list the same folder.
-  return choiceLists.intern(list, () => list);
-}
-
-function isChoice(value: unknown): value is Choice {
-  return ['string', 'number', 'boolean'].includes(typeof value);
-}
-
-/** By an upload, or by the browser from another address. */
-const isFilledElsewhere = /^(remote|remote_combo|.*upload)$/;
-
-function recordOf(value: unknown): Readonly<Record<string, unknown>> {
-  const isRecord = typeof value === 'object' && value !== null && !Array.isArray(value);
-  return isRecord ? (value as Record<string, unknown>) : {};
+  return list && choiceLists.intern(list, () => list);
 }

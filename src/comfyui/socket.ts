@@ -21,6 +21,8 @@ interface SocketEventMap {
   unanswered: [];
   /** A connection could not be opened; it is tried again. */
   unreachable: [reason: string];
+  /** Something answered, but not with a WebSocket; it is tried again. */
+  refused: [reason: string];
 }
 
 /**
@@ -122,7 +124,10 @@ export class ComfySocket extends EventEmitter<SocketEventMap> {
       this.#lost(reason);
       return performance.now() - openedAt;
     }
-    if (!signal.aborted) this.emit('unreachable', reason);
+    if (signal.aborted) return 0;
+    const refusal = refusalIn(reason);
+    if (refusal === null) this.emit('unreachable', reason);
+    else this.emit('refused', refusal);
     return 0;
   }
 
@@ -151,4 +156,19 @@ export class ComfySocket extends EventEmitter<SocketEventMap> {
 function reasonOf(error: Error): string {
   const [first] = error instanceof AggregateError ? error.errors : [];
   return error.message || first?.message || 'no connection';
+}
+
+/**
+ * What it means that HTTP was answered where a WebSocket was asked for, by the words of the library; `null`
+ * for anything else. That a server behind it is away, a proxy says with a 5xx.
+ */
+function refusalIn(reason: string): string | null {
+  const [, status] = /^Unexpected server response: ([1-4]\d\d)$/.exec(reason) ?? [];
+  if (status === undefined && !/^Invalid (Upgrade|Sec-WebSocket-Accept) header$/.test(reason)) {
+    return null;
+  }
+  const how = status === undefined ? '' : ` (status ${status})`;
+  return status === '401'
+    ? `its WebSocket is refused${how}: the address needs a user and a password`
+    : `its WebSocket is refused${how}: something in front of it does not pass on the upgrade of /ws`;
 }

@@ -1,7 +1,8 @@
+import { fitGraph } from './fit-graph.ts';
 import { type Graph, type GraphNode, isLink } from './graph.ts';
 import { inputFault } from './input-fault.ts';
+import { liveInputs } from './live-inputs.ts';
 import type { NodeCatalogue, NodeClass } from './node-catalogue.ts';
-import { isExpanded } from './node-catalogue.ts';
 import { labelOf } from './node-label.ts';
 import type { Workflow } from './workflow.ts';
 
@@ -12,11 +13,8 @@ import type { Workflow } from './workflow.ts';
  * cannot be seen from outside and is passed over. The files that a task brings are left out: they are
  * put there when it comes.
  */
-export function shortcomings(
-  workflow: Pick<Workflow, 'graph' | 'inputs' | 'outputs' | 'parameters'>,
-  catalogue: NodeCatalogue,
-): string[] {
-  const graph = withDefaults(workflow);
+export function shortcomings(workflow: Judged, catalogue: NodeCatalogue): string[] {
+  const { graph } = fitGraph(withDefaults(workflow), workflow, catalogue);
   const needed = new Set<string>();
   for (const { node } of workflow.outputs) collectNeeded(graph, catalogue, node, needed);
   const reasons = new Set<string>();
@@ -28,8 +26,8 @@ export function shortcomings(
       continue;
     }
     if (!needed.has(id)) continue;
-    for (const input of nodeClass.inputs) {
-      if (isExpanded(input) || filled.get(id)?.includes(input.name)) continue;
+    for (const input of liveInputs(nodeClass, node.inputs)) {
+      if (filled.get(id)?.includes(input.name)) continue;
       const fault = inputFault(graph, catalogue, id, input);
       if (fault !== null) reasons.add(`${labelOf(id, node)} ${fault}`);
     }
@@ -37,9 +35,24 @@ export function shortcomings(
   return [...reasons, ...neverRun(graph, catalogue, workflow)];
 }
 
-/** The graph as it runs when a task chooses nothing. */
-function withDefaults({ graph, parameters }: Pick<Workflow, 'graph' | 'parameters'>): Graph {
+/** How the graph that such a server gets differs from the workflow's, one sentence each. */
+export function adaptations(workflow: Judged, catalogue: NodeCatalogue): readonly string[] {
+  return fitGraph(withDefaults(workflow), workflow, catalogue).notes;
+}
+
+type Judged = Pick<Workflow, 'graph' | 'inputs' | 'outputs' | 'parameters'>;
+
+/** The graph as it runs when a task chooses nothing; what every attempt fills is there. */
+function withDefaults(workflow: Judged): Graph {
+  const { graph, parameters } = workflow;
   const nodes = new Map(Object.entries(graph));
+  for (const [id, fields] of filledFields(workflow)) {
+    const node = nodes.get(id);
+    const missing = fields.filter((field) => node && !Object.hasOwn(node.inputs, field));
+    if (!node || missing.length === 0) continue;
+    const filled = Object.fromEntries(missing.map((field) => [field, '']));
+    nodes.set(id, { ...node, inputs: { ...node.inputs, ...filled } });
+  }
   for (const { slots, default: value } of parameters) {
     for (const { node: id, field } of value === undefined ? [] : slots) {
       const node = nodes.get(id);

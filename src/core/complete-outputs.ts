@@ -1,5 +1,6 @@
 import { type Graph, isLink } from './graph.ts';
-import { isExpanded, type NodeCatalogue } from './node-catalogue.ts';
+import { liveInputs } from './live-inputs.ts';
+import type { NodeCatalogue } from './node-catalogue.ts';
 
 /**
  * The graph without those output nodes for which something is missing, there or before them: in the
@@ -26,9 +27,10 @@ function isComplete(graph: Graph, start: string, catalogue: NodeCatalogue): bool
     const node = graph[id];
     if (!node || seen.has(id)) continue;
     seen.add(id);
-    const required = catalogue.get(node.class_type)?.inputs ?? [];
-    const lacks = required.some(
-      (input) => input.isRequired && !isExpanded(input) && !Object.hasOwn(node.inputs, input.name),
+    const nodeClass = catalogue.get(node.class_type);
+    const known = nodeClass ? liveInputs(nodeClass, node.inputs) : [];
+    const lacks = known.some(
+      ({ name, isRequired }) => isRequired && !Object.hasOwn(node.inputs, name),
     );
     if (lacks) return false;
     for (const value of Object.values(node.inputs)) if (isLink(value)) open.push(value[0]);

@@ -17,6 +17,16 @@ const catalogue = nodeCatalogue({
     file: [['x.png'], { image_upload: true }],
     seed: ['INT', { min: 0, max: 2 ** 64 }],
     any: ['*'],
+    packed: [['m.safetensors', 'n.pth']],
+    way: [
+      'COMFY_DYNAMICCOMBO_V3',
+      {
+        options: [
+          { key: 'by side', inputs: { required: { side: ['INT', { min: 8, max: 64 }] } } },
+          { key: 'by area', inputs: { required: { area: ['INT', {}] } } },
+        ],
+      },
+    ],
   }),
   Y: described({
     steps: ['INT', { min: 4, max: 50 }],
@@ -38,6 +48,9 @@ const graph = {
       file: 'f.png',
       seed: 7,
       any: 3,
+      packed: 'm.pth',
+      way: 'by side',
+      'way.side': 16,
     },
   },
   '2': { class_type: 'Y', inputs: { steps: 20, cfg: 8, method: 'b' } },
@@ -62,6 +75,21 @@ const cases: readonly [string, Parameter, JsonSchema][] = [
   ['a number', parameter('cfg', ['1']), { type: 'number', minimum: 0, maximum: 100 }],
   ['a text', parameter('text', ['1']), { type: 'string' }],
   ['a choice of two', parameter('fast', ['1']), { type: 'boolean' }],
+  [
+    'a model, its default by the name that the server has',
+    parameter('packed', ['1'], { default: 'm.pth' }),
+    { enum: ['m.safetensors', 'n.pth'], default: 'm.safetensors' },
+  ],
+  [
+    'choices for which the graph holds what they bring along',
+    parameter('way', ['1']),
+    { enum: ['by side'] },
+  ],
+  [
+    'what a choice brings along',
+    parameter('way.side', ['1']),
+    { type: 'integer', minimum: 8, maximum: 64 },
+  ],
   ['choices', parameter('method', ['1']), { enum: ['a', 'b', 'c'] }],
   ['no choice that the server has', parameter('model', ['1']), { type: 'string' }],
   ['a file that is put there', parameter('file', ['1']), { type: 'string' }],

@@ -1,5 +1,8 @@
+import type { GraphNode } from './graph.ts';
 import type { JsonSchema } from './json-schema.ts';
+import { dynamicCombo, inputNamed, openChoices } from './live-inputs.ts';
 import type { NodeCatalogue, NodeInput } from './node-catalogue.ts';
+import { sameModel } from './same-model.ts';
 import type { Parameter, Workflow } from './workflow.ts';
 
 /** Larger whole numbers lose digits on their way through JSON. */
@@ -15,14 +18,17 @@ export function schemaOf(
   workflow: Pick<Workflow, 'graph'>,
   catalogue: NodeCatalogue | null,
 ): JsonSchema {
-  const value = {
+  const value: JsonSchema = {
     ...valueSchema(parameter, workflow, catalogue),
     ...parameter.schema,
   };
+  // By the name that the pool has for it.
+  const model = Array.isArray(value.enum) ? sameModel(parameter.default, value.enum) : undefined;
+  const usual = model ?? parameter.default;
   return {
     ...(parameter.description === null ? {} : { description: parameter.description }),
     ...(parameter.isSeed ? { anyOf: [value, { const: 'random' }] } : value),
-    ...(parameter.default === undefined ? {} : { default: parameter.default }),
+    ...(usual === undefined ? {} : { default: usual }),
   };
 }
 
@@ -50,9 +56,10 @@ function valueSchema(
   catalogue: NodeCatalogue | null,
 ): JsonSchema {
   const schemas = slots.map(({ node, field }) => {
+    const held = graph[node]?.inputs ?? {};
     const nodeClass = catalogue?.get(graph[node]?.class_type ?? '');
-    const input = nodeClass?.inputs.find(({ name }) => name === field);
-    const known = input && schemaOfInput(input);
+    const input = nodeClass && inputNamed(nodeClass, held, field);
+    const known = input && schemaOfInput(input, held);
     if (known) return known;
     return isSeed
       ? { type: 'integer', minimum: 0, maximum: maxSafe }
@@ -62,12 +69,15 @@ function valueSchema(
 }
 
 /** `null` for an input whose type no value can be written for. */
-function schemaOfInput({ type, choices, settings }: NodeInput): JsonSchema | null {
+function schemaOfInput(input: NodeInput, held: GraphNode['inputs']): JsonSchema | null {
+  const { type, choices, settings } = input;
   if (type === 'INT') return { type: 'integer', ...boundsOf(settings, maxSafe) };
   if (type === 'FLOAT') return { type: 'number', ...boundsOf(settings, null) };
   if (type === 'BOOLEAN') return { type: 'boolean' };
   if (type === 'STRING') return { type: 'string' };
-  return type === 'COMBO' && choices?.length ? { enum: choices } : null;
+  // What another choice brings along, a task could not give.
+  const open = openChoices(input, held) ?? choices;
+  return (type === 'COMBO' || type === dynamicCombo) && open?.length ? { enum: open } : null;
 }
 
 function boundsOf(

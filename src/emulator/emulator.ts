@@ -34,6 +34,8 @@ export interface EmulatorOptions {
   readonly withoutNodes?: readonly string[];
   /** Model files that this server lacks. */
   readonly withoutModels?: readonly string[];
+  /** Other names under which this server has model files, by their usual ones. */
+  readonly renamedModels?: Readonly<Record<string, string>>;
   /** Whether it has `/api/jobs`, as ComfyUI 0.33 has it and 0.3.64 has not. */
   readonly hasJobs?: boolean;
   readonly faults?: InitialFaults;

@@ -57,6 +57,7 @@ export class Executor {
   readonly #options: ExecutorOptions;
   readonly #cache = new NodeCache();
   readonly #gpu: Gpu;
+  readonly #memory = new Map<string, unknown>();
   #isInterrupted = false;
   #freeing: Freeing = { cache: false, models: false };
 
@@ -109,6 +110,7 @@ export class Executor {
       ...this.#options,
       cache: this.#cache,
       gpu: this.#gpu,
+      memory: this.#memory,
       item,
       messages,
       signal,
@@ -151,6 +153,7 @@ function withoutKeys(extraData: Record<string, unknown>): Record<string, unknown
 interface RunOptions extends ExecutorOptions {
   readonly cache: NodeCache;
   readonly gpu: Gpu;
+  readonly memory: Map<string, unknown>;
   readonly item: QueueItem;
   /** Filled with what the history keeps. */
   readonly messages: StatusMessage[];
@@ -253,7 +256,7 @@ class Run {
     inputs: Record<string, unknown>,
     runsOutOfMemory: boolean,
   ) {
-    const { faults, folders, catalog, engine, gpu, loaders, sockets } = this.#options;
+    const { faults, folders, catalog, engine, gpu, loaders, memory, sockets } = this.#options;
     await faults.dieOrGoOn(node.class_type, this.#signal);
     const failure = faults.takeNodeFailure(node.class_type);
     if (failure !== null) throw new PythonError('RuntimeError', failure);
@@ -265,6 +268,8 @@ class Run {
     };
     const context: NodeContext = {
       id,
+      memory,
+      requeue: () => this.#requeue(),
       inputs,
       prompt: this.#item[2],
       extraData: this.#item[3],
@@ -290,6 +295,16 @@ class Run {
     const nodeClass = nodeClasses[node.class_type];
     if (nodeClass === undefined) throw new Error(`no implementation of ${node.class_type}`);
     return nodeClass.run(context);
+  }
+
+  /** As VideoHelperSuite does it: the graph is the same object, whose batch managers count. */
+  #requeue(): void {
+    const [, , graph, extraData, outputs] = this.#item;
+    for (const { class_type, inputs } of Object.values(graph)) {
+      if (class_type === 'VHS_BatchManager') inputs.requeue = Number(inputs.requeue ?? 0) + 1;
+    }
+    const { queue } = this.#options;
+    queue.put([-queue.nextNumber(), crypto.randomUUID(), graph, extraData, outputs]);
   }
 
   #fail(

@@ -1,6 +1,7 @@
 /** The node classes that this server offers, as `/object_info` describes them. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { type Folders, listFiles } from './folders.ts';
+import type { Loaders } from './loaders/loaders.ts';
 
 export type InputSpec = readonly [type: string | readonly unknown[], options?: InputOptions];
 export type InputOptions = { readonly min?: number; readonly max?: number } & Record<
@@ -37,16 +38,31 @@ export function wantsUniqueId(info: ClassInfo): boolean {
 export interface CatalogOptions {
   readonly withoutNodes?: readonly string[];
   readonly withoutModels?: readonly string[];
+  /** Other names under which this server has models, by their usual ones. */
+  readonly renamedModels?: Readonly<Record<string, string>>;
+  readonly loaders?: Loaders;
 }
 
 /** What one server offers. */
 export class Catalog {
   readonly classes: ReadonlyMap<string, ClassInfo>;
 
-  constructor({ withoutNodes = [], withoutModels = [] }: CatalogOptions = {}) {
+  constructor({
+    withoutNodes = [],
+    withoutModels = [],
+    renamedModels = {},
+    loaders,
+  }: CatalogOptions = {}) {
     const offered = [...classes].filter(([name]) => !withoutNodes.includes(name));
+    const named = (choices: readonly unknown[]) =>
+      choices
+        .filter((each) => !withoutModels.includes(String(each)))
+        .map((each) => renamedModels[String(each)] ?? each);
     this.classes = new Map(
-      offered.map(([name, info]) => [name, withoutChoices(info, withoutModels)]),
+      offered.map(([name, info]) => {
+        const known = withChoices(info, named);
+        return [name, loaders === '0.3.64' ? withoutLaterInputs(known) : known];
+      }),
     );
   }
 
@@ -79,9 +95,24 @@ export class Catalog {
   }
 }
 
-/** Takes choices out of every combo, of the old kind and of the new. */
-function withoutChoices(info: ClassInfo, choices: readonly string[]): ClassInfo {
-  const kept = (list: readonly unknown[]) => list.filter((each) => !choices.includes(String(each)));
+/** What a newer version requires of classes that an older one has, too. */
+const laterInputs: Readonly<Record<string, readonly string[]>> = {
+  ImageScaleToTotalPixels: ['resolution_steps'],
+};
+
+function withoutLaterInputs(info: ClassInfo): ClassInfo {
+  const later = laterInputs[info.name] ?? [];
+  const required = Object.entries(info.input.required ?? {}).filter(([id]) => !later.includes(id));
+  return later.length === 0
+    ? info
+    : { ...info, input: { ...info.input, required: Object.fromEntries(required) } };
+}
+
+/** Changes the choices of every combo, of the old kind and of the new. */
+function withChoices(
+  info: ClassInfo,
+  kept: (list: readonly unknown[]) => readonly unknown[],
+): ClassInfo {
   const narrowed = ([type, options]: InputSpec): InputSpec => {
     const ofType = typeof type === 'string' ? type : kept(type);
     if (options === undefined) return [ofType];

@@ -58,14 +58,20 @@ describe('withdrawPrompt', () => {
       assert.deepEqual(await client.queue(signal), {
         running: new Set([running]),
         pending: new Set([pending]),
+        requeued: [],
       });
       await withdrawPrompt({ client, hasJobs }, pending, realTempo.attempt, signal);
       assert.deepEqual(await client.queue(signal), {
         running: new Set([running]),
         pending: new Set(),
+        requeued: [],
       });
       await withdrawPrompt({ client, hasJobs }, running, realTempo.attempt, signal);
-      assert.deepEqual(await client.queue(signal), { running: new Set(), pending: new Set() });
+      assert.deepEqual(await client.queue(signal), {
+        running: new Set(),
+        pending: new Set(),
+        requeued: [],
+      });
       assert.equal((await client.promptEnd(running, signal))?.kind, 'interrupted');
     });
   }

@@ -12,6 +12,17 @@ const catalogue = nodeCatalogue({
         seed: ['INT', { min: 0, max: 2 ** 64 }],
         steps: ['INT', { min: 1, max: 10000 }],
         sampler_name: [['euler', 'ddim']],
+        weights: ['COMBO', { options: ['x.safetensors', 'y.pth'] }],
+        size: [
+          'COMFY_DYNAMICCOMBO_V3',
+          {
+            options: [
+              { key: 'by side', inputs: { required: { side: ['INT', { min: 8, max: 64 }] } } },
+              { key: 'by both', inputs: { required: { width: ['INT', {}], height: ['INT', {}] } } },
+              { key: 'as it is', inputs: {} },
+            ],
+          },
+        ],
       },
     },
   },
@@ -22,8 +33,18 @@ const graph = {
   '4': { class_type: 'SaveImage', inputs: { images: ['5', 0], filename_prefix: 'x' } },
   '5': {
     class_type: 'KSampler',
-    inputs: { ...links, seed: 1, steps: 20, sampler_name: 'euler' },
-    _meta: { title: '@param:way=sampler_name' },
+    inputs: {
+      ...links,
+      seed: 1,
+      steps: 20,
+      sampler_name: 'euler',
+      weights: 'y.safetensors',
+      size: 'by side',
+      'size.side': 16,
+    },
+    _meta: {
+      title: '@param:way=sampler_name @param:model=weights @param:size=size @param:side=size.side',
+    },
   },
   '6': { class_type: 'Unknown', inputs: { note: 'x' }, _meta: { title: '@param:note' } },
 };
@@ -43,6 +64,18 @@ describe('checkArguments', () => {
       way: 'ddim',
       seed: 3,
     });
+  });
+
+  it('takes a model by the name of the same weights in another file', () => {
+    assert.deepEqual(check({ model: 'x.pth' }), { model: 'x.safetensors' });
+    assert.deepEqual(check({ model: 'y.safetensors' }), { model: 'y.pth' });
+    assert.throws(() => check({ model: 'z.pth' }), /must be one of "x.safetensors", "y.pth"$/);
+  });
+
+  it('checks what a choice brings along, and takes no choice whose values the graph lacks', () => {
+    assert.deepEqual(check({ size: 'as it is', side: 64 }), { size: 'as it is', side: 64 });
+    assert.throws(() => check({ side: 65 }), /inputs\.side must be .*64/);
+    assert.throws(() => check({ size: 'by both' }), /must be one of "by side", "as it is"$/);
   });
 
   it('draws a seed when asked to, another one each time', () => {
@@ -91,7 +124,7 @@ describe('checkArguments', () => {
     [
       { step: 3 },
       'inputs.step',
-      /^The workflow w has no parameter "step": it has way, note, seed, steps; did you mean "steps"\?$/,
+      /^The workflow w has no parameter "step": it has way, model, size, side, note, seed, steps; did you mean "steps"\?$/,
     ],
     [JSON.parse('{"__proto__": 3}'), 'inputs.__proto__', /has no parameter "__proto__"/],
     [{ constructor: 3 }, 'inputs.constructor', /has no parameter "constructor"/],

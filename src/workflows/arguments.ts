@@ -6,6 +6,7 @@ import { type Misfit, misfitWords } from '../core/misfit.ts';
 import { didYouMean } from '../core/nearest.ts';
 import type { NodeCatalogue } from '../core/node-catalogue.ts';
 import { schemaOf } from '../core/parameters.ts';
+import { sameModel } from '../core/same-model.ts';
 import type { Parameter, Workflow } from '../core/workflow.ts';
 import { compileSchema } from './schema-compiler.ts';
 
@@ -60,11 +61,17 @@ function compileChecks(workflow: Workflow, catalogue: NodeCatalogue | null): Che
   );
 }
 
-function checkValue(name: string, value: unknown, check: ParameterCheck): unknown {
+function checkValue(name: string, given: unknown, check: ParameterCheck): unknown {
+  const value = modelIn(given, check.schema) ?? given;
   // A list would be a link, and an object a hidden one.
   if (typeof value === 'object') throw refused(name, 'must be a text, a number, true or false');
   if (!check.validate(value)) throw refused(name, reasonOf(check));
   return check.isSeed && value === 'random' ? drawSeed(check.schema) : value;
+}
+
+/** The model that is meant, where the pool has it under another ending. */
+function modelIn(value: unknown, { enum: choices }: JsonSchema): string | undefined {
+  return Array.isArray(choices) ? sameModel(value, choices) : undefined;
 }
 
 /** Some nodes take no larger seeds. */

@@ -23,6 +23,9 @@ export class ReverseProxy implements AsyncDisposable {
   readonly #elsewhere = new Map<string, URL>();
   readonly #canned = new Map<string, CannedAnswer>();
   readonly #sockets = new Set<Socket>();
+  #maxBodyBytes = Number.POSITIVE_INFINITY;
+  /** With what it answers who asks for a WebSocket; `null`: it passes that on. */
+  #upgradeStatus: number | null = null;
 
   private constructor(server: Server, target: URL) {
     this.#server = server;
@@ -36,6 +39,13 @@ export class ReverseProxy implements AsyncDisposable {
     server.on('request', (incoming, response) => {
       const { hostname, port } = proxy.#targetOf(incoming);
       const { method, url: path = '', headers } = incoming;
+      if (Number(headers['content-length'] ?? 0) > proxy.#maxBodyBytes) {
+        // As nginx does: it answers at once, and reads on for a while.
+        incoming.resume();
+        const page = '<html><head><title>413 Request Entity Too Large</title></head></html>';
+        response.writeHead(413, { 'content-type': 'text/html', connection: 'close' }).end(page);
+        return;
+      }
       const canned = proxy.#canned.get(path);
       if (canned) {
         incoming.resume();
@@ -50,6 +60,10 @@ export class ReverseProxy implements AsyncDisposable {
       incoming.pipe(outgoing);
     });
     server.on('upgrade', (incoming: IncomingMessage, client: Socket) => {
+      if (proxy.#upgradeStatus !== null) {
+        client.end(`HTTP/1.1 ${proxy.#upgradeStatus} No\r\ncontent-length: 0\r\n\r\n`);
+        return;
+      }
       const { hostname, port } = proxy.#targetOf(incoming);
       const backend = connect(Number(port), hostname);
       const lines = incoming.rawHeaders.flatMap((name, i, all) =>
@@ -85,6 +99,16 @@ export class ReverseProxy implements AsyncDisposable {
   /** Answers the path with this from now on. */
   answerWith(path: string, status: number, body: unknown): void {
     this.#canned.set(path, { status, json: JSON.stringify(body) });
+  }
+
+  /** As `client_max_body_size` of nginx. */
+  limitBodies(bytes: number): void {
+    this.#maxBodyBytes = bytes;
+  }
+
+  /** Answers whoever asks for a WebSocket with this status, or passes that on again. */
+  refuseUpgrades(status: number | null): void {
+    this.#upgradeStatus = status;
   }
 
   /** Every WebSocket ends without a close frame; HTTP goes on. */

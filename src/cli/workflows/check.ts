@@ -1,4 +1,4 @@
-import { shortcomings } from '../../core/capabilities.ts';
+import { adaptations, shortcomings } from '../../core/capabilities.ts';
 import { clipUse } from '../../core/clip-use.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { NodeCatalogue } from '../../core/node-catalogue.ts';
@@ -73,10 +73,12 @@ async function checkFile(
   try {
     parsed = parseFile(await read());
     const workflow = toWorkflow(parsed, catalogue);
+    const told = servers.filter(isTold);
     const whyNot = new Map(
-      servers
-        .filter(isTold)
-        .map((server) => [server.label, shortcomings(workflow, server.catalogue)]),
+      told.map((server) => [server.label, shortcomings(workflow, server.catalogue)]),
+    );
+    const notes = new Map(
+      told.map((server) => [server.label, adaptations(workflow, server.catalogue)]),
     );
     return {
       path,
@@ -91,11 +93,13 @@ async function checkFile(
           .map(({ label, version }) => [label, clipFaults(workflow, version)] as const)
           .filter(([, faults]) => faults.length > 0),
       ),
+      notes,
       problems: runsNowhere(whyNot),
     };
   } catch (error) {
     const format = parsed?.format ?? null;
-    const nothing = { workflow: null, parameters: null, whyNot: new Map(), getsWrong: new Map() };
+    const byServer = { whyNot: new Map(), getsWrong: new Map(), notes: new Map() };
+    const nothing = { workflow: null, parameters: null, ...byServer };
     return { path, name, format, ...nothing, problems: [describeFault(error)] };
   }
 }

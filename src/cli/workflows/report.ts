@@ -24,6 +24,8 @@ export interface CheckedFile {
   readonly whyNot: ReadonlyMap<string, readonly string[]>;
   /** By each server that gets something wrong of clips which the workflow takes, what. */
   readonly getsWrong: ReadonlyMap<string, readonly string[]>;
+  /** By each such server, what the gateway changes in the graph for it. */
+  readonly notes: ReadonlyMap<string, readonly string[]>;
   readonly problems: readonly string[];
 }
 
@@ -47,7 +49,7 @@ export function presentReport(report: Report): object {
 }
 
 function presentFile(
-  { path, name, format, workflow, parameters, whyNot, getsWrong, problems }: CheckedFile,
+  { path, name, format, workflow, parameters, whyNot, getsWrong, notes, problems }: CheckedFile,
   servers: readonly Server[],
 ): object {
   return {
@@ -59,9 +61,14 @@ function presentFile(
     parameters,
     runs_on: countAble(whyNot),
     of: servers.length,
-    why_not: Object.fromEntries([...whyNot].filter(([, reasons]) => reasons.length > 0)),
+    why_not: tellingOnly(whyNot),
     gets_wrong: Object.fromEntries(getsWrong),
+    notes: tellingOnly(notes),
   };
+}
+
+function tellingOnly(sentences: ReadonlyMap<string, readonly string[]>): object {
+  return Object.fromEntries([...sentences].filter(([, of]) => of.length > 0));
 }
 
 /** For people. */
@@ -84,7 +91,7 @@ function describeServer({ label, catalogue, version, problem }: Server): string 
 }
 
 function describeFile(
-  { path, format, workflow, parameters, whyNot, getsWrong, problems }: CheckedFile,
+  { path, format, workflow, parameters, whyNot, getsWrong, notes, problems }: CheckedFile,
   servers: readonly Server[],
 ): string[] {
   const about = [
@@ -99,6 +106,7 @@ function describeFile(
     ...[...getsWrong]
       .flatMap(([label, faults]) => faults.map((fault) => `${label} ${fault}`))
       .map((fault, index) => indented(index === 0 ? 'clips' : '', fault)),
+    ...describeNotes(notes),
     ...problems.map((problem) => indented('problem', problem)),
   ];
 }
@@ -175,6 +183,20 @@ function describeFitness(
             indented('', `not on ${server.label}: ${reason}`),
           )
         : indented('', `not known of ${server.label}`),
+    ),
+  ];
+}
+
+/** What holds for every server is told once. */
+function describeNotes(notes: ReadonlyMap<string, readonly string[]>): string[] {
+  const [first = [], ...others] = notes.values();
+  const common = first.filter((note) => others.every((each) => each.includes(note)));
+  return [
+    ...common.map((note) => indented('note', note)),
+    ...[...notes].flatMap(([label, each]) =>
+      each
+        .filter((note) => !common.includes(note))
+        .map((note) => indented('note', `on ${label}: ${note}`)),
     ),
   ];
 }

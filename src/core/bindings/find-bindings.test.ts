@@ -346,6 +346,20 @@ describe('findBindings of what everybody asks for', () => {
     );
   });
 
+  it('takes a seed that a choice brings along for one, where it is a parameter', () => {
+    const graph = {
+      '1': { class_type: 'Sampler', inputs: { model: 'b', 'model.seed': 3 } },
+      '4': { class_type: 'SaveImage', inputs: { images: ['1', 0], filename_prefix: 'x' } },
+    };
+    const titled = {
+      ...graph,
+      '1': { ...graph['1'], _meta: { title: '@param:noise=model.seed' } },
+    };
+    assert.deepEqual(findBindings(graph, noWishes).parameters, []);
+    const [noise] = findBindings(titled, noWishes).parameters;
+    assert.deepEqual([noise?.name, noise?.default, noise?.isSeed], ['noise', 3, true]);
+  });
+
   it('sets all seeds alike, and leaves other numbers alone that differ', () => {
     const second = node('KSamplerAdvanced', {
       ...sampler['8']?.inputs,

@@ -67,7 +67,8 @@ function applyWishes(
         schema: wish?.schema ?? null,
         description: wish?.description ?? null,
         default: wish?.default === undefined ? commonValue(graph, slots) : wish.default,
-        isSeed: slots.every(({ field }) => isSeedField(field)),
+        // Also one that a choice brings along: `model.seed`.
+        isSeed: slots.every(({ field }) => isSeedField(field.replace(/^.*\./s, ''))),
       };
     });
 }

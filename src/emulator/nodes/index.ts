@@ -21,11 +21,12 @@ import {
 import type { NodeClass } from './node.ts';
 import { primitive } from './primitive.ts';
 import { imageRotate } from './rotate.ts';
-import { imageScale, imageScaleBy, resizeImageMask } from './scale.ts';
+import { imageScale, imageScaleBy, imageScaleToTotalPixels, resizeImageMask } from './scale.ts';
 import { seedVr2LoadDit, seedVr2LoadVae, seedVr2Upscale } from './seedvr2.ts';
 import { emulatorSleep } from './sleep.ts';
 import { imageUpscaleWithModel, upscaleModelLoader } from './upscale.ts';
 import { vhsLoadVideo, vhsVideoCombine, vhsVideoInfoLoaded } from './vhs.ts';
+import { vhsBatchManager } from './vhs-batch.ts';
 import { createVideo, getVideoComponents, loadVideo, saveVideo } from './video.ts';
 
 /** Every class of `object-info/`, by name. */
@@ -42,6 +43,7 @@ export const nodeClasses: Readonly<Record<string, NodeClass>> = {
   ImageUpscaleWithModel: imageUpscaleWithModel,
   ImageScale: imageScale,
   ImageScaleBy: imageScaleBy,
+  ImageScaleToTotalPixels: imageScaleToTotalPixels,
   ImageRotate: imageRotate,
   ResizeImageMaskNode: resizeImageMask,
   LoadVideo: loadVideo,
@@ -61,6 +63,7 @@ export const nodeClasses: Readonly<Record<string, NodeClass>> = {
   SeedVR2TemporalMerge: seedVr2TemporalMerge,
   VAEDecodeTiled: vaeDecodeTiled,
   SeedVR2PostProcessing: seedVr2PostProcessing,
+  VHS_BatchManager: vhsBatchManager,
   VHS_LoadVideo: vhsLoadVideo,
   VHS_VideoInfoLoaded: vhsVideoInfoLoaded,
   VHS_VideoCombine: vhsVideoCombine,

@@ -21,6 +21,10 @@ export interface NodeContext {
   readonly loaders: Loaders;
   readonly gpu: Gpu;
   readonly signal: AbortSignal;
+  /** What nodes keep from prompt to prompt, by their ids. */
+  readonly memory: Map<string, unknown>;
+  /** Queues the running prompt again, under another id and in front of all others. */
+  requeue(): void;
   /** Reports progress, and throws where the prompt was interrupted. */
   tick(value: number, max: number): Promise<void>;
   /** Throws where the prompt was interrupted, and reports nothing. */

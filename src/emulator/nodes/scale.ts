@@ -1,4 +1,4 @@
-/** ImageScale, ImageScaleBy, ResizeImageMaskNode, and the resize that the others use. */
+/** ImageScale, ImageScaleBy, ImageScaleToTotalPixels, ResizeImageMaskNode, and the resize that the others use. */
 import sharp from 'sharp';
 import { type Frame, type Frames, writeFrames } from '../frames.ts';
 import { PythonError, roundHalfToEven } from '../python.ts';
@@ -45,6 +45,17 @@ export const imageScaleBy: NodeClass = {
     const width = Math.max(1, Math.round(image.width * factor));
     const height = Math.max(1, Math.round(image.height * factor));
     return { outputs: [await resizeAll(context, image, width, height)] };
+  },
+};
+
+export const imageScaleToTotalPixels: NodeClass = {
+  async run(context) {
+    const image = framesOf(context.inputs, 'image');
+    const pixels = numberOf(context.inputs, 'megapixels', 1) * 1024 * 1024;
+    const steps = numberOf(context.inputs, 'resolution_steps', 1);
+    const factor = Math.sqrt(pixels / (image.width * image.height));
+    const side = (length: number) => roundHalfToEven((length * factor) / steps) * steps;
+    return { outputs: [await resizeAll(context, image, side(image.width), side(image.height))] };
   },
 };
 

@@ -26,6 +26,7 @@ import {
   textOf,
 } from './node.ts';
 import { resize } from './scale.ts';
+import { batchOf } from './vhs-batch.ts';
 import { checkVideo, fileVersion } from './video.ts';
 
 interface VideoInfo {
@@ -38,17 +39,26 @@ interface VideoInfo {
 export const vhsLoadVideo: NodeClass = {
   async run(context) {
     const file = pathOf(context.inputs, 'video', context.folders);
-    const { fps, frames, hasAudio } = await probeClip(file, asOpenCv.track).catch((error) => {
+    const {
+      fps,
+      frames: frameCount,
+      hasAudio,
+    } = await probeClip(file, asOpenCv.track).catch((error) => {
       if (!(error instanceof UnreadableClip)) throw error;
       throw new PythonError('ValueError', `${file} could not be loaded with cv.`);
     });
-    const choice = chooseFrames(context.inputs, fps, frames);
+    const choice = chooseFrames(context.inputs, fps, frameCount);
     if (choice.count === 0) {
       throw new PythonError('RuntimeError', `No frames generated from ${file}`);
     }
-    const loaded = await writeFrames(context.folders.scratch, load(context, file, choice));
+    const batch = batchOf(context.inputs);
+    const from = batch?.loaded ?? 0;
+    const to = batch ? Math.min(choice.count, from + batch.size) : choice.count;
+    const frames = load(context, file, choice, from, to);
+    const loaded = await writeFrames(context.folders.scratch, frames);
+    if (batch) Object.assign(batch, { loaded: to, isClosed: to === choice.count });
     const startSeconds = choice.skip / choice.rate;
-    const endSeconds = startSeconds + loaded.count / choice.fps;
+    const endSeconds = startSeconds + to / choice.fps;
     const audio: Audio | null = hasAudio ? { file, startSeconds, endSeconds } : null;
     if (audio === null && isLookedInto(context)) {
       const why = 'Output file does not contain any stream';
@@ -96,17 +106,23 @@ export function chooseFrames(inputs: Inputs, sourceRate: number, frames: number)
 
 const asOpenCv: Reading = { track: 'shown', isTurned: true };
 
-async function* load(context: NodeContext, file: string, choice: Choice): AsyncGenerator<Frame> {
+async function* load(
+  context: NodeContext,
+  file: string,
+  choice: Choice,
+  from: number,
+  to: number,
+): AsyncGenerator<Frame> {
   let index = 0;
   let loaded = 0;
   for await (const frame of decodeClip(file, asOpenCv)) {
     // The source frame that is on screen at the time of the next wanted one.
-    while (loaded < choice.count && sourceIndex(choice, loaded) <= index) {
-      yield await toCustomSize(context.inputs, frame);
+    while (loaded < to && sourceIndex(choice, loaded) <= index) {
+      if (loaded >= from) yield await toCustomSize(context.inputs, frame);
       loaded += 1;
       await context.tick(loaded, choice.count);
     }
-    if (loaded === choice.count) return;
+    if (loaded === to) return;
     index += 1;
   }
 }
@@ -142,6 +158,12 @@ export const vhsVideoCombine: NodeClass = {
       throw new PythonError('ValueError', `${format} is not a format that this emulator writes`);
     }
     const images = framesOf(inputs, 'images');
+    const batch = batchOf(inputs);
+    if (batch) for await (const frame of ordered(context, images)) batch.frames.push(frame);
+    if (batch && !batch.isClosed) {
+      context.requeue();
+      return { outputs: [[true, []]], ui: { unfinished_batch: [true] } };
+    }
     const fps = numberOf(inputs, 'frame_rate', 8);
     const audio = (inputs.audio ?? null) as Audio | null;
     const type = inputs.save_output === false ? 'temp' : 'output';
@@ -154,7 +176,7 @@ export const vhsVideoCombine: NodeClass = {
     // It leaves three files: the first frame with the graph, the silent clip, and the one with sound.
     await writeFile(at(`${base}.png`), await firstFrame(context, images));
     await encodeClip({
-      frames: ordered(context, images),
+      frames: batch ? inTurn(batch.frames) : ordered(context, images),
       fps,
       audio: null,
       file: at(`${base}.mp4`),
@@ -181,6 +203,10 @@ async function* ordered({ inputs, tick }: NodeContext, images: Frames): AsyncGen
     yield await images.read(index);
     await tick(done + 1, order.length);
   }
+}
+
+async function* inTurn(frames: readonly Frame[]): AsyncGenerator<Frame> {
+  yield* frames;
 }
 
 async function firstFrame({ prompt }: NodeContext, images: Frames): Promise<Buffer> {

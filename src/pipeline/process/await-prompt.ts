@@ -10,19 +10,18 @@ import { PromptWatch, type WatchedPrompt } from './prompt-watch.ts';
 export interface AwaitedPrompt extends WatchedPrompt, HintedPrompt {}
 
 /**
- * Follows a prompt to its end and returns the files that it wrote. The WebSocket only says when to
- * look; `/history` and `/queue` say what is true.
+ * Follows a prompt to its end. The WebSocket only says when to look; `/history` and `/queue` say what is
+ * true.
  *
- * @throws GatewayError `execution_failed`, `out_of_memory`, `execution_interrupted`,
- *   `prompt_lost` (neither queued nor in the history), `backend_unreachable`,
+ * @throws GatewayError `prompt_lost` (neither queued nor in the history), `backend_unreachable`,
  *   `backend_wedged`, `backend_stalled`, `run_timeout`.
  */
-export async function awaitPrompt(
+export async function promptEnd(
   backend: Backend,
   awaited: AwaitedPrompt,
   tempo: Tempo['prompt'],
   signal: AbortSignal,
-): Promise<readonly OutputFile[]> {
+): Promise<PromptEnd> {
   using hints = new PromptHints(backend, awaited, tempo);
   const watch = new PromptWatch(awaited, tempo);
   if (awaited.isFresh) await hints.next(watch.nextLookMs, signal);
@@ -32,7 +31,7 @@ export async function awaitPrompt(
       if (end) {
         if (hints.isEndAwaited) backend.expectEnd(awaited.promptId);
         awaited.onGpuFree();
-        return filesOf(end, awaited.prompt);
+        return end;
       }
       watch.looked(await backend.client.queue(signal));
     } catch (error) {
@@ -44,15 +43,32 @@ export async function awaitPrompt(
   }
 }
 
-function isSilence(error: unknown): boolean {
+/**
+ * Follows a prompt to its end and returns the files that it wrote.
+ *
+ * @throws GatewayError as {@link promptEnd}; `execution_failed`, `out_of_memory`,
+ *   `execution_interrupted`.
+ */
+export async function awaitPrompt(
+  backend: Backend,
+  awaited: AwaitedPrompt,
+  tempo: Tempo['prompt'],
+  signal: AbortSignal,
+): Promise<readonly OutputFile[]> {
+  return successOf(await promptEnd(backend, awaited, tempo, signal), awaited.prompt).files;
+}
+
+export function isSilence(error: unknown): boolean {
   return (
     error instanceof GatewayError &&
     (error.code === 'backend_unreachable' || error.code === 'backend_failed')
   );
 }
 
-function filesOf(end: PromptEnd, prompt: Prompt | null): readonly OutputFile[] {
-  if (end.kind === 'success') return end.files;
+type Success = Extract<PromptEnd, { readonly kind: 'success' }>;
+
+export function successOf(end: PromptEnd, prompt: Prompt | null): Success {
+  if (end.kind === 'success') return end;
   if (end.kind === 'error') throw executionFailed(end.error, prompt);
   throw new GatewayError('execution_interrupted', 'The task was interrupted on its ComfyUI server');
 }

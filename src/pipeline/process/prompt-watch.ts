@@ -43,7 +43,7 @@ export class PromptWatch {
   }
 
   /** @throws GatewayError `prompt_lost`, `backend_wedged`. */
-  looked({ running, pending }: QueueState): void {
+  looked({ running, pending }: Pick<QueueState, 'running' | 'pending'>): void {
     const { promptId } = this.#prompt;
     const { absentMs, wedgedAfterMs } = this.#tempo;
     const now = this.#now();

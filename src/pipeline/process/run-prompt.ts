@@ -1,4 +1,5 @@
 import { GatewayError } from '../../core/errors.ts';
+import { queuesItself } from '../../core/requeuing.ts';
 import type { Workflow } from '../../core/workflow.ts';
 import { reached } from '../../telemetry/milestones.ts';
 import { folderOf } from '../attempt-folder.ts';
@@ -7,6 +8,7 @@ import type { Attempt } from '../attempt-parts.ts';
 import { type Undone, undone } from '../outcome.ts';
 import type { Ready } from '../ready.ts';
 import { awaitPrompt } from './await-prompt.ts';
+import { awaitPrompts } from './await-prompts.ts';
 import { type ResultFile, resultFiles } from './result-files.ts';
 import { submitPrompt } from './submit-prompt.ts';
 
@@ -49,7 +51,8 @@ export async function runPrompt(
     onGpuFree: freed,
   };
   try {
-    const files = await awaitPrompt(seat.backend, awaited, tempo.prompt, signal);
+    const follow = queuesItself(workflow.graph) ? awaitPrompts : awaitPrompt;
+    const files = await follow(seat.backend, awaited, tempo.prompt, signal);
     if (gpuMs !== null) {
       // How long a failure takes says nothing of the next run.
       if (!isAdopted) recordGpuTime(attempt, gpuMs);

@@ -2,9 +2,11 @@ import type { Backend } from '../../comfyui/backend.ts';
 import { bind, type Prompt } from '../../core/bind.ts';
 import { clipUse } from '../../core/clip-use.ts';
 import { GatewayError } from '../../core/errors.ts';
+import { fitGraph } from '../../core/fit-graph.ts';
 import type { Slot } from '../../core/graph.ts';
 import type { Rotation } from '../../core/media.ts';
 import { readingOf, serverWarnings } from '../../core/read-clip.ts';
+import { queuesItself } from '../../core/requeuing.ts';
 import { alphaClass } from '../../core/transparency.ts';
 import { notTurned } from '../../core/turn-frames.ts';
 import type { Warning } from '../../core/warning.ts';
@@ -39,7 +41,8 @@ export async function submitPrompt(
   const isTransparent = input?.kind === 'image' && input.hasAlpha === true;
   const joinsAlpha = isTransparent && backend.catalogue?.has(alphaClass) === true;
   const how = { arguments: run.arguments, size, turns, leftOut, joinsAlpha };
-  const prompt = bind(workflow, { files, folder, ...how });
+  const bound = bind(workflow, { files, folder, ...how });
+  const { graph: prompt } = fitGraph(bound, workflow, backend.catalogue);
 
   // Whoever took over meanwhile found no prompt and began anew: this one must not come after.
   if (!lease.isSure) return 'too late';
@@ -48,7 +51,8 @@ export async function submitPrompt(
   try {
     const outputs = workflow.outputs.map(({ node }) => node);
     const { clientId } = backend;
-    const posted = { id: ready.promptId, prompt, outputs, clientId };
+    const isBatched = queuesItself(prompt);
+    const posted = { id: ready.promptId, prompt, outputs, clientId, queuesItself: isBatched };
     const count = await backend.client.submit(posted, signal);
     backend.posted(workflow.name, count);
     isFresh = true;

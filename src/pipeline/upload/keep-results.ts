@@ -1,3 +1,4 @@
+import { queuesItself } from '../../core/requeuing.ts';
 import type { Workflow } from '../../core/workflow.ts';
 import { reached } from '../../telemetry/milestones.ts';
 import { folderOf } from '../attempt-folder.ts';
@@ -46,7 +47,12 @@ export async function keepResults(
   await seat.backend.inputs.remove(folderOf(journal));
   // The history is kept in the server's memory; that it cannot be cleared is no reason to fail.
   const promptId = journal.postedPromptId;
-  if (promptId) await client.forget(promptId, signal).catch(() => {});
+  if (promptId) {
+    const isForgotten = queuesItself(workflow.graph)
+      ? client.forgetAll(promptId, signal)
+      : client.forget(promptId, signal);
+    await isForgotten.catch(() => {});
+  }
   return { kind: 'made' };
 }
 

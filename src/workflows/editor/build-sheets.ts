@@ -71,6 +71,7 @@ class SheetBuilder {
     const sheet: Sheet = {
       nodes: new Map(),
       links: new Map(file.links.map((link) => [link.id, link])),
+      showsAll: file.unseenLinks !== null,
       inputs: (frame?.inputs ?? []).map((slot) => ({ ...slot, links: [...slot.links] })),
       outputs: frame?.outputs ?? [],
       hosts: [],

@@ -127,6 +127,71 @@ describe('convertEditorGraph', () => {
     ]);
   });
 
+  it('draws the links that such nodes have noted in the file', () => {
+    const everywhere = {
+      id: 4,
+      type: 'Anything Everywhere',
+      inputs: [{ name: 'anything', link: 1 }],
+    };
+    const unlinked = [filter(0, { inputs: [{ name: 'image', link: null }] }), save(2), everywhere];
+    const links = [
+      [1, 1, 0, 4, 0, 'IMAGE'],
+      [2, 2, 0, 3, 0, 'IMAGE'],
+    ];
+    const noted = { upstream: '1', upstream_slot: 0, downstream: 2, downstream_slot: 0 };
+    const said = (...ue_links: unknown[]) => ({
+      ...file([load, ...unlinked], links),
+      extra: { ue_links },
+    });
+    const { graph } = convert(said({ ...noted, controller: 4, type: 'IMAGE' }));
+    assert.deepEqual(Object.keys(graph), ['1', '2', '3']);
+    assert.deepEqual(graph['2']?.inputs, { strength: 0.5, image: ['1', 0] });
+    assert.match(refusal(said({ ...noted, downstream_slot: 7 })), /Filter .* that it lacks/);
+    assert.match(refusal(said({ upstream: 1 })), /Anything Everywhere .*draw these links/);
+  });
+
+  it('draws them inside subgraphs, from their inputs and to their outputs', () => {
+    const inner = {
+      id: 's0',
+      name: 'inner',
+      inputs: [{ name: 'image', type: 'IMAGE', linkIds: [] }],
+      outputs: [{ name: 'IMAGE', type: 'IMAGE', linkIds: [] }],
+      nodes: [filter(0, { inputs: [{ name: 'image', link: null }] })],
+      links: [],
+      extra: {
+        ue_links: [
+          { upstream: -10, upstream_slot: 0, downstream: 2, downstream_slot: 0 },
+          { upstream: '2', upstream_slot: 0, downstream: -20, downstream_slot: 0 },
+        ],
+      },
+    };
+    const host = { id: 5, type: 's0', inputs: [{ name: 'image', type: 'IMAGE', link: 1 }] };
+    const links = [
+      [1, 1, 0, 5, 0, 'IMAGE'],
+      [2, 5, 0, 3, 0, 'IMAGE'],
+    ];
+    const { graph } = convert(file([load, host, save(2)], links, [inner]));
+    assert.deepEqual(graph['5:2']?.inputs.image, ['1', 0]);
+    assert.deepEqual(graph['3']?.inputs.image, ['5:2', 0]);
+  });
+
+  it('names all classes that are missing', () => {
+    const nodes = [
+      load,
+      filter(1, { type: 'Glow' }),
+      { ...save(3), inputs: [{ name: 'image', link: 3 }] },
+    ];
+    const between = { id: 4, type: 'Haze', inputs: [{ name: 'image', link: 2 }] };
+    const links = [
+      [1, 1, 0, 2, 0, 'IMAGE'],
+      [2, 4, 0, 3, 0, 'IMAGE'],
+      [3, 2, 0, 3, 0, 'IMAGE'],
+    ];
+    const two = [...nodes, between, { id: 6, type: 'Save', inputs: [{ name: 'image', link: 2 }] }];
+    assert.match(refusal(file(two, links)), /^The backend has no classes Glow, Haze;/);
+    assert.match(refusal(file(nodes, links)), /^Glow \(node 2\): the backend has no class Glow;/);
+  });
+
   it('refuses group nodes and subgraphs that the file lacks', () => {
     assert.match(refusal(file([{ id: 1, type: 'workflow>mine' }], [])), /group node/);
     const type = '01234567-89ab-4cde-8f01-23456789abcd';

@@ -12,6 +12,7 @@ import { readEditorFile } from './read.ts';
 import { describe, type Sheet } from './sheet.ts';
 import { namedNodes } from './text.ts';
 import { withUniqueIds } from './unique-ids.ts';
+import { withUnseenLinks } from './unseen-links.ts';
 import { isGroupNode, isMadeInBrowser, isSubgraphType, linksUnseen } from './virtual-nodes.ts';
 
 export interface Converted {
@@ -31,7 +32,7 @@ export function isEditorGraph(value: object): boolean {
  * @throws GatewayError `workflow_invalid`, its message naming the node.
  */
 export function convertEditorGraph(file: object, catalogue: NodeCatalogue): Converted {
-  const root = buildSheets(withUniqueIds(readEditorFile(file)), catalogue);
+  const root = buildSheets(withUniqueIds(withUnseenLinks(readEditorFile(file))), catalogue);
   const places = placesOf(root);
   const sheets = sheetsOf(root);
   const nodes = namedNodes(sheets.flatMap((sheet) => [...sheet.nodes.values()]));
@@ -88,11 +89,11 @@ function exposuresOf(sent: ReadonlyMap<string, readonly Field[]>): Exposure[] {
 }
 
 /** What cannot be converted, and would be missing without a word if it were left out. */
-function refuseUnsupported({ node, id }: Place): void {
+function refuseUnsupported({ node, id, sheet }: Place): void {
   const { kind, type } = node;
-  if (linksUnseen(type)) {
+  if (linksUnseen(type) && !sheet.showsAll) {
     throw invalid(
-      `${describe(node, id)} links inputs without showing it, which only its own code in the browser knows; draw these links, or export the workflow in API format`,
+      `${describe(node, id)} links inputs without showing it, and the file does not hold these links; save it again with a current version of the pack, draw these links, or export the workflow in API format`,
     );
   }
   if (kind !== 'unknown') return;
@@ -106,7 +107,7 @@ function refuseUnsupported({ node, id }: Place): void {
   }
 }
 
-/** Refuses unknown nodes without which some result would not come to be. */
+/** Refuses unknown nodes without which some result would not come to be, all of them at once. */
 function refuseNeeded(
   unknown: ReadonlyMap<string, Place>,
   sent: ReadonlyMap<string, readonly Field[]>,
@@ -117,16 +118,29 @@ function refuseNeeded(
     [...sent.keys()].filter((id) => catalogue.get(places.get(id)?.node.type ?? '')?.isOutput),
   );
   for (const id of needed) {
-    const missing = unknown.get(id);
-    if (missing) throw unavailable(missing);
     for (const { value } of sent.get(id) ?? []) if (isLink(value)) needed.add(value[0]);
   }
+  const missing = [...needed].flatMap((id) => unknown.get(id) ?? []);
+  if (missing.length > 0) throw unavailable(missing);
 }
 
-function unavailable({ node, id }: Place): Error {
+function unavailable(missing: readonly Place[]): Error {
+  const inBrowser = missing.find(({ node }) => isMadeInBrowser(node.type));
+  if (inBrowser) {
+    const where = describe(inBrowser.node, inBrowser.id);
+    return invalid(
+      `${where} takes its value from the browser, where nobody is when a task runs; load a file instead`,
+    );
+  }
+  const classes = [...new Set(missing.map(({ node }) => node.type))];
+  const [first] = missing as [Place];
+  if (classes.length === 1) {
+    const where = describe(first.node, first.id);
+    return invalid(
+      `${where}: the backend has no class ${first.node.type}; install the custom node that brings it`,
+    );
+  }
   return invalid(
-    isMadeInBrowser(node.type)
-      ? `${describe(node, id)} takes its value from the browser, where nobody is when a task runs; load a file instead`
-      : `${describe(node, id)}: the backend has no class ${node.type}; install the custom node that brings it`,
+    `The backend has no classes ${classes.join(', ')}; install the custom nodes that bring them`,
   );
 }

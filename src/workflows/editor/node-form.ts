@@ -1,17 +1,10 @@
+import { nestedInputs } from '../../core/input-spec.ts';
 import type { NodeClass, NodeInput } from '../../core/node-catalogue.ts';
 import { customCombo, growOptions, optionWidgets } from './custom-combo.ts';
 import type { EditorInput, EditorNode } from './read.ts';
 import type { Input } from './sheet.ts';
 import { formatWidgets, isVideoHelper, namedValues } from './video-helper.ts';
-import {
-  editorOnly,
-  hasWidget,
-  isMissing,
-  isRecord,
-  nestedInputs,
-  type Widget,
-  widgetsFor,
-} from './widgets.ts';
+import { editorOnly, hasWidget, isMissing, isRecord, type Widget, widgetsFor } from './widgets.ts';
 
 /**
  * The inputs and widgets that the editor gives to a node of a class, filled with what a file saved of it.

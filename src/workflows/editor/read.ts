@@ -16,6 +16,17 @@ export interface EditorFile extends EditorSheet {
 export interface EditorSheet {
   readonly nodes: readonly EditorNode[];
   readonly links: readonly EditorLink[];
+  /** What nodes of "Anything Everywhere" link without showing it; `null` where the file does not say. */
+  readonly unseenLinks: readonly UnseenLink[] | null;
+}
+
+export interface UnseenLink {
+  readonly origin: string;
+  readonly originSlot: number;
+  /** A node, or `subgraphOutputs` for the frame of a subgraph. */
+  readonly target: string;
+  /** Among the inputs of the target, as the file lists them. */
+  readonly targetSlot: number;
 }
 
 /** What instances of a subgraph show; an instance is a node whose type is the subgraph's id. */
@@ -71,6 +82,8 @@ export interface EditorLink {
 
 /** Stands for a node in the links that begin at an input of the subgraph itself. */
 export const subgraphInputs = '-10';
+/** Stands for one in links that end at an output of the subgraph itself. */
+export const subgraphOutputs = '-20';
 
 /** @throws GatewayError `workflow_invalid` */
 export function readEditorFile(file: object): EditorFile {
@@ -81,10 +94,11 @@ export function readEditorFile(file: object): EditorFile {
       `The file is not what ComfyUI's editor saves: ${issue?.path.join('.') || 'it'}: ${issue?.message}`,
     );
   }
-  const { nodes, links, definitions, last_node_id, state } = parsed.data;
+  const { nodes, links, extra, definitions, last_node_id, state } = parsed.data;
   return {
     nodes,
     links,
+    unseenLinks: extra,
     subgraphs: allSubgraphs(definitions?.subgraphs ?? []),
     lastNodeId: last_node_id ?? state?.lastNodeId ?? 0,
   };
@@ -101,8 +115,8 @@ function allSubgraphs(top: readonly ParsedSubgraph[]): EditorSubgraph[] {
       const [issue] = parsed.error.issues;
       throw invalid(`A subgraph of the file: ${issue?.path.join('.') || 'it'}: ${issue?.message}`);
     }
-    const { definitions, ...definition } = parsed.data;
-    found.push(definition);
+    const { definitions, extra, ...definition } = parsed.data;
+    found.push({ ...definition, unseenLinks: extra });
     for (const inner of definitions?.subgraphs ?? []) left.push(inner);
   }
   return found;
@@ -176,6 +190,23 @@ const links = z
   .nullish()
   .transform((list) => (list ?? []).filter((link) => link !== null));
 
+const unseenLink = z
+  .object({ upstream: id, upstream_slot: slotIndex, downstream: id, downstream_slot: slotIndex })
+  .transform(({ upstream, upstream_slot, downstream, downstream_slot }) => ({
+    origin: upstream,
+    originSlot: upstream_slot,
+    target: downstream,
+    targetSlot: downstream_slot,
+  }));
+
+/** "Anything Everywhere" keeps its links among what extensions add to a canvas. */
+const extra = z
+  .object({ ue_links: z.array(unseenLink) })
+  .transform(({ ue_links }) => ue_links)
+  .nullish()
+  .catch(null)
+  .transform((links) => links ?? null);
+
 const subgraphSlot = z
   .object({
     name: z.string().catch(''),
@@ -203,6 +234,7 @@ const subgraph = z.object({
   links,
   inputs: subgraphSlots,
   outputs: subgraphSlots,
+  extra,
   definitions,
 });
 
@@ -211,6 +243,7 @@ const nodeCount = z.int().nonnegative();
 const editorFile = z.object({
   nodes: z.array(node),
   links,
+  extra,
   definitions,
   last_node_id: nodeCount.optional().catch(undefined),
   state: z.object({ lastNodeId: nodeCount }).optional().catch(undefined),

@@ -6,6 +6,8 @@ import type { Widget } from './widgets.ts';
 export interface Sheet {
   readonly nodes: Map<string, SheetNode>;
   readonly links: Map<string, EditorLink>;
+  /** Whether links that nobody sees in the editor are among these. */
+  readonly showsAll: boolean;
   readonly inputs: SubgraphInput[];
   readonly outputs: readonly EditorSubgraphSlot[];
   /** The nodes that are instances of it. */

@@ -1,5 +1,6 @@
+import { nestedInput } from '../../core/input-spec.ts';
 import type { EditorNode } from './read.ts';
-import { isRecord, nestedInput, type Widget, widgetsFor } from './widgets.ts';
+import { isRecord, type Widget, widgetsFor } from './widgets.ts';
 
 /**
  * ComfyUI-VideoHelperSuite saves the values of its nodes by name, and shows further widgets for the

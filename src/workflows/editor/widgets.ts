@@ -1,3 +1,5 @@
+import { nestedInputs } from '../../core/input-spec.ts';
+import { dynamicCombo } from '../../core/live-inputs.ts';
 import type { NodeInput } from '../../core/node-catalogue.ts';
 
 /** A field of a node in the editor. */
@@ -15,8 +17,6 @@ export interface Widget {
   /** What the server says of it; `null` for what only the editor adds. */
   readonly input: NodeInput | null;
 }
-
-const dynamicCombo = 'COMFY_DYNAMICCOMBO_V3';
 
 /** Types whose inputs the editor shows as widgets: its own, and those that Video Helper Suite adds. */
 const widgetTypes: ReadonlySet<string> = new Set([
@@ -131,30 +131,6 @@ function defaultOf(input: NodeInput, type: string): unknown {
 function branchesOf({ settings }: NodeInput): ReadonlyMap<unknown, readonly NodeInput[]> {
   const options = Array.isArray(settings.options) ? settings.options.filter(isRecord) : [];
   return new Map(options.map(({ key, inputs }) => [key, nestedInputs(inputs)]));
-}
-
-/** Inputs as they stand inside another input's settings: `{required: {…}, optional: {…}}`. */
-export function nestedInputs(groups: unknown): NodeInput[] {
-  if (!isRecord(groups)) return [];
-  return (['required', 'optional'] as const).flatMap((group) =>
-    Object.entries(isRecord(groups[group]) ? groups[group] : {}).map(([name, spec]) =>
-      nestedInput(name, spec, group === 'required'),
-    ),
-  );
-}
-
-/** @param spec `[type, settings]`, as `/object_info` has it. */
-export function nestedInput(name: string, spec: unknown, isRequired: boolean): NodeInput {
-  const [type, settings] = Array.isArray(spec) ? spec : [];
-  const { options, ...rest } = isRecord(settings) ? settings : {};
-  const isPlainCombo = type === 'COMBO' && Array.isArray(options);
-  return {
-    name,
-    type: Array.isArray(type) ? 'COMBO' : String(type),
-    isRequired,
-    choices: Array.isArray(type) ? type : isPlainCombo ? options : null,
-    settings: options === undefined ? rest : { ...rest, options },
-  };
 }
 
 /** Whether the editor takes it for no value. */
