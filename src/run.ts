@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { UsageError } from './cli/arguments.ts';
+import { forOutput } from './cli/fold.ts';
 import { ConfigError } from './config/config.ts';
 import { cutText } from './core/cut-text.ts';
 import { GatewayError } from './core/errors.ts';
@@ -27,7 +28,7 @@ export async function run(main: (logTo: (logger: Logger) => void) => Promise<voi
       logger = given;
     });
   } catch (error) {
-    console.error(isPlain(error) ? error.message : describeError(error));
+    console.error(isPlain(error) ? forOutput(error.message, process.stderr) : describeError(error));
     process.exitCode = error instanceof UsageError ? 2 : 1;
   }
 }

@@ -23,6 +23,7 @@ describe('the demo', () => {
       assert.match(stdout, /before {2}128 x 128 pixels/);
       assert.match(stdout, /after {3}512 x 512 pixels/);
       assert.match(stdout, /before {2}96 x 96 pixels[\s\S]*after {3}192 x 192 pixels/);
+      assert.ok(stdout.includes(`\n  rm -r ${dataDir}\n`), 'how to remove what is left behind');
       const before = await sharp(photograph())
         .resize(512, 512, { kernel: 'cubic' })
         .png()

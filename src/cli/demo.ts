@@ -1,22 +1,18 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { findPackageJSON } from 'node:module';
-import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { request } from 'undici';
 import { type Config, dataFolders, readConfig } from '../config/config.ts';
 import { readEnv } from '../config/env.ts';
-import { GatewayError } from '../core/errors.ts';
-import { mediaKindOf } from '../core/media.ts';
 import { backendsOrEmulator } from '../emulator-process.ts';
 import { Gateway } from '../gateway.ts';
 import { dialectSettings } from '../http/dialects/index.ts';
-import { sniff } from '../media/sniff.ts';
 import { run, stopSignal } from '../run.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { readArguments } from './arguments.ts';
+import { demoInputs, slownessOf, unusable } from './demo-inputs.ts';
 import { FileServer } from './file-server.ts';
-import { filmPicture } from './sample-clip.ts';
+import { forOutput } from './fold.ts';
+import { leftBehind, shortPath } from './left-behind.ts';
 import { type ShownTask, StageBars } from './stage-bars.ts';
 
 const usage = `Upscales a picture and a clip through the whole gateway, then keeps serving.
@@ -28,6 +24,8 @@ const usage = `Upscales a picture and a clip through the whole gateway, then kee
   --once           exit when the results are there`;
 
 const pollMs = 200;
+/** Columns of a label, before its value. */
+const label = 8;
 
 await run(async () => {
   const { values: options } = readArguments('tmlsr demo', {
@@ -44,59 +42,35 @@ await run(async () => {
   }
   await using parts = new AsyncDisposableStack();
   const stopped = stopSignal();
-  const inputs = options.input ? [resolve(options.input)] : await sampleInputs(parts, options);
-  const bodies = await Promise.all(
-    inputs.map(async (path) => ({ path, kind: await kindOf(path) })),
-  );
+  const inputs = await demoInputs(parts, options);
   // The gateway fetches its sources over HTTP, like everybody's.
-  const files = parts.use(await FileServer.start(inputs));
+  const files = parts.use(await FileServer.start(inputs.map(({ path }) => path)));
   const config = demoConfig(files.host);
   const logger = createLogger(config.logLevel);
+  for (const slowness of config.backends ? [] : inputs.map(slownessOf)) {
+    if (slowness) say(slowness);
+  }
   const backends = await backendsOrEmulator(config, parts, logger);
   const gateway = parts.use(await Gateway.start({ ...config, backends, apiKeys: [] }, logger));
-  console.log(`The gateway listens on ${gateway.url}`);
+  say(`The gateway listens on ${gateway.url}`);
 
-  for (const { path, kind } of bodies) {
+  let hasStopped = false;
+  for (const { path, kind } of inputs) {
     const workflow = options.workflow ? { workflow: options.workflow } : {};
     const body = { url: files.urlOf(path), type: kind, ...workflow };
-    console.log(`\nPOST /tasks ${JSON.stringify(body)}`);
+    say(`\nPOST /tasks ${JSON.stringify(body, null, 1).replace(/\n */g, ' ')}`);
     const id = await submit(gateway.url, body);
     const task = await Promise.race([follow(gateway.url, id), stopped]);
-    if (typeof task === 'string') return;
+    hasStopped = typeof task === 'string';
+    if (typeof task === 'string') break;
     report(task, path, config);
     if (task.status !== 'completed') process.exitCode = 1;
   }
-  if (options.once) return;
-  console.log(`\nStill serving on ${gateway.url} (try /monitor/stats); Ctrl-C stops it.`);
+  say(`\n${leftBehind(config)}`);
+  if (options.once || hasStopped) return;
+  say(`\nStill serving on ${gateway.url} (try /monitor/stats); Ctrl-C stops it.`);
   await stopped;
 });
-
-/**
- * A real photograph, which comes with the upscaling model, and a clip of it. A workflow is for one
- * or the other.
- */
-async function sampleInputs(
-  parts: AsyncDisposableStack,
-  { workflow }: { workflow?: string | undefined },
-): Promise<string[]> {
-  const description = findPackageJSON('@upscalerjs/esrgan-slim', import.meta.url);
-  if (!description) throw unusable('--input must be given: this install has no sample picture');
-  const picture = join(dirname(description), 'assets', 'fixture.png');
-  const folder = await mkdtemp(join(tmpdir(), 'tmlsr-demo-'));
-  parts.defer(() => rm(folder, { recursive: true, force: true }));
-  const clip = join(folder, 'clip.mp4');
-  await writeFile(clip, await filmPicture(picture));
-  if (workflow) return [workflow.includes('video') ? clip : picture];
-  return [picture, clip];
-}
-
-async function kindOf(path: string): Promise<'image' | 'video'> {
-  const format = await sniff(path).catch((error) => {
-    throw unusable(`--input ${path} cannot be read: ${error.message}`);
-  });
-  if (!format) throw unusable(`--input ${path} is no picture or clip of a type that is known`);
-  return mediaKindOf(format);
-}
 
 function demoConfig(sourceHost: string): Config {
   const env = readEnv();
@@ -129,14 +103,15 @@ async function follow(gateway: string, id: string): Promise<ShownTask> {
 
 function report({ output, error, status }: ShownTask, input: string, config: Config): void {
   if (!output) {
-    console.log(`The task ${status}: ${error}`);
+    say(`The task ${status}: ${error}`);
     return;
   }
   const { input: before, width, height } = output.metadata;
-  console.log(`before  ${before.width} x ${before.height} pixels  ${input}`);
-  console.log(`after   ${width} x ${height} pixels  ${output.size_mb} MB`);
-  console.log(`URL     ${output.url}`);
-  if (config.storage.driver === 'disk') console.log(`path    ${pathOf(output.url, config)}`);
+  sayLabelled(`before  ${before.width} x ${before.height} pixels  ${shortPath(input)}`);
+  sayLabelled(`after   ${width} x ${height} pixels  ${output.size_mb} MB`);
+  sayLabelled(`URL     ${output.url}`);
+  if (config.storage.driver === 'disk')
+    sayLabelled(`path    ${shortPath(pathOf(output.url, config))}`);
 }
 
 function pathOf(url: string, config: Config): string {
@@ -144,6 +119,11 @@ function pathOf(url: string, config: Config): string {
   return join(dataFolders(config.dataDir).objects, ...decodeURIComponent(key).split('/'));
 }
 
-function unusable(message: string): GatewayError {
-  return new GatewayError('invalid_request', message);
+function say(text: string, indent = ''): void {
+  console.log(forOutput(text, process.stdout, indent));
+}
+
+/** Further lines begin below the value. */
+function sayLabelled(text: string): void {
+  say(text, ' '.repeat(label));
 }
