@@ -31,13 +31,13 @@ export class Hearing {
   /** HTTP has told the end of a prompt that the open socket is to tell as well. */
   async expectEnd(promptId: string, signal: AbortSignal): Promise<void> {
     const { client, socket, tempo } = this.#parts;
-    const told = new AbortController();
-    const tell = () => told.abort();
+    const heard = new AbortController();
+    const tell = () => heard.abort();
     const hear = (message: ComfyMessage) => {
       if (endedPrompt(message) === promptId) tell();
     };
     socket.on('message', hear).on('close', tell).on('renewing', tell);
-    const over = AbortSignal.any([signal, told.signal]);
+    const over = AbortSignal.any([signal, heard.signal]);
     const isOverWithin = (ms: number) => delay(ms, false, { signal: over }).catch(() => true);
     try {
       const lagMs = Math.max(tempo.messageLagMs, client.answerTimes.slowestMs * slowFactor);

@@ -95,10 +95,12 @@ export class Notices extends EventEmitter<NoticeMap> {
   }
 
   #receive(payload: string): void {
-    const told = read(payload);
+    const message = read(payload);
     // A gateway of the version before tells of one thing at a time, and has no runs.
-    if ('kind' in told) this.emit(told.kind === 'pool' ? 'pool' : 'ready');
-    else if (told.by !== this.#gateway) for (const notice of told.notices) this.#hear(notice);
+    if ('kind' in message) this.emit(message.kind === 'pool' ? 'pool' : 'ready');
+    else if (message.by !== this.#gateway) {
+      for (const notice of message.notices) this.#hear(notice);
+    }
   }
 
   #hear(notice: Notice): void {
@@ -114,11 +116,11 @@ export async function notifyPool(orm: Orm): Promise<void> {
 
 /** An expression that tells every gateway, this one as well, when the statement is committed. */
 export function noticeToAll(kind: 'pool' | 'keys'): SQL {
-  const payload = JSON.stringify({ by: '', notices: [[kind]] } satisfies Told);
+  const payload = JSON.stringify({ by: '', notices: [[kind]] } satisfies NoticeMessage);
   return sql`pg_notify(${channel}, ${payload})`;
 }
 
-interface Told {
+interface NoticeMessage {
   /** The gateway that tells. */
   readonly by: string;
   readonly notices: readonly Notice[];
@@ -139,12 +141,13 @@ const kinds: ReadonlySet<unknown> = new Set<Notice[0]>([
 ]);
 
 /** Anybody may write to the channel. Whatever cannot be read means no more than that something may have happened. */
-function read(payload: string): Told | OlderNotice {
+function read(payload: string): NoticeMessage | OlderNotice {
   const isNotice = (each: unknown) => Array.isArray(each) && kinds.has(each[0]);
   try {
-    const told = JSON.parse(payload);
-    if (Array.isArray(told.notices)) return { ...told, notices: told.notices.filter(isNotice) };
-    return { kind: String(told.kind) };
+    const parsed = JSON.parse(payload);
+    if (Array.isArray(parsed.notices))
+      return { ...parsed, notices: parsed.notices.filter(isNotice) };
+    return { kind: String(parsed.kind) };
   } catch {
     return { kind: 'ready' };
   }

@@ -38,13 +38,13 @@ describe('the acts of operators', () => {
   it('are on record for every request that takes their key, unless it only looks', () => {
     const guarded = [...requests].flatMap(([request, isGuarded]) => (isGuarded ? request : []));
     assert.ok(guarded.length > 5);
-    const told = new Set([...looks, ...table.flatMap(([, { by }]) => by)]);
+    const listed = new Set([...looks, ...table.flatMap(([, { by }]) => by)]);
     assert.deepEqual(
-      guarded.filter((request) => !told.has(request)),
+      guarded.filter((request) => !listed.has(request)),
       [],
       'they stand in no row of audit/acts.ts',
     );
-    for (const request of told) assert.ok(requests.has(request), `there is no ${request}`);
+    for (const request of listed) assert.ok(requests.has(request), `there is no ${request}`);
     for (const request of looks) assert.ok(requests.get(request), `anybody may ask ${request}`);
   });
 

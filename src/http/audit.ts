@@ -43,8 +43,8 @@ const event = z
   })
   .openapi('OperatorEvent');
 
-function present({ at, body, ...told }: OperatorEvent): z.infer<typeof event> {
-  return { ...told, at: at.toISOString(), body: { ...body } };
+function present({ at, body, ...rest }: OperatorEvent): z.infer<typeof event> {
+  return { ...rest, at: at.toISOString(), body: { ...body } };
 }
 
 const query = z.object({

@@ -65,19 +65,19 @@ function usualRefusals({
 }: Definition<string>): RouteConfig['responses'] {
   const error = Object.entries(responses).find(([status]) => Number(status) >= 400)?.[1];
   const body = error && 'content' in error && error.content ? { content: error.content } : {};
-  const told = (description: string) => ({ description, ...body });
+  const refusal = (description: string) => ({ description, ...body });
   return {
-    ...(request?.body ? { 413: told('The body is larger than is allowed.') } : {}),
+    ...(request?.body ? { 413: refusal('The body is larger than is allowed.') } : {}),
     ...(request?.body && policy.file !== 'body'
-      ? { 415: told('The body is of a type that is not taken here.') }
+      ? { 415: refusal('The body is of a type that is not taken here.') }
       : {}),
     ...(policy.scope
       ? {
-          429: told('The tenant has what it may; see `Retry-After`.'),
-          503: told('It cannot be done at present, and may be in a while; see `Retry-After`.'),
+          429: refusal('The tenant has what it may; see `Retry-After`.'),
+          503: refusal('It cannot be done at present, and may be in a while; see `Retry-After`.'),
         }
       : {}),
-    ...(policy.file ? { 507: told('There is no room for the file at present.') } : {}),
+    ...(policy.file ? { 507: refusal('There is no room for the file at present.') } : {}),
   };
 }
 

@@ -39,8 +39,8 @@ export const pauseSchema = z
   })
   .openapi('Pause');
 
-export function presentPause({ since, until, ...told }: Pause): z.infer<typeof pauseSchema> {
-  return { ...told, since: since.toISOString(), until: until?.toISOString() ?? null };
+export function presentPause({ since, until, ...rest }: Pause): z.infer<typeof pauseSchema> {
+  return { ...rest, since: since.toISOString(), until: until?.toISOString() ?? null };
 }
 
 const terms = z.object({

@@ -151,7 +151,7 @@ const answer = z.object({
     .openapi({ description: 'What is in the store at present, thumbnails aside.' }),
 });
 
-const told = json(answer, 'In JSON, or as CSV: its rows.');
+const inJson = json(answer, 'In JSON, or as CSV: its rows.');
 
 const usageRoute = defineRoute({
   method: 'get',
@@ -162,7 +162,7 @@ const usageRoute = defineRoute({
   summary: 'Tasks, GPU time and bytes by day, tenant and workflow',
   request: { query },
   responses: {
-    200: { ...told, content: { ...told.content, 'text/csv': { schema: z.string() } } },
+    200: { ...inJson, content: { ...inJson.content, 'text/csv': { schema: z.string() } } },
     400: json(errorSchema, 'The request is wrong; `field` says where.'),
     401: json(errorSchema, 'A key is needed.'),
     403: json(errorSchema, 'The key lacks the scope.'),

@@ -32,20 +32,20 @@ export class KeyService implements KeyControl {
     const made = makeKey();
     const added = await reaching(this.#parts.store.add(actor, made, grant));
     if (!added) throw new GatewayError('key_exists', `There is a key of the name ${grant.name}`);
-    return { ...this.#told(added), key: made.key };
+    return { ...this.#recordChange(added), key: made.key };
   }
 
   async rotate(actor: string, id: string, graceMs: number): Promise<IssuedKey> {
     const made = makeKey(id);
     const rotated = await reaching(this.#parts.store.rotate(actor, made, graceMs));
-    return { ...this.#told(rotated), key: made.key };
+    return { ...this.#recordChange(rotated), key: made.key };
   }
 
   async revoke(actor: string, id: string): Promise<void> {
-    this.#told(await reaching(this.#parts.store.revoke(actor, id)));
+    this.#recordChange(await reaching(this.#parts.store.revoke(actor, id)));
   }
 
-  #told(change: ChangedKey | null): KeyView {
+  #recordChange(change: ChangedKey | null): KeyView {
     if (!change) throw new GatewayError('key_unknown', 'There is no such key');
     this.#parts.changed();
     this.#parts.audit.recorded(change.act);

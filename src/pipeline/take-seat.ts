@@ -21,7 +21,7 @@ export async function takeSeat(
   await loggingMoves(attempt, ({ seat, signal }) =>
     seat.takeInFront(
       {
-        fits: (backend) => takesAll(backend, sources),
+        fits: (backend) => acceptsAll(backend, sources),
         misreads: misreadsOf(attempt, workflow, sources),
         onWaiting: () => report({ progress: 100, detail: 'Downloaded, waiting for a server' }),
       },
@@ -37,7 +37,7 @@ export async function takeGpu(attempt: Attempt, workflow: Workflow, ready: Ready
   const fits = (backend: Backend) =>
     // The inputs of a prompt are on its backend already.
     ready.kind === 'left-behind' ||
-    (takesAll(backend, ready.sources) && (misread?.(backend.version) ?? 0) <= most);
+    (acceptsAll(backend, ready.sources) && (misread?.(backend.version) ?? 0) <= most);
   await loggingMoves(attempt, ({ seat, signal }) => seat.takeGpu(signal, fits));
 }
 
@@ -53,7 +53,7 @@ async function loggingMoves(
 }
 
 /** By what it gets: a plain picture may be many times as large as the client's file. */
-function takesAll(backend: Backend, sources: Sources): boolean {
+function acceptsAll(backend: Backend, sources: Sources): boolean {
   return sources.values().every(({ sent }) => backend.inputs.takes(sent.bytes));
 }
 

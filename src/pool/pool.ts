@@ -54,9 +54,9 @@ export class Pool implements AsyncDisposable {
 
   /** The nodes that its backends have between them; `null` while none was reached. */
   get catalogue(): NodeCatalogue | null {
-    const told = this.backends.flatMap(({ catalogue }) => catalogue ?? []);
-    if (told.length === 0) return null;
-    this.#catalogue ??= mergeCatalogues(told);
+    const catalogues = this.backends.flatMap(({ catalogue }) => catalogue ?? []);
+    if (catalogues.length === 0) return null;
+    this.#catalogue ??= mergeCatalogues(catalogues);
     return this.#catalogue;
   }
 

@@ -81,7 +81,7 @@ export class Door {
   async carryOut(name: MoveName, options: MoveOptions): Promise<readonly Moved[]> {
     for (let tries = 1; ; tries += 1) {
       const { moved, isLate } = await this.#statement(name, options);
-      this.told(name, moved, options.body);
+      this.announce(name, moved, options.body);
       // A new statement sees what this one came too early for.
       if (moved.length > 0 || !isLate || tries === lateTries) return moved;
     }
@@ -96,7 +96,7 @@ export class Door {
   }
 
   /** What the statement of a move has done is committed by now. */
-  told(name: MoveName, moved: readonly Moved[], body: EventBody = {}): void {
+  announce(name: MoveName, moved: readonly Moved[], body: EventBody = {}): void {
     const kind = moves[name].event;
     if (kind === null || moved.length === 0) return;
     const { gateway } = this;

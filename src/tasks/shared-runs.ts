@@ -80,7 +80,7 @@ export async function joinRun(
     const leader = locked.find(({ id }) => id !== runId);
     return leader ? await joinLocked(tx, door, { runId, fence, leaderId: leader.id }) : [];
   });
-  door.told('joined', joined);
+  door.announce('joined', joined);
   return joined;
 }
 
@@ -173,6 +173,6 @@ export async function separateTasks(
       ...writeEvents('separated', door.gateway, asJsonb({})),
     });
   });
-  door.told('separated', separated);
+  door.announce('separated', separated);
   return separated;
 }

@@ -68,6 +68,6 @@ export async function submitTask(
     ...writeEvents('submitted', door.gateway, asJsonb({})),
     ...(files.length > 0 ? { held } : {}),
   });
-  door.told('submitted', written);
+  door.announce('submitted', written);
   return written[0] ?? null;
 }

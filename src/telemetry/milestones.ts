@@ -11,9 +11,9 @@ export const milestones = [
 ] as const;
 export type Milestone = (typeof milestones)[number];
 
-const told = channel('tmlsr:milestone');
+const milestoneChannel = channel('tmlsr:milestone');
 
 /** Tells whoever listens in this process, which costs nothing where nobody does. */
 export function reached(milestone: Milestone): void {
-  if (told.hasSubscribers) told.publish(milestone);
+  if (milestoneChannel.hasSubscribers) milestoneChannel.publish(milestone);
 }

@@ -15,7 +15,7 @@ const oncePerMs = 60_000;
 /** Who is refused what it may not have any more: each once in a minute, however often it asks. */
 export class RefusalLog {
   readonly #logger: Logger;
-  readonly #toldAt = new Map<string, number>();
+  readonly #loggedAt = new Map<string, number>();
 
   constructor(logger: Logger) {
     this.#logger = logger;
@@ -25,11 +25,11 @@ export class RefusalLog {
   refused(who: Refused, limit: string, message: string): void {
     const name = JSON.stringify([who, limit]);
     const now = performance.now();
-    if (now - (this.#toldAt.get(name) ?? Number.NEGATIVE_INFINITY) < oncePerMs) return;
-    this.#toldAt.delete(name);
-    this.#toldAt.set(name, now);
-    const [first] = this.#toldAt.keys();
-    if (this.#toldAt.size > mostRemembered && first !== undefined) this.#toldAt.delete(first);
+    if (now - (this.#loggedAt.get(name) ?? Number.NEGATIVE_INFINITY) < oncePerMs) return;
+    this.#loggedAt.delete(name);
+    this.#loggedAt.set(name, now);
+    const [first] = this.#loggedAt.keys();
+    if (this.#loggedAt.size > mostRemembered && first !== undefined) this.#loggedAt.delete(first);
     this.#logger.info({ ...who, limit, message }, 'request.refused');
   }
 }

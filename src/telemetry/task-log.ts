@@ -27,19 +27,19 @@ export class TaskLog {
   observe({ event, task }: Happened): void {
     const { id: taskId } = task;
     // What led to a failure was told with the last attempt.
-    const { message: _, ...told } = event.body;
+    const { message: _, ...details } = event.body;
     switch (event.kind) {
       case 'submitted':
         this.#logger.info({ task: taskId, ...described(task) }, 'task.accepted');
         this.#observer.submitted(task);
         break;
       case 'completed':
-        this.#logger.info({ task: taskId, ...told }, 'task.completed');
+        this.#logger.info({ task: taskId, ...details }, 'task.completed');
         this.#observer.ended(task, 'completed');
         break;
       case 'failed':
       case 'rejected':
-        this.#logger.info({ task: taskId, ...told }, 'task.failed');
+        this.#logger.info({ task: taskId, ...details }, 'task.failed');
         this.#observer.ended(task, 'failed');
         break;
       case 'expired':

@@ -57,7 +57,7 @@ describe('docs/transfers.md', () => {
       [inSeconds(store.idleDeadlineMs), '', ''],
     ];
     assert.deepEqual(
-      rows.map(([, ...told]) => told),
+      rows.map(([, ...cells]) => cells),
       times,
     );
   });

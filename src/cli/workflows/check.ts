@@ -12,7 +12,7 @@ import { type CheckedFile, isGood, presentReport, type Report, writeReport } fro
 import {
   askServers,
   catalogueOf,
-  isTold,
+  isKnown,
   type Server,
   serverOptions,
   serverUsage,
@@ -73,12 +73,12 @@ async function checkFile(
   try {
     parsed = parseFile(await read());
     const workflow = toWorkflow(parsed, catalogue);
-    const told = servers.filter(isTold);
+    const known = servers.filter(isKnown);
     const whyNot = new Map(
-      told.map((server) => [server.label, shortcomings(workflow, server.catalogue)]),
+      known.map((server) => [server.label, shortcomings(workflow, server.catalogue)]),
     );
     const notes = new Map(
-      told.map((server) => [server.label, adaptations(workflow, server.catalogue)]),
+      known.map((server) => [server.label, adaptations(workflow, server.catalogue)]),
     );
     return {
       path,
@@ -89,7 +89,7 @@ async function checkFile(
       whyNot,
       getsWrong: new Map(
         servers
-          .filter(isTold)
+          .filter(isKnown)
           .map(({ label, version }) => [label, clipFaults(workflow, version)] as const)
           .filter(([, faults]) => faults.length > 0),
       ),

@@ -6,7 +6,7 @@ import { convertEditorGraph } from '../../workflows/editor/convert.ts';
 import { parseFile } from '../../workflows/parse.ts';
 import { readArguments, UsageError } from '../arguments.ts';
 import { printable } from '../printable.ts';
-import { askServers, catalogueOf, isTold, serverOptions, serverUsage } from './servers.ts';
+import { askServers, catalogueOf, isKnown, serverOptions, serverUsage } from './servers.ts';
 
 const command = 'tmlsr workflows convert';
 
@@ -43,7 +43,7 @@ export async function convertCommand(args: readonly string[]): Promise<void> {
   const text = await readText(path);
   const servers = await askServers(command, options);
   for (const server of servers) {
-    if (!isTold(server)) console.error(`${server.label}: ${server.problem}`);
+    if (!isKnown(server)) console.error(`${server.label}: ${server.problem}`);
   }
   console.log(JSON.stringify(convert(path, text, catalogueOf(servers)), null, 2));
 }

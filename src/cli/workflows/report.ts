@@ -4,7 +4,7 @@ import { faultWords, versionFaults } from '../../core/server-faults.ts';
 import type { Parameter, Workflow } from '../../core/workflow.ts';
 import { presentWorkflow } from '../../workflows/present.ts';
 import { printable } from '../printable.ts';
-import { isTold, type Server } from './servers.ts';
+import { isKnown, type Server } from './servers.ts';
 
 /** What `tmlsr workflows check` has found. */
 export interface Report {
@@ -30,7 +30,7 @@ export interface CheckedFile {
 }
 
 export function isGood({ servers, files }: Report): boolean {
-  return servers.every(isTold) && files.every(({ problems }) => problems.length === 0);
+  return servers.every(isKnown) && files.every(({ problems }) => problems.length === 0);
 }
 
 /** For programs. A workflow's fields are called as in `GET /workflows`. */
@@ -178,7 +178,7 @@ function describeFitness(
   return [
     indented('runs on', `${countAble(whyNot)} of ${servers.length}`),
     ...servers.flatMap((server) =>
-      isTold(server)
+      isKnown(server)
         ? (whyNot.get(server.label) ?? []).map((reason) =>
             indented('', `not on ${server.label}: ${reason}`),
           )
@@ -203,7 +203,7 @@ function describeNotes(notes: ReadonlyMap<string, readonly string[]>): string[] 
 
 function summary({ servers, files }: Report): string[] {
   const bad = files.filter(({ problems }) => problems.length > 0).length;
-  const silent = servers.filter((server) => !isTold(server)).length;
+  const silent = servers.filter((server) => !isKnown(server)).length;
   const against =
     servers.length === 0 ? '' : ` checked against ${counted(servers.length, 'server')}`;
   return [

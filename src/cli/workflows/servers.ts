@@ -15,9 +15,9 @@ import { UsageError } from '../arguments.ts';
 import { readSettings } from '../read-settings.ts';
 
 /** A ComfyUI server and its nodes, as it tells them or as they were saved in a file. */
-export type Server = ToldServer | SilentServer;
+export type Server = KnownServer | SilentServer;
 
-export interface ToldServer {
+export interface KnownServer {
   /** Its address without credentials, or the file's path. */
   readonly label: string;
   readonly catalogue: NodeCatalogue;
@@ -66,14 +66,14 @@ export async function askServers(
   return asked.flat();
 }
 
-export function isTold(server: Server): server is ToldServer {
+export function isKnown(server: Server): server is KnownServer {
   return server.catalogue !== null;
 }
 
 /** What they have between them, by which an editor's file is converted; `null` where none has told. */
 export function catalogueOf(servers: readonly Server[]): NodeCatalogue | null {
-  const told = servers.filter(isTold);
-  return told.length === 0 ? null : mergeCatalogues(told.map(({ catalogue }) => catalogue));
+  const known = servers.filter(isKnown);
+  return known.length === 0 ? null : mergeCatalogues(known.map(({ catalogue }) => catalogue));
 }
 
 function entryOf(command: string, url: string): BackendEntry {

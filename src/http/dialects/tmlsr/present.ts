@@ -107,11 +107,11 @@ function presentOutput(
 function presentMedia(info: MediaInfo): MediaBody {
   if (info.kind === 'image') {
     // Whether it can be seen through is told of source and result together.
-    const { hasAlpha: _, ...told } = info;
-    return told;
+    const { hasAlpha: _, ...shown } = info;
+    return shown;
   }
-  const { stored, rotation, bitDepth, color, audioTracks, ...told } = info;
-  const { isHdr, isVariableRate, isInterlaced, ...rest } = told;
+  const { stored, rotation, bitDepth, color, audioTracks, ...shown } = info;
+  const { isHdr, isVariableRate, isInterlaced, ...rest } = shown;
   const facts = { hdr: isHdr, variable_rate: isVariableRate, interlaced: isInterlaced };
   return { ...rest, ...facts };
 }
