@@ -12,7 +12,7 @@ const usage = `A gateway in front of a pool of ComfyUI servers.
   tmlsr serve              the service; its settings are environment variables (docs/configuration.md)
   tmlsr demo               upscales a picture and a clip through the whole gateway
   tmlsr workflows check    says what workflow files take, give, and where they run
-  tmlsr workflows convert  makes a prompt in API format of a file that ComfyUI's editor saved
+  tmlsr workflows convert  prints a file of ComfyUI's editor in API format
   tmlsr keys               makes, lists, rotates and revokes API keys
 
   --help     how to call it; also after a command, or as tmlsr help COMMAND
@@ -21,15 +21,15 @@ const usage = `A gateway in front of a pool of ComfyUI servers.
 const workflowsUsage = `Looks into workflow files before clients call them.
 
   tmlsr workflows check [FILE…]     says what they take, give, and where they run
-  tmlsr workflows convert FILE      prints the API format of a file that ComfyUI's editor saved
+  tmlsr workflows convert FILE      prints a file of ComfyUI's editor in API format
 
   --help  how to call it; also after a command`;
 
 const keysUsage = `Makes, lists, rotates and revokes API keys (docs/keys.md).
 
   tmlsr keys create --name NAME   makes a key and prints it, this one time
-  tmlsr keys list                 says whose keys there are, what they may do, and when they were used
-  tmlsr keys rotate ID            makes another key in the place of one, and prints it
+  tmlsr keys list                 lists the keys: whose they are, what they may do, when they were used
+  tmlsr keys rotate ID            replaces a key by another one, and prints that
   tmlsr keys revoke ID            ends a key
 
   --help  how to call it; also after a command`;

@@ -59,7 +59,7 @@ const query = z.object({
   before: wholeNumber(Number.MAX_SAFE_INTEGER).optional().openapi({
     type: 'integer',
     minimum: 1,
-    description: 'Only what came before the event of this `seq`: the last one of the page before.',
+    description: 'Only events before the one with this `seq`: the last of the page before.',
     example: 1_000,
   }),
 });
@@ -71,7 +71,7 @@ const listRoute = defineRoute({
   tag: 'Monitoring',
   policy: { scope: 'admin' },
   summary: 'What operators did, the newest first',
-  description: `What changed nothing, was refused or failed is not among it. Kinds:\n\n${kinds}`,
+  description: `Acts that changed nothing, were refused or failed are left out. Kinds:\n\n${kinds}`,
   request: { query },
   responses: {
     200: json(z.object({ events: z.array(event) }), 'The newest first.'),

@@ -80,12 +80,15 @@ export function unauthorized(context: Context, key?: string): GatewayError {
     'unauthorized',
     key === undefined
       ? 'A key is needed, as Authorization: Bearer KEY or X-API-Key: KEY'
-      : 'The key is not one of this gateway, or not any more',
+      : 'This gateway does not know the key, or does not accept it any more',
   );
 }
 
 function forbidden(scope: Scope | null): GatewayError {
-  return new GatewayError('forbidden', `That takes a key with the scope ${scope}`);
+  return new GatewayError(
+    'forbidden',
+    `The key lacks the scope ${scope}, which this request takes`,
+  );
 }
 
 /** Where the request comes from, as its socket has it: a proxy's own address behind one. */

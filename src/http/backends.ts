@@ -143,10 +143,10 @@ const addRoute = defineRoute({
     },
   },
   responses: {
-    201: json(backend, 'It belongs to the pool from now on, for all gateways.'),
+    201: json(backend, 'The server belongs to the pool from now on, for all gateways.'),
     ...invalid,
     ...closed,
-    409: json(errorSchema, 'It belongs to the pool already.'),
+    409: json(errorSchema, 'The server belongs to the pool already.'),
   },
 });
 
@@ -173,12 +173,12 @@ const removeRoute = defineRoute({
   operationId: 'removeBackend',
   tag: 'Pool',
   policy: { scope: 'backends:write' },
-  summary: 'Remove a backend from the pool, once it has ended what it works on',
+  summary: 'Remove a ComfyUI server from the pool, once its task has ended',
   request: { params: idParam },
   responses: {
     200: json(z.object({ status: z.literal('removed') }), 'It gets no more tasks.'),
     ...unknown,
     ...closed,
-    409: json(errorSchema, 'It stands in the settings and can only be drained.'),
+    409: json(errorSchema, 'The server stands in the settings and can only be drained.'),
   },
 });

@@ -42,7 +42,7 @@ const query = z.object({
     .openapi({
       type: 'integer',
       ...{ minimum: 1, maximum: seconds.max, default: seconds.default },
-      description: 'In how many seconds what waits is to be done.',
+      description: 'Within how many seconds the waiting work has to be done.',
     }),
 });
 
@@ -60,7 +60,7 @@ const demand = z
         }),
         servers_wanted: z.int().openapi({
           description:
-            'How many servers, the running ones among them, would have done its work in that time by how long its last tasks took. What waits for something that is paused wants none.',
+            'How many servers, with the running ones, would do its work in that time. Its last tasks tell how long they take. Work that waits for a pause wants none.',
         }),
       }),
     ),

@@ -140,7 +140,7 @@ const rotateRoute = defineRoute({
   operationId: 'rotateKey',
   tag: 'Keys',
   policy,
-  summary: 'Make another key in the place of one',
+  summary: 'Replace a key by another one',
   request: {
     params: idParam,
     body: {
@@ -153,12 +153,12 @@ const rotateRoute = defineRoute({
               .max(31_536_000, 'must be at most 31536000')
               .nullish()
               .openapi({
-                description: 'So long the key of before goes on; 0 where it is left out.',
+                description: 'Seconds that the old key still works; 0 where it is left out.',
                 example: 3_600,
               }),
           })
           .openapi('KeyRotation'),
-        'How long the key of before goes on.',
+        'How long the old key still works.',
       ),
       required: true,
     },

@@ -74,7 +74,7 @@ function usualRefusals({
     ...(policy.scope
       ? {
           429: refusal('The tenant has what it may; see `Retry-After`.'),
-          503: refusal('It cannot be done at present, and may be in a while; see `Retry-After`.'),
+          503: refusal('The gateway cannot do it at present; see `Retry-After`.'),
         }
       : {}),
     ...(policy.file ? { 507: refusal('There is no room for the file at present.') } : {}),

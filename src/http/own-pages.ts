@@ -64,7 +64,7 @@ function isAt(origin: string, host: string): boolean {
 function strangeHost(): GatewayError {
   return new GatewayError(
     'host_refused',
-    'The gateway asks for no key, and answers only to hosts that are known to be its own: ' +
+    'The gateway asks for no key, so it answers only to hosts that are its own: ' +
       'name this one in ALLOWED_HOSTS or PUBLIC_URL, or set API_KEYS',
   );
 }
@@ -72,7 +72,7 @@ function strangeHost(): GatewayError {
 function strangeOrigin(): GatewayError {
   return new GatewayError(
     'origin_refused',
-    'The gateway asks for no key, and takes nothing from the web pages of other origins: ' +
+    'The gateway asks for no key, so it takes nothing from web pages of other origins: ' +
       'name this one in CORS_ORIGINS, or set API_KEYS',
   );
 }

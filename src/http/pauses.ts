@@ -45,7 +45,7 @@ export function presentPause({ since, until, ...rest }: Pause): z.infer<typeof p
 
 const terms = z.object({
   reason: z.string().max(500).nullish().openapi({
-    description: 'For those whose tasks wait: they are shown it.',
+    description: 'Those whose tasks wait are shown it.',
     example: 'New drivers are installed',
   }),
   until: z.iso
@@ -78,7 +78,7 @@ const listRoute = defineRoute({
 const resources = [
   resource('pool', '/pauses/pool', {}, 'all'),
   resource('workflow', '/pauses/workflows/{name}', { params: name }, 'a workflow', {
-    404: json(errorSchema, 'No such workflow has a file, or had a task.'),
+    404: json(errorSchema, 'No workflow of this name has a file, or had a task.'),
   }),
   resource('tenant', '/pauses/tenants/{name}', { params: name }, 'a tenant'),
 ];

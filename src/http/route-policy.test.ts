@@ -88,7 +88,7 @@ describe('a route', () => {
     app.get('/forgotten', (context) => context.text('seen'));
     const ask = async (key: string) =>
       await (await app.request('/forgotten', { headers: { 'x-api-key': key } })).text();
-    assert.equal(await ask('reader'), 'That takes a key with the scope admin');
+    assert.equal(await ask('reader'), 'The key lacks the scope admin, which this request takes');
     assert.equal(await ask('ops'), 'seen');
   });
 });

@@ -115,7 +115,7 @@ const fillRoute = defineRoute({
   tag: 'Uploads',
   // A token in the address shows that its sender was given it.
   policy: { scope: 'tasks:write', takesSecret: true, file: 'body' },
-  summary: 'Send the file of an upload, as it is',
+  summary: 'Send the file of an upload',
   description:
     'The body is the file. Where the gateway stores in a bucket, files go there instead.',
   request: {
@@ -123,7 +123,7 @@ const fillRoute = defineRoute({
     query: z.object({
       token: z.string().optional().openapi({
         description:
-          'Where keys are asked for: part of `url` as it was given out, in place of a key.',
+          'Where keys are asked for: the secret that `url` was given out with, in place of a key.',
       }),
     }),
   },
@@ -132,7 +132,7 @@ const fillRoute = defineRoute({
       z.object({ upload_id: z.string(), size_bytes: z.int() }).openapi('Uploaded'),
       'The file is kept.',
     ),
-    400: json(errorSchema, 'The file is none that a workflow could work on.'),
+    400: json(errorSchema, 'No workflow could work on the file.'),
     404: json(errorSchema, 'There is no such upload, or its time is over.'),
     507: json(errorSchema, 'There is no room for the file at the moment.'),
   },

@@ -49,7 +49,10 @@ function prefersCsv(context: Parameters<typeof accepts>[0]): boolean {
 function tenantOf(asked: string | undefined, caller: Caller): string | null {
   const seen = tenantSeenBy(caller);
   if (seen !== null && asked !== undefined && asked !== seen) {
-    throw new GatewayError('forbidden', 'The usage of others takes a key with the scope admin');
+    throw new GatewayError(
+      'forbidden',
+      'To see the usage of others, the key needs the scope admin',
+    );
   }
   return asked ?? seen;
 }
@@ -122,7 +125,8 @@ const query = z.object({
     .max(200, 'must be at most 200 characters')
     .optional()
     .openapi({
-      description: 'Only of this one. Without the scope `admin`, a key is told of its own alone.',
+      description:
+        'Only of this tenant. Without the scope `admin`, a key sees its own tenant alone.',
     }),
   by: z
     .string('must be given once')
@@ -145,7 +149,7 @@ const query = z.object({
 const answer = z.object({
   from: z.iso.date(),
   to: z.iso.date(),
-  usage: z.array(row).openapi({ description: 'Nothing for whom nothing happened.' }),
+  usage: z.array(row).openapi({ description: 'A tenant for whom nothing happened has no row.' }),
   stored: z
     .array(z.object({ tenant: z.string(), bytes: z.int() }))
     .openapi({ description: 'What is in the store at present, thumbnails aside.' }),

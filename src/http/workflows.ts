@@ -69,7 +69,7 @@ const workflow = z
     }),
     keeps_transparency: z.boolean().nullable().openapi({
       description:
-        'Whether what is transparent in the source is so in the main result; `null` where no picture is made of a picture.',
+        'Whether the main result keeps the transparency of the source; `null` where no picture is made of a picture.',
     }),
     inputs: z.array(input).openapi({ description: 'The files that a task brings.' }),
     outputs: z.array(output),
@@ -80,14 +80,14 @@ const workflow = z
     runs_on: z.int(),
     of: z.int(),
     why_not: z.record(z.string(), z.array(z.string())).openapi({
-      description: 'By ComfyUI server, why it does not run there. Told to operators alone.',
+      description: 'By ComfyUI server, why it does not run there. Only operators see it.',
     }),
     learned_duration: z.number().nullable().openapi({
       description: 'Median seconds on the GPU of its last runs.',
     }),
     problem: z.string().nullable().openapi({
       description:
-        'What is wrong with the files as they are now. A version that was good before stays in use.',
+        'What is wrong with the files as they are now. A good version from before stays in use.',
     }),
   })
   .openapi('Workflow');
@@ -136,8 +136,10 @@ const closed = {
   403: json(errorSchema, 'The key lacks the scope.'),
 };
 const readOnly = { 409: json(errorSchema, 'The gateway may not write to its workflow folder.') };
-const refused = { 400: json(errorSchema, 'It is no workflow; the message says why.') };
-const untold = { 503: json(errorSchema, 'No ComfyUI server has told its nodes yet.') };
+const refused = { 400: json(errorSchema, 'The file is no workflow; the message says why.') };
+const untold = {
+  503: json(errorSchema, 'No ComfyUI server was reached yet, so its nodes are not known.'),
+};
 /** A workflow comes with what is said of it. */
 const draftSize = { maxBodyBytes: maxWorkflowBytes + 1024 * 1024 };
 const draftBody = { body: { ...json(draft, 'The workflow.'), required: true } };

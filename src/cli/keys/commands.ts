@@ -5,34 +5,33 @@ import { readArguments, UsageError } from '../arguments.ts';
 import { parseDuration } from './durations.ts';
 import type { OpenKeys } from './open-keys.ts';
 
-const whereUsage = `  --url URL        a gateway that runs, such as http://127.0.0.1:6008; the key of an admin is taken from the
-                   variable TMLSR_KEY. Without it, the database of the settings is opened: DATABASE_URL, or
-                   the embedded one while no gateway has it`;
+const whereUsage = `  --url URL        a running gateway, such as http://127.0.0.1:6008; the variable TMLSR_KEY has an admin's key.
+                   Without it, the command opens the database of the settings: DATABASE_URL, or the
+                   embedded one while no gateway has it`;
 
-const createUsage = `Makes a key and prints it. It is shown this one time, and kept nowhere.
+const createUsage = `Makes a key and prints it, this one time: the key itself is kept nowhere.
 
   tmlsr keys create --name NAME [--tenant NAME] [--scopes LIST] [--expires TIME] [--url URL]
 
-  --name NAME      by which what is done with it is on record; each key has its own
-  --tenant NAME    whose tasks come with it; as the name, where it is left out
+  --name NAME      the name under which its acts are recorded; each key has its own
+  --tenant NAME    the owner of its tasks; default: the name
   --scopes LIST    what it may do, separated by commas: ${scopes.join(', ')};
-                   ${clientScopes.join(',')} where it is left out
-  --expires TIME   when it ends: 90d, 12h, or an instant such as 2027-01-31T12:00:00Z; never, where it is left
-                   out
+                   default: ${clientScopes.join(',')}
+  --expires TIME   when it ends: 90d, 12h, or an instant such as 2027-01-31T12:00:00Z; default: never
 ${whereUsage}`;
 
-const listUsage = `Says whose keys there are, what they may do, and when they were used last.
+const listUsage = `Lists the keys: whose they are, what they may do, and when they were last used.
 
   tmlsr keys list [--json] [--url URL]
 
   --json           prints a JSON document
 ${whereUsage}`;
 
-const rotateUsage = `Makes another key in the place of one, and prints it. It is shown this one time.
+const rotateUsage = `Replaces a key by another one and prints that, this one time.
 
   tmlsr keys rotate ID [--grace TIME] [--url URL]
 
-  --grace TIME     so long the key of before goes on: 1h, 2d; not at all, where it is left out
+  --grace TIME     how long the old key still works: 1h, 2d; default: not at all
 ${whereUsage}`;
 
 const revokeUsage = `Ends a key. Every gateway refuses it within a second.

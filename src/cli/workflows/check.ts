@@ -20,14 +20,14 @@ import {
 
 const command = 'tmlsr workflows check';
 
-const usage = `Says what workflow files take and give, what is wrong with them, where they run, and what servers get wrong.
+const usage = `Says what workflow files take and give, where they run, what is wrong with them, and what servers get wrong.
 
   ${command} [FILE…] [--backend URL]… [--object-info FILE]… [--comfyui VERSION] [--json]
 
   FILE                NAME.json in either of ComfyUI's formats, read with the NAME.meta.json beside it;
                       or a folder of them. Without one, the folder of the setting WORKFLOWS_DIR
 ${serverUsage}.
-                      Without any server, files are checked as far as that goes
+                      Without any server, not everything can be checked
   --comfyui VERSION   the version of ComfyUI where the files of --object-info were saved, such as 0.33.0
   --json              prints a JSON document
 

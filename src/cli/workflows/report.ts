@@ -214,7 +214,7 @@ function summary({ servers, files }: Report): string[] {
 }
 
 const withoutServer = [
-  'Checked without a server: whether one has these nodes and models, and takes these values, is not known.',
+  'No server was asked, so it is not known whether one has these nodes and models and takes these values.',
   'Name one with --backend URL, --object-info FILE or the setting COMFYUI_BACKENDS.',
 ];
 

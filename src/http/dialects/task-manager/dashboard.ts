@@ -61,7 +61,7 @@ ${card('revoked', counts.canceled)}
 <h2>Worker pool</h2>
 ${sheet(['Worker', 'State', 'Since', 'ComfyUI', 'Models loaded for', 'Busy, last five minutes'], backends.map(workerRow), 'No worker belongs to the pool.')}
 <h2>GPU configuration</h2>
-${sheet(['Worker', 'GPU', 'Memory in use', 'Memory'], backends.flatMap(gpuRows), 'No GPU is told of: operators see those of all workers.')}
+${sheet(['Worker', 'GPU', 'Memory in use', 'Memory'], backends.flatMap(gpuRows), 'No GPU to show: only operators see those of all workers.')}
 <h2>Queues</h2>
 ${sheet(['Queue', '#Waiting', '#In progress', '#Typical time', '#Expected wait', '#Runs on'], queuesOf(view).map(queueRow), 'No task name stands for a workflow.')}
 <h2>Task names</h2>

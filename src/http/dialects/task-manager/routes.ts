@@ -128,7 +128,7 @@ const closed = {
   403: json(schema.errorBody, 'The key lacks the scope.'),
 };
 const unknown = { 404: json(schema.errorBody, 'There is no such task.') };
-const away = { 503: json(schema.errorBody, 'The gateway cannot tell or do it at present.') };
+const away = { 503: json(schema.errorBody, 'The gateway cannot do it at present.') };
 
 const submitRoute = defineRoute({
   method: 'post',

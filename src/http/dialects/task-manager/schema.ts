@@ -56,7 +56,7 @@ export const submitTask = z
         .nullish()
         .openapi({
           description:
-            'The same by name, and inputs and parameters of the workflow that the task name stands for.',
+            'The same by name, with inputs and parameters of the workflow behind the task name.',
           example: {},
         }),
       priority: z

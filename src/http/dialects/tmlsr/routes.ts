@@ -249,7 +249,7 @@ const statsRoute = defineRoute({
   policy: { scope: 'tasks:read' },
   summary: 'The pool, the queue and the newest tasks',
   description:
-    'Operators see all of it. Others see the newest and the counts of their own tasks, at most 10,000 of those that wait or run, and of each server no more than its state and what it is.',
+    'Operators see all of it. Others see their own newest tasks and their counts: of those that wait or run, at most 10,000. Of each server they see its state and what it is.',
   responses: { 200: json(schema.stats, 'The state of the whole.'), ...closed },
 });
 
@@ -284,6 +284,6 @@ const readyRoute = defineRoute({
     'For load balancers. A gateway that cannot reach its database, or is asked to stop, is not ready.',
   responses: {
     200: json(schema.ready, 'It does.'),
-    503: json(errorSchema, 'Requests are better sent to another gateway.'),
+    503: json(errorSchema, 'Send requests to another gateway.'),
   },
 });

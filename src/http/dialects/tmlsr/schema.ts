@@ -116,7 +116,7 @@ export const taskCreated = z
     task_id: z.string(),
     warnings: z.array(warning).openapi({
       description:
-        'What is known of the sources at once. They are read later as a rule, and the task tells then.',
+        'What is known of the sources at once. They are read later as a rule; then the task has the warnings.',
     }),
     ignored: z.array(ignoredField).openapi({
       description: 'What the request said that changed nothing.',
@@ -146,7 +146,7 @@ const output = z.object({
     sha256: z.string(),
     input: mediaInfo.nullable().openapi({ description: 'What the main input was.' }),
     transparency: z.enum(['kept', 'dropped']).optional().openapi({
-      description: 'Of a picture that is transparent somewhere: whether the result is so, too.',
+      description: 'For a picture that is transparent somewhere: whether the result is so, too.',
     }),
     scale: z.number().nullable().openapi({
       description: "How many times the main input's width the result has.",
@@ -175,13 +175,13 @@ export const task = z
       description: 'All results, the main one first.',
     }),
     warnings: z.array(warning).openapi({
-      description: 'What of the results may not be as expected, though nothing has failed.',
+      description: 'What may not be as expected of the results, though nothing has failed.',
     }),
     cached: z.boolean().openapi({
       description: 'Whether the results are copies of those of an identical task (CACHE=on).',
     }),
     results_removed_at: z.iso.datetime().nullable().openapi({
-      description: 'When the results went from the store; links to them lead nowhere since.',
+      description: 'When the results left the store; their links lead nowhere since.',
     }),
     queue: z
       .object({
@@ -190,7 +190,7 @@ export const task = z
         }),
         expected_start: z.iso.datetime().nullable(),
         paused: pauseSchema.nullable().openapi({
-          description: 'What keeps it from being begun. Its queue_timeout runs on.',
+          description: 'What keeps the task from its start. Its queue_timeout runs on.',
         }),
       })
       .nullable()
@@ -216,13 +216,15 @@ export const stats = z
     pool_status: z.array(
       z.object({
         address: z.string().openapi({
-          description: 'Told to operators alone; to others a name that stays: `backend-1`.',
+          description: 'Only operators see it; others see a name that stays: `backend-1`.',
           example: 'http://127.0.0.1:8188',
         }),
         status: z.string(),
         last_active: z.number().nullable().openapi({ description: 'Seconds since 1970.' }),
-        version: z.string().nullable().openapi({ description: 'Told to operators alone.' }),
-        reason: z.string().openapi({ description: 'Told to operators alone; empty to others.' }),
+        version: z.string().nullable().openapi({ description: 'Only operators see it.' }),
+        reason: z
+          .string()
+          .openapi({ description: 'Only operators see it; for others it is empty.' }),
         since: z.iso.datetime().nullable(),
         task_id: z.string().nullable().openapi({
           description: "Empty where it works on another's task; `null` where it does not work.",
@@ -235,7 +237,7 @@ export const stats = z
         busy_share: z.number().openapi({ description: 'Of the last five minutes, 0 to 1.' }),
         devices: z
           .array(z.object({ name: z.string(), memory_total: z.int(), memory_free: z.int() }))
-          .openapi({ description: 'Told to operators alone; empty to others.' }),
+          .openapi({ description: 'Only operators see it; for others it is empty.' }),
         gateway: z.string().nullable(),
       }),
     ),
@@ -254,7 +256,7 @@ export const stats = z
         runs_on: z.int(),
         of: z.int(),
         why_not: z.record(z.string(), z.array(z.string())).openapi({
-          description: 'By ComfyUI server, why it does not run there. Told to operators alone.',
+          description: 'By ComfyUI server, why it does not run there. Only operators see it.',
         }),
         problem: z.string().nullable().openapi({
           description: 'What is wrong with its files as they are now.',

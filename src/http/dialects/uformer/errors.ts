@@ -17,6 +17,6 @@ export const invalid = { 400: json(errorSchema, 'The request is wrong; `detail` 
 export const tooLarge = { 413: json(errorSchema, 'The body is too large.') };
 export const unknown = { 404: json(errorSchema, 'There is no such task, or no such result.') };
 export const full = {
-  503: json(errorSchema, 'It cannot be done at the moment.'),
+  503: json(errorSchema, 'The gateway cannot do it at present.'),
   507: json(errorSchema, 'There is no room for the file at the moment.'),
 };

@@ -127,7 +127,7 @@ const resultRoute = defineRoute({
     query: z.object({
       id: z.string().optional().openapi({
         description:
-          'Where keys are asked for: part of the path as it was given out, in place of a key. With the key of its task, the id of that is taken, too.',
+          'Where keys are asked for: the secret that the path was given out with, in place of a key. With a key of the task, the id of the task does as well.',
       }),
     }),
   },

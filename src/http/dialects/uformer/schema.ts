@@ -77,7 +77,7 @@ const completed = z
   .object({
     status: z.literal('completed'),
     result_path: z.string().openapi({
-      description: 'To be put behind the base address of the API.',
+      description: 'Put it behind the base address of the API.',
       example: resultPath,
     }),
   })

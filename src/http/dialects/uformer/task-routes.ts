@@ -88,7 +88,7 @@ async function previewForm(
 
 async function receive(raw: Request, parts: FormParts): Promise<ReceivedForm> {
   if (isForm(raw)) return await receiveForm(raw, parts);
-  throw new GatewayError('invalid_request', 'The request has to be a form: multipart/form-data');
+  throw new GatewayError('invalid_request', 'The request must be a form: multipart/form-data');
 }
 
 function form<T extends z.ZodType>(schema: T) {

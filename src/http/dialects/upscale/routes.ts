@@ -34,8 +34,7 @@ export function upscaleRoutes(parts: UpscaleParts): OpenAPIHono {
   handleFiles(app, upscaleRoute, async (context) => {
     const { raw } = context.req;
     if (!isForm(raw)) {
-      const message =
-        'The request has to be a form (multipart/form-data) with the picture as image';
+      const message = 'The request must be a form (multipart/form-data) with the picture as image';
       throw new GatewayError('invalid_request', message);
     }
     const job_id = await whileThere(raw, submitForm(parts, raw, context.var.caller));
@@ -58,7 +57,7 @@ export function upscaleRoutes(parts: UpscaleParts): OpenAPIHono {
     }
     const sent = task.collectedAt ? null : await sendResult(parts, context, task);
     if (!sent) {
-      const message = 'The result has been downloaded, or kept for long enough, and is deleted';
+      const message = 'The result is deleted: it was downloaded, or its time was over';
       return context.json(errorBody('result_deleted', message), 410);
     }
     const isWhole = sent.status === 200 && context.req.method === 'GET';
@@ -165,7 +164,9 @@ const closed = {
 };
 const invalid = { 400: json(schema.error, 'The request is wrong; the sentence names the field.') };
 const unknown = { 404: json(schema.error, 'There is no such job.') };
-const away = { 503: json(schema.error, 'Not at the moment; another try may succeed.') };
+const away = {
+  503: json(schema.error, 'The gateway cannot do it at present; another try may succeed.'),
+};
 
 const file = { 'application/octet-stream': { schema: z.string().openapi({ format: 'binary' }) } };
 

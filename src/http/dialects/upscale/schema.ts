@@ -35,7 +35,7 @@ export const wishes = z.object({
       type: 'string',
       enum: ['png', 'jpg', 'jpeg', 'webp'],
       description:
-        'Of the result. Where it is left out: that of the picture, or PNG where that is none of these.',
+        'The format of the result. Where it is left out: that of the picture, or PNG where that is another one.',
     }),
   tile_size: z
     .string()
@@ -47,7 +47,7 @@ export const wishes = z.object({
       minimum: 0,
       maximum: 999_999_999,
       description:
-        'For workflows with a parameter of this name: the side of the squares in which the picture is worked on. 0 leaves it to the workflow, and others do without it.',
+        'The side of the squares in which the picture is worked on. Only workflows with a parameter of this name use it; 0 leaves it to the workflow.',
     }),
 });
 
@@ -72,8 +72,7 @@ export const modelsQuery = z.object({
     .openapi({
       type: 'integer',
       example: 4,
-      description:
-        'Only models with this one among their scales. What is no number counts as left out.',
+      description: 'Only models with this scale. Text that is no number counts as left out.',
     }),
 });
 
