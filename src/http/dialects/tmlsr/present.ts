@@ -105,15 +105,12 @@ function presentOutput(
 
 /** What a client is told of a picture or a clip; other facts are for the gateway. */
 function presentMedia(info: MediaInfo): MediaBody {
-  if (info.kind === 'image') {
-    // Whether it can be seen through is told of source and result together.
-    const { hasAlpha: _, ...told } = info;
-    return told;
-  }
-  const { stored, rotation, bitDepth, color, audioTracks, ...told } = info;
-  const { isHdr, isVariableRate, isInterlaced, ...rest } = told;
+  const { kind, format, width, height, frames, fps, durationSeconds } = info;
+  const moving = { frames, fps, duration_seconds: durationSeconds };
+  if (info.kind === 'image') return { kind, format, width, height, ...moving };
+  const { codec, hasAudio, isHdr, isVariableRate, isInterlaced } = info;
   const facts = { hdr: isHdr, variable_rate: isVariableRate, interlaced: isInterlaced };
-  return { ...rest, ...facts };
+  return { kind, format, width, height, ...moving, codec, has_audio: hasAudio, ...facts };
 }
 
 function hasAlpha(info: MediaInfo | null): boolean {
