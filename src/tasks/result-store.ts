@@ -1,6 +1,6 @@
 import { recordStep } from '../audit/record-step.ts';
-import type { MediaKind } from '../core/media.ts';
 import type { OperatorAct } from '../core/operator-event.ts';
+import type { ResultKind } from '../core/result-format.ts';
 import type { TaskOutput } from '../core/task.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import { asJsonb } from '../db/columns.ts';
@@ -15,7 +15,7 @@ import { belongsTo, type DialectOwner, type TaskOwner } from './task-store.ts';
 
 /** What an owner has in the store, of one kind of media. */
 export interface ResultUsage {
-  readonly kind: MediaKind;
+  readonly kind: ResultKind;
   readonly storedBytes: number;
   /** Tasks with results. */
   readonly count: number;
@@ -182,7 +182,7 @@ export class ResultStore {
   /** Expires the collected results of these kinds, on record where there are any; returns the tasks' ids. */
   async expireCollected(
     owner: DialectOwner,
-    kinds: readonly MediaKind[],
+    kinds: readonly ResultKind[],
     { actor, gateway }: { readonly actor: string; readonly gateway: string },
   ): Promise<{ ids: string[]; act: OperatorAct | null }> {
     const { dialect, tenant } = owner;
@@ -207,7 +207,7 @@ export class ResultStore {
   /** Of these kinds, the tasks that have not ended and those whose results nobody has collected. */
   async countUncollected(
     owner: TaskOwner,
-    kinds: readonly MediaKind[],
+    kinds: readonly ResultKind[],
   ): Promise<{ inProgress: number; uncollected: number }> {
     const isUnderWay = inArray(tasks.state, ['pending', 'processing']);
     const isUncollected = and(isStored, isNull(tasks.collectedAt));
@@ -350,6 +350,6 @@ function fromNow(ms: number): SQL {
   return sql`${atOnce} + ${ms} * interval '1 ms'`;
 }
 
-function isOf(owner: TaskOwner, kinds: readonly MediaKind[]): SQL | undefined {
+function isOf(owner: TaskOwner, kinds: readonly ResultKind[]): SQL | undefined {
   return and(belongsTo(owner), inArray(tasks.kind, [...kinds]));
 }

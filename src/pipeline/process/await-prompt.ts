@@ -1,6 +1,6 @@
 import type { Backend } from '../../comfyui/backend.ts';
 import { executionFailed } from '../../comfyui/errors.ts';
-import type { OutputFile, PromptEnd } from '../../comfyui/messages.ts';
+import type { MadeByNodes, PromptEnd } from '../../comfyui/messages.ts';
 import type { Prompt } from '../../core/bind.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { Tempo } from '../../core/tempo.ts';
@@ -10,7 +10,7 @@ import { PromptWatch, type WatchedPrompt } from './prompt-watch.ts';
 export interface AwaitedPrompt extends WatchedPrompt, HintedPrompt {}
 
 /**
- * Follows a prompt to its end and returns the files that it wrote. The WebSocket only says when to
+ * Follows a prompt to its end and returns what its nodes made. The WebSocket only says when to
  * look; `/history` and `/queue` say what is true.
  *
  * @throws GatewayError `execution_failed`, `out_of_memory`, `execution_interrupted`,
@@ -22,7 +22,7 @@ export async function awaitPrompt(
   awaited: AwaitedPrompt,
   tempo: Tempo['prompt'],
   signal: AbortSignal,
-): Promise<readonly OutputFile[]> {
+): Promise<MadeByNodes> {
   using hints = new PromptHints(backend, awaited, tempo);
   const watch = new PromptWatch(awaited, tempo);
   if (awaited.isFresh) await hints.next(watch.nextLookMs, signal);
@@ -32,7 +32,7 @@ export async function awaitPrompt(
       if (end) {
         if (hints.isEndAwaited) backend.expectEnd(awaited.promptId);
         awaited.onGpuFree();
-        return filesOf(end, awaited.prompt);
+        return madeBy(end, awaited.prompt);
       }
       watch.looked(await backend.client.queue(signal));
     } catch (error) {
@@ -51,8 +51,8 @@ function isSilence(error: unknown): boolean {
   );
 }
 
-function filesOf(end: PromptEnd, prompt: Prompt | null): readonly OutputFile[] {
-  if (end.kind === 'success') return end.files;
+function madeBy(end: PromptEnd, prompt: Prompt | null): MadeByNodes {
+  if (end.kind === 'success') return end.made;
   if (end.kind === 'error') throw executionFailed(end.error, prompt);
   throw new GatewayError('execution_interrupted', 'The task was interrupted on its ComfyUI server');
 }

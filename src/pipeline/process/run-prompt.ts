@@ -49,13 +49,13 @@ export async function runPrompt(
     onGpuFree: freed,
   };
   try {
-    const files = await awaitPrompt(seat.backend, awaited, tempo.prompt, signal);
+    const made = await awaitPrompt(seat.backend, awaited, tempo.prompt, signal);
     if (gpuMs !== null) {
       // How long a failure takes says nothing of the next run.
       if (!isAdopted) recordGpuTime(attempt, gpuMs);
       else journal.gpuTime(await adoptedMs(elapsedMs, gpuMs, awaited), false);
     }
-    return { kind: 'made', files: resultFiles(workflow, files, folderOf(journal), maxOutputs) };
+    return { kind: 'made', files: resultFiles(workflow, made, folderOf(journal), maxOutputs) };
   } catch (error) {
     const isGone = error instanceof GatewayError && error.code === 'prompt_lost';
     if (isGone && isAdopted && row.postedAt === null) return undone('Its prompt was never posted');
