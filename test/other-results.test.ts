@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { BufferSource, Input, ALL_FORMATS } from 'mediabunny';
+import { ALL_FORMATS, BufferSource, Input } from 'mediabunny';
 import { request } from 'undici';
 import { Emulator } from '../src/emulator/emulator.ts';
 import type { OutputBody, TaskBody } from './support/gateway-client.ts';
@@ -43,7 +43,10 @@ const graphs = {
     '4': saving('SaveGLB', { mesh: ['1', 1] }),
     '5': saving('SaveLatent', { samples: ['2', 0] }),
   },
-  heard: { '1': { class_type: 'LoadAudio', inputs: { audio: 'a.mp3' } }, '2': saving('SaveAudio', { audio: ['1', 0] }) },
+  heard: {
+    '1': { class_type: 'LoadAudio', inputs: { audio: 'a.mp3' } },
+    '2': saving('SaveAudio', { audio: ['1', 0] }),
+  },
   both: {
     '1': { class_type: 'LoadAudio', inputs: { audio: 'a.mp3' } },
     '2': saving('SaveAudioMP3', { audio: ['1', 0], quality: 'V0' }),
@@ -51,7 +54,11 @@ const graphs = {
     '4': saving('SaveImage', { images: ['3', 0] }),
   },
   told: {
-    '1': { class_type: 'PrimitiveStringMultiline', inputs: { value: 'a cat, 猫' }, _meta: { title: '@param:said=value' } },
+    '1': {
+      class_type: 'PrimitiveStringMultiline',
+      inputs: { value: 'a cat, 猫' },
+      _meta: { title: '@param:said=value' },
+    },
     '2': { class_type: 'PreviewAny', inputs: { source: ['1', 0] } },
   },
   captioned: {
@@ -126,11 +133,7 @@ describe('results that are no pictures', () => {
     assert.deepEqual(await described('sounds'), {
       type: 'audio',
       inputs: [],
-      outputs: [
-        'audio_2 audio audio/flac',
-        'audio_3 audio audio/mpeg',
-        'audio_4 audio audio/ogg',
-      ],
+      outputs: ['audio_2 audio audio/flac', 'audio_3 audio audio/mpeg', 'audio_4 audio audio/ogg'],
     });
     assert.deepEqual((await described('others')).outputs, [
       'result image image/svg+xml',
@@ -195,7 +198,10 @@ describe('results that are no pictures', () => {
         ['latent', undefined],
       ],
     );
-    assert.match(drawing.bytes.toString(), /^<\?xml version="1.0"\?>\n<svg [^>]*>\s*<rect\/><\/svg>$/);
+    assert.match(
+      drawing.bytes.toString(),
+      /^<\?xml version="1.0"\?>\n<svg [^>]*>\s*<rect\/><\/svg>$/,
+    );
     assert.match(String(drawing.headers['content-security-policy']), /default-src 'none'.*sandbox/);
     assert.match(String(drawing.headers['content-disposition']), /^attachment/);
     const description = mesh.bytes.subarray(20, 20 + mesh.bytes.readUInt32LE(12));
@@ -219,7 +225,9 @@ describe('results that are no pictures', () => {
     const { input, ...made } = heard.output?.metadata ?? {};
     const told = { kind: 'audio', format: 'wav', codec: 'pcm-s16', channels: 2, sampleRate: 8_000 };
     assert.deepEqual(input, { ...told, durationSeconds: 1 });
-    assert.deepEqual([made.format, made.durationSeconds, made.scale], ['flac', 1, null]);
+    assert.deepEqual([made.format, made.scale], ['flac', null]);
+    // An encoder fills its last block up.
+    assert.ok(Math.abs(made.durationSeconds - 1) < 0.02);
     const made1 = await run('sounds');
     for (const { url } of made1.outputs) await run('heard', { url, type: 'audio' });
   });
@@ -228,7 +236,12 @@ describe('results that are no pictures', () => {
     const refusals = [
       ['surround.wav', sampleWav({ channels: 6 }), 'media_unsupported', /6 channels.*-ac 2/],
       ['cut.wav', sampleWav().subarray(0, 2_000), 'media_corrupt', /sound is damaged or cut off/],
-      ['photo.png', await samplePng({ width: 8, height: 8 }), 'media_mismatch', /an image \(png\).*takes a sound/],
+      [
+        'photo.png',
+        await samplePng({ width: 8, height: 8 }),
+        'media_mismatch',
+        /an image \(png\).*takes a sound/,
+      ],
     ] as const;
     for (const [name, bytes, code, message] of refusals) {
       const url = sources.file(name, bytes);
@@ -274,7 +287,10 @@ describe('results that are no pictures', () => {
         ['text', 'text/markdown; charset=utf-8'],
       ],
     );
-    const both = await run('both', { url, inputs: { audio: sources.file('voice.wav', sampleWav()) } });
+    const both = await run('both', {
+      url,
+      inputs: { audio: sources.file('voice.wav', sampleWav()) },
+    });
     assert.deepEqual(
       both.outputs.map(({ name, metadata }) => [name, metadata.format]),
       [

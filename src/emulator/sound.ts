@@ -58,7 +58,12 @@ export async function encodeSound(
 function id3Of(tags: Readonly<Record<string, string>>): Buffer {
   const frames = Object.entries(tags).map(([name, value]) => {
     const content = Buffer.concat([Buffer.from([3]), Buffer.from(`${name}\0${value}\0`)]);
-    return Buffer.concat([Buffer.from('TXXX'), sevenBits(content.length), Buffer.alloc(2), content]);
+    return Buffer.concat([
+      Buffer.from('TXXX'),
+      sevenBits(content.length),
+      Buffer.alloc(2),
+      content,
+    ]);
   });
   const all = Buffer.concat(frames);
   return Buffer.concat([Buffer.from('ID3\x04\0\0'), sevenBits(all.length), all]);

@@ -4,7 +4,7 @@ import type { AudioInfo, AudioTrackInfo, VideoInfo } from '../core/media.ts';
 import { type ContainerBoxes, readBoxes } from './clip/boxes.ts';
 import { describeSound, describeVideo } from './clip/describe.ts';
 import { mediabunny } from './clip/mediabunny.ts';
-import { readSound } from './clip/sound.ts';
+import { readSound, waveEnd } from './clip/sound.ts';
 import { trackTiming } from './clip/timing.ts';
 import { segmentEnd } from './matroska.ts';
 import { Scanner } from './metadata/edit.ts';
@@ -93,8 +93,9 @@ function read(job: number, start: number, end: number): Promise<Uint8Array> {
 }
 
 async function probe({ size, isWhole, kind }: VideoJob, read: Read): Promise<VideoAnswer> {
-  if (isWhole && (segmentEnd(await read(0, Math.min(size, 1_024))) ?? 0) > size) {
-    throw new Error('Its segment is longer than the file');
+  const head = isWhole ? await read(0, Math.min(size, 1_024)) : new Uint8Array(0);
+  if ((segmentEnd(head) ?? waveEnd(head) ?? 0) > size) {
+    throw new Error('Its header says that the file is longer');
   }
   using input = new Input({
     formats: formats[kind],
@@ -107,7 +108,10 @@ async function probe({ size, isWhole, kind }: VideoJob, read: Read): Promise<Vid
   const tracks = await input.getTracks();
   if (kind === 'audio') {
     const sound = tracks.find((track) => track.isAudioTrack());
-    return sound ? { kind: 'sound', info: await readSound(sound, isWhole) } : { kind: 'nothing' };
+    if (tracks.length === 0) throw new Error('It has no tracks');
+    if (!sound) return { kind: 'nothing' };
+    if (isWhole) await readLastPacket(sound);
+    return { kind: 'sound', info: await readSound(sound, isWhole) };
   }
   // ComfyUI takes the first one, too, whichever a player would choose.
   const video = tracks.find((track) => track.isVideoTrack());

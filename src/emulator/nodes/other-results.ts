@@ -60,7 +60,14 @@ export const saveGlb: NodeClass = {
         { buffer: 0, byteOffset: 36, byteLength: 12, target: 34963 },
       ],
       accessors: [
-        { bufferView: 0, componentType: 5126, count: 3, type: 'VEC3', max: [1, 1, 0], min: [0, 0, 0] },
+        {
+          bufferView: 0,
+          componentType: 5126,
+          count: 3,
+          type: 'VEC3',
+          max: [1, 1, 0],
+          min: [0, 0, 0],
+        },
         { bufferView: 1, componentType: 5125, count: 3, type: 'SCALAR' },
       ],
       meshes: [{ primitives: [{ attributes: { POSITION: 0 }, indices: 1, mode: 4 }] }],
