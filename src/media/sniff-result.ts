@@ -4,7 +4,6 @@ import { sniffBuffer } from './sniff.ts';
 /** What a file begins with, as Latin-1. */
 const signatures: readonly (readonly [ResultFormat, RegExp])[] = [
   ['glb', /^glTF/],
-  ['exr', /^v\/1\u0001/],
   [
     'svg',
     /^(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*(?:<!DOCTYPE[^>[]*>\s*)?<svg[\s>]/is,
@@ -22,6 +21,7 @@ export async function sniffResult(head: Uint8Array, name: string): Promise<Resul
   const media = await sniffBuffer(head);
   if (media) return media;
   const text = Buffer.from(head).toString('latin1');
+  if (text.startsWith('v/1\x01')) return 'exr';
   const signed = signatures.find(([, pattern]) => pattern.test(text));
   if (signed) return signed[0];
   const named = resultFormatOfName(name);

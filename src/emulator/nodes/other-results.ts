@@ -50,8 +50,9 @@ export const saveSvg: NodeClass = {
 export const saveGlb: NodeClass = {
   async run(context) {
     const numbers = Buffer.alloc(48);
-    [0, 0, 0, 1, 0, 0, 0, 1, 0].forEach((value, index) => numbers.writeFloatLE(value, index * 4));
-    [0, 1, 2].forEach((value, index) => numbers.writeUInt32LE(value, 36 + index * 4));
+    numbers.writeFloatLE(1, 12);
+    numbers.writeFloatLE(1, 28);
+    for (const corner of [0, 1, 2]) numbers.writeUInt32LE(corner, 36 + corner * 4);
     const text = JSON.stringify({
       asset: { version: '2.0', generator: 'ComfyUI', extras: said(context) },
       buffers: [{ byteLength: numbers.length }],
