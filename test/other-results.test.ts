@@ -77,7 +77,7 @@ const graphs = {
     },
     '2': saving('VHS_VideoCombine', {
       ...{ images: ['1', 0], frame_rate: 8, loop_count: 0, format: 'video/16bit-png' },
-      ...{ pingpong: false, save_output: true },
+      ...{ audio: ['1', 2], pingpong: false, save_output: true },
     }),
   },
 } satisfies Record<string, Graph>;
@@ -212,6 +212,12 @@ describe('results that are no pictures', () => {
     assert.equal(mesh.bytes.readUInt32LE(8), mesh.bytes.length);
     const header = JSON.parse(latent.bytes.toString('utf8', 8, 8 + latent.bytes.readUInt32LE(0)));
     assert.deepEqual(header.latent_tensor.shape, [1, 4, 4, 8]);
+    const unwanted = [{ format: 'webp' }, { output_dims: [64, 64] }];
+    for (const wish of unwanted) {
+      const asked = await gateway.call('POST', '/tasks', { workflow: 'others', ...wish });
+      const code = asked.body.code ?? (await gateway.until(asked.body.task_id)).error_code;
+      assert.equal(code, 'invalid_request', JSON.stringify(wish));
+    }
     const kept = await run('others', { keep_metadata: true });
     for (const output of kept.outputs) {
       assert.ok((await opened(output)).bytes.includes('EmulatorValue'));
@@ -301,7 +307,7 @@ describe('results that are no pictures', () => {
   });
 
   it('stores every picture of a sequence, and no more than a task may have', async () => {
-    const clip = (frames: number) => sampleMp4({ width: 16, height: 16, frames, fps: 8 });
+    const clip = (frames: number) => sampleMp4({ width: 16, height: 16, frames, fps: 8, audio: frames === 5 });
     const done = await run('sequence', { url: sources.file('five.mp4', await clip(5)) });
     assert.equal(done.outputs.length, 5);
     for (const output of done.outputs) assert.equal(output.metadata.format, 'png');

@@ -1,3 +1,4 @@
+import { mayHavePixels } from './bindings/made-formats.ts';
 import { type ClipEncoder, clipEncoder } from './clip-encoder.ts';
 import { GatewayError } from './errors.ts';
 import type { Graph, Slot } from './graph.ts';
@@ -74,7 +75,10 @@ export function planSize(
   refuseTooLarge(size);
   if (picturesOf(workflow)) return { by: 'graph', resolution, resize: size };
   const kind = outputKind(workflow);
-  if (kind === 'image') return { by: 'gateway', resolution, size };
+  const main = workflow.outputs[0]?.node ?? '';
+  if (kind === 'image' && mayHavePixels(workflow.graph[main])) {
+    return { by: 'gateway', resolution, size };
+  }
   const why =
     kind === 'video'
       ? 'gives its videos the size that it chooses'

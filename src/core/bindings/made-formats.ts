@@ -1,5 +1,5 @@
 import type { GraphNode } from '../graph.ts';
-import type { ResultFormat } from '../result-format.ts';
+import { isMediaFormat, type ResultFormat } from '../result-format.ts';
 
 type Inputs = GraphNode['inputs'];
 
@@ -28,6 +28,12 @@ const makers: Readonly<Record<string, (inputs: Inputs) => readonly ResultFormat[
 /** What a node's files are as a rule; empty where that is not known. */
 export function formatsOf({ class_type, inputs }: GraphNode): readonly ResultFormat[] {
   return (Object.hasOwn(makers, class_type) && makers[class_type]?.(inputs)) || [];
+}
+
+/** Whether the pictures of a node are pictures to an encoder, or may be: a drawing has no pixels. */
+export function mayHavePixels(node: GraphNode | undefined): boolean {
+  const formats = node ? formatsOf(node) : [];
+  return formats.length === 0 || formats.some(isMediaFormat);
 }
 
 function chosen(format: unknown, known: readonly ResultFormat[]): readonly ResultFormat[] | null {

@@ -143,7 +143,8 @@ export const vhsVideoCombine: NodeClass = {
     // It leaves three files: the first frame with the graph, the silent clip, and the one with sound.
     await writeFile(at(`${base}.png`), await firstFrame(context, images));
     if (isSequence) {
-      const filename = `${base}.%03d.png`;
+      // FFmpeg copies them with the sound in mind, for which they have no room.
+      const filename = `${base}${audio === null ? '' : '-audio'}.%03d.png`;
       let number = 0;
       for await (const { width, height, rgb } of ordered(context, images)) {
         number += 1;
