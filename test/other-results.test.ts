@@ -47,6 +47,11 @@ const graphs = {
     '1': { class_type: 'LoadAudio', inputs: { audio: 'a.mp3' } },
     '2': saving('SaveAudio', { audio: ['1', 0] }),
   },
+  soundtrack: {
+    '1': { class_type: 'LoadVideo', inputs: { file: 'x.mp4' } },
+    '2': { class_type: 'GetVideoComponents', inputs: { video: ['1', 0] } },
+    '3': { ...saving('SaveAudio', { audio: ['2', 1] }), _meta: { title: '@output' } },
+  },
   both: {
     '1': { class_type: 'LoadAudio', inputs: { audio: 'a.mp3' } },
     '2': saving('SaveAudioMP3', { audio: ['1', 0], quality: 'V0' }),
@@ -234,8 +239,16 @@ describe('results that are no pictures', () => {
     assert.deepEqual([made.format, made.scale], ['flac', null]);
     // An encoder fills its last block up.
     assert.ok(Math.abs(made.durationSeconds - 1) < 0.02);
-    const made1 = await run('sounds');
-    for (const { url } of made1.outputs) await run('heard', { url, type: 'audio' });
+    const again = await run('heard', { url: heard.output?.url, type: 'audio' });
+    assert.equal(again.output?.metadata.input.format, 'flac');
+    const clip = await sampleMp4({ width: 16, height: 16, frames: 4, fps: 8, audio: true });
+    const track = await run('soundtrack', { url: sources.file('clip.mp4', clip) });
+    assert.deepEqual(
+      [track.output?.metadata.kind, track.output?.metadata.content_type],
+      ['audio', 'audio/flac'],
+    );
+    assert.ok(track.output);
+    assert.equal((await opened(track.output)).bytes.includes('class_type'), false);
   });
 
   it('says what is wrong with a sound that it does not take', async () => {

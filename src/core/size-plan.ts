@@ -62,7 +62,7 @@ export function planSize(
 ): SizePlan {
   const source = pictureOf(input);
   const wanted = wantedSize(source, request);
-  const encoder = outputKind(workflow) === 'video' ? clipEncoder(workflow) : null;
+  const encoder = writesClips(workflow) ? clipEncoder(workflow) : null;
   if (wanted === null) return asShown(source, workflow, encoder);
   const size = mapSides(wanted, encoder?.step === 2 ? toEven : toWhole);
   refuseUnencodable(size, encoder);
@@ -185,6 +185,13 @@ function knownGraph({ graph, parameters, resolution }: Sizing, length: number | 
 
 function picturesOf({ outputs: [main] }: Sizing): Slot | null {
   return main?.pictures ?? null;
+}
+
+/** A writer of clips that is told to write a GIF or single pictures takes the same frames. */
+function writesClips(workflow: Sizing): boolean {
+  const main = workflow.outputs[0]?.node ?? '';
+  const isTold = workflow.graph[main]?.class_type === 'VHS_VideoCombine';
+  return outputKind(workflow) === 'video' || isTold;
 }
 
 function outputKind({ kind, outputs: [main] }: Sizing): Workflow['kind'] {
