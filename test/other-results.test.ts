@@ -320,7 +320,8 @@ describe('results that are no pictures', () => {
   });
 
   it('stores every picture of a sequence, and no more than a task may have', async () => {
-    const clip = (frames: number) => sampleMp4({ width: 16, height: 16, frames, fps: 8, audio: frames === 5 });
+    const clip = (frames: number) =>
+      sampleMp4({ width: 16, height: 16, frames, fps: 8, audio: frames === 5 });
     const done = await run('sequence', { url: sources.file('five.mp4', await clip(5)) });
     assert.equal(done.outputs.length, 5);
     for (const output of done.outputs) assert.equal(output.metadata.format, 'png');

@@ -243,14 +243,15 @@ export class ResultStore {
     return rows.map(({ taskId, outputs }) => ({ taskId, keys: (outputs ?? []).flatMap(keysOf) }));
   }
 
-  /** Their objects are gone. */
+  /** Their objects are gone, and what was told of texts goes with them. */
   async recordRemoved(taskIds: readonly string[]): Promise<void> {
     if (taskIds.length === 0) return;
     const ids = sql`${sql.param([...taskIds], runs.taskIds)}::uuid[]`;
     await this.#orm.execute(
       withParts({
         removed: sql`
-          update tasks set removed_at = now() where id = any(${ids}) and ${isStored}
+          update tasks set removed_at = now(), outputs = ${withoutTexts}
+           where id = any(${ids}) and ${isStored}
           returning tenant, stored_bytes`,
         totaled: addToTotals(sql`
           select tenant, -sum(stored_bytes), 0 from removed where stored_bytes > 0 group by tenant`),
@@ -302,6 +303,13 @@ export class ResultStore {
     return found.length > 0;
   }
 }
+
+/** Most have none, and stay as they are. */
+const withoutTexts = sql`
+  case when outputs @? '$[*].text' then (
+    select jsonb_agg(output - 'text' order by place)
+      from jsonb_array_elements(outputs) with ordinality as each (output, place))
+  else outputs end`;
 
 const isKept = and(isStored, sql`(${tasks.keepUntil} is null or ${tasks.keepUntil} > now())`);
 const budgetLock = sql`pg_try_advisory_xact_lock(hashtext('tmlsr:result-budget'))`;

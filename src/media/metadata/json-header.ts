@@ -9,13 +9,22 @@ async function rewritten(
   length: number,
   without: (header: Header) => Header,
 ): Promise<Edit[]> {
-  const header: unknown = JSON.parse((await file.bytes(start, length)).toString('utf8'));
-  if (typeof header !== 'object' || header === null) throw new Error('Its header is no object');
-  const text = Buffer.from(JSON.stringify(without({ ...header })));
+  const text = changed((await file.bytes(start, length)).toString('utf8'), without);
   if (text.length > length) throw new Error('Its header becomes no shorter');
   const filled = Buffer.alloc(length, ' ');
   text.copy(filled);
   return [{ start, end: start + length, bytes: filled }];
+}
+
+/** @throws Error for what is no object, or is nested too deeply. */
+function changed(text: string, change: (header: Header) => Header): Buffer {
+  try {
+    const header: unknown = JSON.parse(text);
+    if (typeof header === 'object') return Buffer.from(JSON.stringify(change({ ...header })));
+  } catch {
+    // The language says what is wrong with the text, which nobody wrote.
+  }
+  throw new Error('Its header is no object');
 }
 
 /** glTF 2.0 §4.4: twelve bytes of head, then the chunk with the description, before that with the numbers. */
