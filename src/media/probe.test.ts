@@ -316,9 +316,11 @@ test('takes nothing that is neither image nor video', async () => {
   }
 });
 
-test('takes no container without a picture', async () => {
-  const bytes = await clip({ frames: 0, audio: true });
-  await assert.rejects(probeBytes(bytes), { code: 'media_unsupported', message: /video track/ });
+test('takes a container without a picture for a sound, or not at all', async () => {
+  const matroska = await clip({ frames: 0, audio: true, format: new MkvOutputFormat() });
+  await assert.rejects(probeBytes(matroska), { code: 'media_unsupported', message: /video track/ });
+  const info = await probeBytes(await clip({ frames: 0, audio: true }));
+  assert.deepEqual([info.kind, info.format], ['audio', 'm4a']);
 });
 
 test('keeps the loaders of other formats shut', async () => {

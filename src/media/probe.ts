@@ -118,10 +118,13 @@ export class MediaProbe {
     source: string | RangeReader,
     format: VideoFormat,
     signal: AbortSignal,
-  ): Promise<VideoInfo> {
+  ): Promise<VideoInfo | AudioInfo> {
     const answer = await this.#read(source, 'video', signal);
     if (answer.kind === 'info') return { kind: 'video', format, ...answer.info };
-    throw noVideo(format);
+    const mayBeSound = format === 'mp4' || format === 'mov';
+    if (!mayBeSound) throw noVideo(format);
+    // Its brand does not tell a recording of sound alone from a clip.
+    return await this.#probeSound(source, 'm4a', signal);
   }
 
   async #probeSound(
@@ -131,7 +134,7 @@ export class MediaProbe {
   ): Promise<AudioInfo> {
     const answer = await this.#read(source, 'audio', signal);
     if (answer.kind === 'sound') return { kind: 'audio', format, ...answer.info };
-    throw new GatewayError('media_unsupported', 'The source is a container without a sound track');
+    throw new GatewayError('media_unsupported', 'The source is a container without a picture or a sound');
   }
 
   /** @throws GatewayError `media_corrupt`; the signal's reason. */
