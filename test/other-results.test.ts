@@ -85,6 +85,13 @@ const graphs = {
       ...{ audio: ['1', 2], pingpong: false, save_output: true },
     }),
   },
+  moving: {
+    '1': { class_type: 'LoadVideo', inputs: { file: 'x.mp4' } },
+    '2': { class_type: 'GetVideoComponents', inputs: { video: ['1', 0] } },
+    '3': saving('SaveAnimatedWEBP', {
+      ...{ images: ['2', 0], fps: 10, lossless: false, quality: 80, method: 'default' },
+    }),
+  },
 } satisfies Record<string, Graph>;
 
 describe('results that are no pictures', () => {
@@ -317,6 +324,15 @@ describe('results that are no pictures', () => {
         ['audio', 'mp3'],
       ],
     );
+  });
+
+  it('tells of what moves how many frames it has, and how long they stay', async () => {
+    const clip = await sampleMp4({ width: 16, height: 16, frames: 4, fps: 8 });
+    const { output } = await run('moving', { url: sources.file('four.mp4', clip) });
+    assert.ok(output);
+    const { content_type, frames, fps, durationSeconds } = output.metadata;
+    assert.deepEqual([content_type, frames, fps, durationSeconds], ['image/webp', 4, 10, 0.4]);
+    assert.equal((await opened(output)).bytes.includes('class_type'), false);
   });
 
   it('stores every picture of a sequence, and no more than a task may have', async () => {

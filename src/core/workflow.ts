@@ -58,6 +58,12 @@ export interface WorkflowOutput {
   readonly pictures: Slot | null;
 }
 
+/** Those without which a task fails. A text beside others may be missing: they were there before it was a result. */
+export function neededOutputs(outputs: readonly WorkflowOutput[]): readonly WorkflowOutput[] {
+  const needed = outputs.filter(({ kind }) => kind !== 'text');
+  return needed.length > 0 ? needed : outputs;
+}
+
 /** A value of the graph that a task may choose. */
 export interface Parameter {
   readonly name: string;

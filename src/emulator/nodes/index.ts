@@ -5,6 +5,7 @@ import {
   maskToImage,
   splitImageWithAlpha,
 } from './alpha.ts';
+import { saveAnimatedWebp } from './animation.ts';
 import { emptyAudio, loadAudio, previewAudio, saveAudio } from './audio.ts';
 import { loadImage, previewImage, saveImage } from './image.ts';
 import {
@@ -80,6 +81,7 @@ export const nodeClasses: Readonly<Record<string, NodeClass>> = {
   PrimitiveBoolean: primitive,
   EmulatorSleep: emulatorSleep,
   EmulatorValue: emulatorValue,
+  SaveAnimatedWEBP: saveAnimatedWebp,
   LoadAudio: loadAudio,
   EmptyAudio: emptyAudio,
   SaveAudio: saveAudio('flac'),

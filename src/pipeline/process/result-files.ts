@@ -1,6 +1,6 @@
 import type { MadeByNodes, OutputFile } from '../../comfyui/messages.ts';
 import { GatewayError } from '../../core/errors.ts';
-import type { Workflow, WorkflowOutput } from '../../core/workflow.ts';
+import { neededOutputs, type Workflow, type WorkflowOutput } from '../../core/workflow.ts';
 
 /** A part of the result. */
 export interface ResultFile {
@@ -14,8 +14,7 @@ export interface ResultFile {
 }
 
 /**
- * What of a prompt's files and texts is the result, the main output's first. A text beside other results may be
- * missing: it was not there before texts were results.
+ * What of a prompt's files and texts is the result, the main output's first.
  *
  * @throws GatewayError `output_missing` where an output that counts wrote nothing; `outputs_too_many`.
  */
@@ -25,12 +24,13 @@ export function resultFiles(
   folder: string,
   maxOutputs: number,
 ): ResultFile[] {
+  const needed = neededOutputs(outputs);
   const results = outputs.flatMap((output) => {
     const written: (OutputFile | null)[] = files.filter((file) => isOf(output, file, folder));
     const shown = output.kind === 'text' ? texts.find(({ node }) => node === output.node) : null;
     const text = shown?.text ?? null;
     if (written.length === 0 && text !== null) written.push(null);
-    if (written.length === 0 && (output.kind !== 'text' || outputs.length === 1)) {
+    if (written.length === 0 && needed.includes(output)) {
       const which = outputs.length > 1 ? ` for ${output.name}` : '';
       throw new GatewayError(
         'output_missing',

@@ -5,7 +5,7 @@ import type { Rotation } from '../../core/media.ts';
 import { serverFaults } from '../../core/server-faults.ts';
 import { alphaClass } from '../../core/transparency.ts';
 import { notTurned } from '../../core/turn-frames.ts';
-import type { Workflow } from '../../core/workflow.ts';
+import { neededOutputs, type Workflow } from '../../core/workflow.ts';
 import { reached } from '../../telemetry/milestones.ts';
 import { folderOf } from '../attempt-folder.ts';
 import type { Attempt } from '../attempt-parts.ts';
@@ -41,7 +41,7 @@ export async function submitPrompt(
   journal.posting();
   let isFresh = false;
   try {
-    const outputs = workflow.outputs.map(({ node }) => node);
+    const outputs = neededOutputs(workflow.outputs).map(({ node }) => node);
     const { clientId } = backend;
     const posted = { id: ready.promptId, prompt, outputs, clientId };
     const count = await backend.client.submit(posted, signal);
