@@ -134,7 +134,10 @@ export class MediaProbe {
   ): Promise<AudioInfo> {
     const answer = await this.#read(source, 'audio', signal);
     if (answer.kind === 'sound') return { kind: 'audio', format, ...answer.info };
-    throw new GatewayError('media_unsupported', 'The source is a container without a picture or a sound');
+    throw new GatewayError(
+      'media_unsupported',
+      'The source is a container without a picture or a sound',
+    );
   }
 
   /** @throws GatewayError `media_corrupt`; the signal's reason. */

@@ -26,6 +26,17 @@ export async function wholeSequences(
   signal: AbortSignal,
 ): Promise<readonly ResultFile[]> {
   if (!results.some(({ file }) => file && numbering.test(file.filename))) return results;
+  const whole = await patiently(parts, results, signal);
+  checkOutputCount(whole.length, parts.maxOutputs);
+  return whole;
+}
+
+/** What the GPU made is not made again because its server does not answer for a moment. */
+async function patiently(
+  parts: SequenceParts,
+  results: readonly ResultFile[],
+  signal: AbortSignal,
+): Promise<ResultFile[]> {
   const patience = new TransferPatience(parts.tempo.transfer);
   for (;;) {
     try {
@@ -45,6 +56,7 @@ async function found(
   signal: AbortSignal,
 ): Promise<ResultFile[]> {
   const whole: ResultFile[] = [];
+  const counts = new Map<string, number>();
   for (const result of results) {
     const { file, output } = result;
     const exists = async (number: number) =>
@@ -52,10 +64,10 @@ async function found(
     const count = file && numbering.test(file.filename) ? await countOf(exists, maxOutputs + 1) : 0;
     const files = file && count > 0 ? numbers(count).map((each) => numbered(file, each)) : [file];
     for (const each of files) {
-      const index = whole.filter((other) => other.output === output).length;
+      const index = counts.get(output.name) ?? 0;
+      counts.set(output.name, index + 1);
       whole.push({ ...result, index, file: each });
     }
-    checkOutputCount(whole.length, maxOutputs);
   }
   return whole;
 }
