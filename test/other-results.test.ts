@@ -4,6 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { ALL_FORMATS, BufferSource, Input } from 'mediabunny';
 import { request } from 'undici';
 import { Emulator } from '../src/emulator/emulator.ts';
+import { multipartForm } from './support/form.ts';
 import type { OutputBody, TaskBody } from './support/gateway-client.ts';
 import { sampleMp4, samplePng } from './support/media-samples.ts';
 import { sampleWav } from './support/sample-wav.ts';
@@ -246,6 +247,17 @@ describe('results that are no pictures', () => {
     assert.deepEqual([made.format, made.scale], ['flac', null]);
     // An encoder fills its last block up.
     assert.ok(Math.abs(made.durationSeconds - 1) < 0.02);
+    const { contentType, body } = multipartForm([
+      ['workflow', 'heard'],
+      ['file', { bytes: sampleWav(), fileName: 'voice.wav' }],
+    ]);
+    const sent = await request(`${gateway.url}/tasks`, {
+      method: 'POST',
+      headers: { 'content-type': contentType },
+      body,
+    });
+    const { task_id } = (await sent.body.json()) as { task_id: string };
+    assert.equal((await gateway.until(task_id)).output?.metadata.input.format, 'wav');
     const again = await run('heard', { url: heard.output?.url, type: 'audio' });
     assert.equal(again.output?.metadata.input.format, 'flac');
     const clip = await sampleMp4({ width: 16, height: 16, frames: 4, fps: 8, audio: true });

@@ -13,9 +13,11 @@ const mostPages = 4_000;
  */
 export async function opusEdits(file: Scanner): Promise<Edit[]> {
   const edits: Edit[] = [];
-  let { end: start } = await pageAt(file, 0);
+  const first = await pageAt(file, 0);
+  let start = first.end;
   for (let pages = 0; pages < mostPages; pages += 1) {
     const page = await pageAt(file, start);
+    if (page.stream !== first.stream || page.hasMore) throw new Error('Its comments share a page');
     const isFirst = pages === 0;
     const kept = isFirst ? await withoutComments(file, page) : Buffer.alloc(0);
     edits.push(...emptied(page, kept));
@@ -32,6 +34,9 @@ interface Page {
   readonly content: number;
   readonly end: number;
   readonly isPacketOver: boolean;
+  /** Whether another packet begins in it. */
+  readonly hasMore: boolean;
+  readonly stream: number;
 }
 
 async function pageAt(file: Scanner, start: number): Promise<Page> {
@@ -43,7 +48,13 @@ async function pageAt(file: Scanner, start: number): Promise<Page> {
   const content = start + head.length;
   const end = content + lengths.reduce((sum, length) => sum + length, 0);
   if (end > file.size) throw new Error('It is not whole');
-  return { start, head, content, end, isPacketOver: (lengths.at(-1) ?? 255) < 255 };
+  const over = lengths.findIndex((length) => length < 255);
+  return {
+    ...{ start, head, content, end },
+    isPacketOver: over >= 0,
+    hasMore: over >= 0 && over < lengths.length - 1,
+    stream: head.readUInt32LE(14),
+  };
 }
 
 /** The name of the packet and of its encoder, and that no comment follows. */

@@ -84,6 +84,14 @@ describe('findEdits', () => {
     assert.ok((await stripped(bytes, 'opus')).equals(bytes));
   });
 
+  it('leaves an Opus alone whose comments share a page with its sound', async () => {
+    const bytes = await encoded('opus', { prompt: prompt.repeat(9) });
+    const tags = bytes.indexOf('OggS', 4);
+    assert.equal(bytes.readUInt8(tags + 27), 255);
+    bytes.writeUInt8(254, tags + 27);
+    await assert.rejects(stripped(bytes, 'opus'), /share a page/);
+  });
+
   it('takes an old tag off the end of an MP3', async () => {
     const bytes = await encoded('mp3', {});
     const tag = Buffer.alloc(128);
