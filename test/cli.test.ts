@@ -339,7 +339,9 @@ describe('tmlsr', () => {
         sleep.inputs.map((input: { name: string; node: string }) => [input.name, input.node]),
         [['image', '1']],
       );
-      assert.deepEqual(sleep.outputs, [{ name: 'result', type: 'image', node: '3' }]);
+      assert.deepEqual(sleep.outputs, [
+        { name: 'result', type: 'image', content_types: ['image/png'], node: '3' },
+      ]);
       assert.deepEqual([half.hash, half.format, half.runs_on], [null, null, 0]);
       assert.match(half.problems[0], /line 2/);
       assert.equal(good.runs_on, 0);

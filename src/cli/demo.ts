@@ -7,7 +7,7 @@ import { request } from 'undici';
 import { type Config, dataFolders, readConfig } from '../config/config.ts';
 import { readEnv } from '../config/env.ts';
 import { GatewayError } from '../core/errors.ts';
-import { mediaKindOf } from '../core/media.ts';
+import { type MediaKind, mediaKindOf } from '../core/media.ts';
 import { backendsOrEmulator } from '../emulator-process.ts';
 import { Gateway } from '../gateway.ts';
 import { dialectSettings } from '../http/dialects/index.ts';
@@ -90,7 +90,7 @@ async function sampleInputs(
   return [picture, clip];
 }
 
-async function kindOf(path: string): Promise<'image' | 'video'> {
+async function kindOf(path: string): Promise<MediaKind> {
   const format = await sniff(path).catch((error) => {
     throw unusable(`--input ${path} cannot be read: ${error.message}`);
   });

@@ -1,5 +1,6 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { mediaKinds } from '../core/media.ts';
+import { resultKinds } from '../core/result-format.ts';
 import { maxWorkflowBytes } from '../workflows/parse.ts';
 import { presentWorkflow } from '../workflows/present.ts';
 import type { Draft, WorkflowDescription, WorkflowService } from '../workflows/workflow-service.ts';
@@ -50,14 +51,21 @@ const input = z.object({
   field: z.string(),
 });
 
-const output = z.object({ name: z.string(), type: z.enum(mediaKinds), node: z.string() });
+const output = z.object({
+  name: z.string(),
+  type: z.enum(resultKinds),
+  content_types: z.array(z.string()).openapi({
+    description: 'What its files are as a rule; empty where the node does not tell.',
+  }),
+  node: z.string(),
+});
 
 const workflow = z
   .object({
     name: z.string().openapi({ example: 'esrgan_image_4x' }),
     title: z.string().nullable(),
     description: z.string().nullable(),
-    type: z.enum(mediaKinds).nullable(),
+    type: z.enum(resultKinds).nullable(),
     hash: z.string().nullable().openapi({
       description: 'Which version it is; every task tells the one that it runs.',
     }),

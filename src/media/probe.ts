@@ -2,6 +2,8 @@ import { availableParallelism } from 'node:os';
 import PQueue from 'p-queue';
 import { GatewayError } from '../core/errors.ts';
 import {
+  type AudioFormat,
+  type AudioInfo,
   type ImageFormat,
   type MediaInfo,
   mediaKindOf,
@@ -21,6 +23,7 @@ import { PictureProbe, type PictureWish } from './picture/probe-picture.ts';
 import type { Probed } from './probed.ts';
 import { fileReader, type RangeReader } from './range-reader.ts';
 import { readStart, remuxFirst, sniffBuffer, sniffBytes, unsupported } from './sniff.ts';
+import type { VideoAnswer } from './video-thread.ts';
 import { VideoThreads } from './video-threads.ts';
 
 export interface MediaProbeOptions
@@ -104,7 +107,9 @@ export class MediaProbe {
       return { info, made: null, checked: Promise.resolve() };
     }
     const video = () => this.#probeVideo(source, format as VideoFormat, signal);
-    const info = await this.#videos.add(video, { signal });
+    const sound = () => this.#probeSound(source, format as AudioFormat, signal);
+    const isSound = mediaKindOf(format) === 'audio';
+    const info = await this.#videos.add<VideoInfo | AudioInfo>(isSound ? sound : video, { signal });
     checkLimits(info, limits);
     return { info, made: null, checked: Promise.resolve() };
   }
@@ -113,7 +118,34 @@ export class MediaProbe {
     source: string | RangeReader,
     format: VideoFormat,
     signal: AbortSignal,
-  ): Promise<VideoInfo> {
+  ): Promise<VideoInfo | AudioInfo> {
+    const answer = await this.#read(source, 'video', signal);
+    if (answer.kind === 'info') return { kind: 'video', format, ...answer.info };
+    const mayBeSound = format === 'mp4' || format === 'mov';
+    if (!mayBeSound) throw noVideo(format);
+    // Its brand does not tell a recording of sound alone from a clip.
+    return await this.#probeSound(source, 'm4a', signal);
+  }
+
+  async #probeSound(
+    source: string | RangeReader,
+    format: AudioFormat,
+    signal: AbortSignal,
+  ): Promise<AudioInfo> {
+    const answer = await this.#read(source, 'audio', signal);
+    if (answer.kind === 'sound') return { kind: 'audio', format, ...answer.info };
+    throw new GatewayError(
+      'media_unsupported',
+      'The source is a container without a picture or a sound',
+    );
+  }
+
+  /** @throws GatewayError `media_corrupt`; the signal's reason. */
+  async #read(
+    source: string | RangeReader,
+    kind: 'video' | 'audio',
+    signal: AbortSignal,
+  ): Promise<VideoAnswer> {
     const isWhole = typeof source === 'string';
     await using file = isWhole ? await fileReader(source) : null;
     const reader = file ?? (source as RangeReader);
@@ -121,13 +153,14 @@ export class MediaProbe {
     const videoMs = this.#videoDeadlineMs + readingMs;
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(videoMs)]);
     try {
-      const answer = await this.#threads.read(reader, { isWhole }, deadline);
-      if (answer.kind === 'no-video') throw noVideo(format);
+      const answer = await this.#threads.read(reader, { isWhole, kind }, deadline);
       if (answer.kind === 'failed') throw new Error(answer.reason);
-      return { kind: 'video', format, ...answer.info };
+      return answer;
     } catch (error) {
       signal.throwIfAborted();
-      throw error instanceof GatewayError ? error : corrupt('video', error);
+      throw error instanceof GatewayError
+        ? error
+        : corrupt(kind === 'video' ? kind : 'sound', error);
     }
   }
 }

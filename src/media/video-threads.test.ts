@@ -19,7 +19,7 @@ function readerOf(bytes: Buffer, waitMs = 0): RangeReader {
 }
 
 async function widthOf(threads: VideoThreads, reader: RangeReader, by = signal) {
-  const answer = await threads.read(reader, { isWhole: true }, by);
+  const answer = await threads.read(reader, { isWhole: true, kind: 'video' }, by);
   return answer.kind === 'info' ? answer.info.width : answer.kind;
 }
 

@@ -97,7 +97,7 @@ async function answerOf(
   thread.on('message', onMessage).on('error', reject).on('exit', onExit);
   signal.addEventListener('abort', onAbort, { once: true });
   try {
-    send({ kind: 'probe', job: number, ...job });
+    send({ kind: 'probe', number, job });
     return await promise;
   } finally {
     signal.removeEventListener('abort', onAbort);

@@ -16,7 +16,7 @@ import { dirname, join, resolve } from 'node:path';
 import { addAbortSignal } from 'node:stream';
 import { BatchedWriter } from '../core/batched-writer.ts';
 import { GatewayError } from '../core/errors.ts';
-import { contentTypeOf, formatOfName } from '../core/media.ts';
+import { resultFormatOfName, resultTypeOf } from '../core/result-format.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import { diskFailed, errorCodeOf, rangeNotSatisfiable } from './errors.ts';
 import { checkObjectKey, encodeObjectKey, keyOfUrl } from './object-key.ts';
@@ -285,11 +285,11 @@ async function linkOrCopy(from: string, to: string, signal: AbortSignal): Promis
 }
 
 function describe(key: string, stats: BigIntStats): ObjectStat {
-  const format = formatOfName(key);
+  const format = resultFormatOfName(key);
   const fingerprint = [stats.size, stats.mtimeNs, stats.ino].map((part) => part.toString(36));
   return {
     size: Number(stats.size),
-    contentType: format ? contentTypeOf(format) : 'application/octet-stream',
+    contentType: format ? resultTypeOf(format) : 'application/octet-stream',
     modifiedAt: stats.mtime,
     etag: `"${fingerprint.join('-')}"`,
   };

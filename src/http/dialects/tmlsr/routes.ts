@@ -32,7 +32,13 @@ import {
   parseTaskRequest,
   type WorkflowAliases,
 } from './parse.ts';
-import { presentBackend, presentSubmitted, presentTask, presentWorkflow } from './present.ts';
+import {
+  presentBackend,
+  presentListed,
+  presentSubmitted,
+  presentTask,
+  presentWorkflow,
+} from './present.ts';
 import * as schema from './schema.ts';
 
 export interface TmlsrParts extends FormParts {
@@ -112,7 +118,7 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
         stats: counts,
         workflows: each.map(presentWorkflow),
         pauses: paused.filter((each) => isShownTo(each, tenant)).map(presentPause),
-        tasks: newest.map((task) => presentTask(task, seen)),
+        tasks: newest.map((task) => presentListed(task, seen)),
       },
       200,
     );

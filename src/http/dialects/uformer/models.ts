@@ -1,5 +1,5 @@
 import type { BackendView, UnloadedWorkflows } from '../../../core/backend.ts';
-import type { MediaKind } from '../../../core/media.ts';
+import type { PictureKind } from '../../../core/media.ts';
 import type { Workflow } from '../../../core/workflow.ts';
 import { type TaskType, taskTypes } from './schema.ts';
 
@@ -21,7 +21,11 @@ export function modelsOf(workflows: readonly Workflow[]): Model[] {
 }
 
 /** The models among these that do a task on files of a kind. */
-export function modelsFor(models: readonly Model[], taskType: TaskType, kind: MediaKind): Model[] {
+export function modelsFor(
+  models: readonly Model[],
+  taskType: TaskType,
+  kind: PictureKind,
+): Model[] {
   return models.filter((model) => model.taskType === taskType && model.workflow.kind === kind);
 }
 
@@ -47,10 +51,10 @@ export function presentModels(
 /** The names by task, for those who let people choose. */
 export function presentControls(
   models: readonly Model[],
-): Record<MediaKind, Record<TaskType, string[]>> {
-  const namesOf = (kind: MediaKind, type: TaskType) =>
+): Record<PictureKind, Record<TaskType, string[]>> {
+  const namesOf = (kind: PictureKind, type: TaskType) =>
     [...new Set(modelsFor(models, type, kind).map(({ name }) => name))].sort();
-  const ofKind = (kind: MediaKind) => ({
+  const ofKind = (kind: PictureKind) => ({
     denoise: namesOf(kind, 'denoise'),
     deblur: namesOf(kind, 'deblur'),
   });
