@@ -242,7 +242,13 @@ describe('results that are no pictures', () => {
     const wav = sources.file('voice', sampleWav({ seconds: 1, channels: 2 }));
     const heard = await run('heard', { url: wav });
     const { input, ...made } = heard.output?.metadata ?? {};
-    const told = { kind: 'audio', format: 'wav', codec: 'pcm-s16', channels: 2, sampleRate: 8_000 };
+    const told = {
+      kind: 'audio',
+      format: 'wav',
+      codec: 'pcm-s16',
+      channels: 2,
+      sample_rate: 8_000,
+    };
     assert.deepEqual(input, { ...told, duration_seconds: 1 });
     assert.deepEqual([made.format, made.scale], ['flac', null]);
     // An encoder fills its last block up.

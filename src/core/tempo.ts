@@ -191,8 +191,12 @@ export const realTempo = {
   media: {
     /** For reading every pixel of a picture. */
     imageDeadlineMs: 60_000,
-    /** For reading a clip's header. */
-    videoDeadlineMs: 5_000,
+    /** Of a processor's time, for reading a clip's header: on a busy machine that may take long. */
+    videoWorkDeadlineMs: 5_000,
+    /** The same in all, with the time that it waits for a processor or for bytes. */
+    videoDeadlineMs: 60_000,
+    /** The processor's time is looked at this often. */
+    videoLookMs: 200,
     /** After which a thread for clips ends that nobody has had a use for. */
     idleThreadMs: 10_000,
     /** For encoding a thumbnail, in libvips. */

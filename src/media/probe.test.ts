@@ -397,7 +397,7 @@ test('survives boxes that were forged to stall it', async () => {
 });
 
 test('survives a clip with any byte changed', async () => {
-  const by = new MediaProbe({ videoDeadlineMs: 3_000 });
+  const by = new MediaProbe({ videoWorkDeadlineMs: 3_000 });
   for (const format of [new Mp4OutputFormat(), new WebMOutputFormat()]) {
     const codec = format instanceof WebMOutputFormat ? 'vp8' : 'avc';
     const bytes = await clip({ format, codec });
@@ -443,7 +443,7 @@ test('stops asking a remote source that has no end', async () => {
   const live = await clip({ format: new WebMOutputFormat({ appendOnly: true }), codec: 'vp8' });
   // After its packets comes nothing, for a thousand gigabytes.
   const source = remote(live, 1e12);
-  const by = new MediaProbe({ videoDeadlineMs: 1_500 });
+  const by = new MediaProbe({ videoWorkDeadlineMs: 1_500 });
   await assert.rejects(by.probe(source, signal), { code: 'media_corrupt' });
   assert.ok(source.readBytes <= 64 * 1024 * 1024 + 4_100, `${source.readBytes} bytes were read`);
 });

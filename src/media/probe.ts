@@ -27,7 +27,12 @@ import type { VideoAnswer } from './video-thread.ts';
 import { VideoThreads } from './video-threads.ts';
 
 export interface MediaProbeOptions
-  extends Partial<Pick<Tempo['media'], 'imageDeadlineMs' | 'videoDeadlineMs' | 'idleThreadMs'>> {
+  extends Partial<
+    Pick<
+      Tempo['media'],
+      'imageDeadlineMs' | 'videoDeadlineMs' | 'videoWorkDeadlineMs' | 'videoLookMs' | 'idleThreadMs'
+    >
+  > {
   /** For workflows that have none of their own. */
   readonly limits?: MediaLimits;
 }
@@ -45,6 +50,7 @@ export class MediaProbe {
   readonly #limits: MediaLimits;
   readonly #pictures: PictureProbe;
   readonly #videoDeadlineMs: number;
+  readonly #videoWorkMs: number;
   readonly #threads: VideoThreads;
   /** A thread that shares its processor with many would not be done by its deadline. */
   readonly #videos = new PQueue({ concurrency: availableParallelism() });
@@ -53,12 +59,15 @@ export class MediaProbe {
     limits = generousLimits,
     imageDeadlineMs = realTempo.media.imageDeadlineMs,
     videoDeadlineMs = realTempo.media.videoDeadlineMs,
+    videoWorkDeadlineMs = realTempo.media.videoWorkDeadlineMs,
+    videoLookMs = realTempo.media.videoLookMs,
     idleThreadMs = realTempo.media.idleThreadMs,
   }: MediaProbeOptions = {}) {
     this.#limits = limits;
     this.#pictures = new PictureProbe(imageDeadlineMs);
     this.#videoDeadlineMs = videoDeadlineMs;
-    this.#threads = new VideoThreads(idleThreadMs);
+    this.#videoWorkMs = videoWorkDeadlineMs;
+    this.#threads = new VideoThreads({ idleMs: idleThreadMs, lookMs: videoLookMs });
   }
 
   /**
@@ -150,10 +159,13 @@ export class MediaProbe {
     await using file = isWhole ? await fileReader(source) : null;
     const reader = file ?? (source as RangeReader);
     const readingMs = isWhole ? Math.round(reader.size / bytesPerMs) : 0;
-    const videoMs = this.#videoDeadlineMs + readingMs;
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(videoMs)]);
+    const timeout = AbortSignal.timeout(this.#videoDeadlineMs + readingMs);
+    const until = {
+      signal: AbortSignal.any([signal, timeout]),
+      workMs: this.#videoWorkMs + readingMs,
+    };
     try {
-      const answer = await this.#threads.read(reader, { isWhole, kind }, deadline);
+      const answer = await this.#threads.read(reader, { isWhole, kind }, until);
       if (answer.kind === 'failed') throw new Error(answer.reason);
       return answer;
     } catch (error) {

@@ -88,7 +88,7 @@ async function onDisk(
   seeds: readonly Buffer[],
 ): Promise<Property<Buffer>> {
   const path = join(await temporaryFolder(parts), 'source');
-  const probe = new MediaProbe({ imageDeadlineMs: 500, videoDeadlineMs: 500 });
+  const probe = new MediaProbe({ imageDeadlineMs: 500, videoWorkDeadlineMs: 500 });
   return {
     cases: mutatedBytes(seeds),
     async check(bytes) {
