@@ -8,11 +8,17 @@ import { openBrowser } from './support/browser.ts';
 import { patienceMs } from './support/patience.ts';
 import { TestGateway } from './support/test-gateway.ts';
 
+interface Operation {
+  readonly summary?: string;
+  readonly operationId?: string;
+  readonly tags?: readonly string[];
+}
+
 interface Document {
   readonly openapi: string;
   readonly info: { readonly title: string };
   readonly servers: readonly { readonly url: string }[];
-  readonly paths: Readonly<Record<string, Readonly<Record<string, { summary?: string }>>>>;
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
   readonly components: { readonly schemas: Readonly<Record<string, unknown>> };
 }
 
@@ -101,6 +107,18 @@ describe('the API reference', () => {
         assert.deepEqual(whole.components.schemas[name], schema, `${name} means two things`);
       }
     }
+  });
+
+  it('of all names each operation as no other, and tells where it belongs', async () => {
+    const { paths }: Document = JSON.parse(await read('/openapi.json'));
+    const operations = Object.values(paths).flatMap((each) => Object.values(each));
+    const ids = operations.map(({ operationId }) => operationId);
+    assert.ok(
+      ids.every((id) => /^[a-z][A-Za-z]+$/.test(id ?? '')),
+      ids.join(),
+    );
+    assert.equal(new Set(ids).size, ids.length);
+    assert.ok(operations.every(({ tags }) => tags?.length === 1));
   });
 
   it('gives out no other files', async () => {

@@ -8,7 +8,7 @@ import { callerIfAny } from './auth.ts';
 import { errorSchema } from './errors.ts';
 import { ignoredField, unknownFields } from './ignored-fields.ts';
 import type { LinkBase } from './link-base.ts';
-import { createRoutes, defineRoute, json } from './openapi.ts';
+import { createRoutes, defineRoute, json, jsonBody } from './openapi.ts';
 import { paceOf, requestBody, whileThere } from './request-body.ts';
 
 /** Large files first, their tasks later. */
@@ -83,7 +83,13 @@ const offerRoute = defineRoute({
   policy: { scope: 'tasks:write', adds: 'file' },
   summary: 'Open an upload for a file that a task is to work on',
   request: {
-    body: json(openUpload, 'What the client calls the file, and what it is.'),
+    body: {
+      ...jsonBody(openUpload, 'What the client calls the file, and what it is.', {
+        name: 'holiday.jpg',
+        content_type: 'image/jpeg',
+      }),
+      required: false,
+    },
   },
   responses: {
     201: json(

@@ -6,7 +6,7 @@ import { presentWorkflow } from '../workflows/present.ts';
 import type { Draft, WorkflowDescription, WorkflowService } from '../workflows/workflow-service.ts';
 import { actorOf, type Caller, tenantSeenBy } from './auth.ts';
 import { errorSchema } from './errors.ts';
-import { createRoutes, defineRoute, json } from './openapi.ts';
+import { createRoutes, defineRoute, json, jsonBody } from './openapi.ts';
 
 /** `/workflows`: what clients can call, and what operators put there. */
 export function workflowRoutes(workflows: WorkflowService): OpenAPIHono {
@@ -148,7 +148,16 @@ const refused = { 400: json(errorSchema, 'It is no workflow; the message says wh
 const untold = { 503: json(errorSchema, 'No ComfyUI server has told its nodes yet.') };
 /** A workflow comes with what is said of it. */
 const draftSize = { maxBodyBytes: maxWorkflowBytes + 1024 * 1024 };
-const draftBody = { body: { ...json(draft, 'The workflow.'), required: true } };
+const draftBody = {
+  body: jsonBody(draft, 'The workflow.', {
+    '1': { class_type: 'LoadImage', inputs: { image: 'source.png' } },
+    '2': {
+      class_type: 'ImageScaleBy',
+      inputs: { image: ['1', 0], upscale_method: 'lanczos', scale_by: 2 },
+    },
+    '3': { class_type: 'SaveImage', inputs: { images: ['2', 0], filename_prefix: 'twice' } },
+  }),
+};
 
 const listRoute = defineRoute({
   method: 'get',

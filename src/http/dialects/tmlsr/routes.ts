@@ -19,7 +19,7 @@ import {
 import type { IgnoredField } from '../../ignored-fields.ts';
 import type { LinkBase } from '../../link-base.ts';
 import { isForm } from '../../multipart.ts';
-import { createRoutes, defineRoute, handleFiles, json } from '../../openapi.ts';
+import { createRoutes, defineRoute, handleFiles, json, jsonBody } from '../../openapi.ts';
 import { presentPause } from '../../pauses.ts';
 import { poolSeenBy } from '../../pool-view.ts';
 import { whileThere } from '../../request-body.ts';
@@ -200,12 +200,15 @@ const creating = {
 
 const submitting = { scope: 'tasks:write', adds: 'task' } as const;
 
-const inJson = json(schema.createTask, 'The source and what to do with it.');
+const inJson = jsonBody(schema.createTask, 'The source and what to do with it.', {
+  url: 'https://example.com/image.jpg',
+  workflow: 'seedvr2_image_4096.json',
+});
 
 const createTaskInJsonRoute = defineRoute({
   ...creating,
   policy: submitting,
-  request: { body: { ...inJson, required: true } },
+  request: { body: inJson },
 });
 
 const createTaskRoute = defineRoute({
@@ -215,7 +218,6 @@ const createTaskRoute = defineRoute({
     body: {
       ...inJson,
       content: { ...inJson.content, 'multipart/form-data': { schema: schema.createTaskForm } },
-      required: true,
     },
   },
 });

@@ -90,8 +90,7 @@ export const createTask = z
     }),
     target_url: z.string().min(1).max(8192).nullish().openapi({
       description:
-        'Where the main result goes instead of the object store: an address that takes one PUT, such as a presigned one. It has to hold until the task ends.',
-      example: 'https://bucket.example.com/result.png?signature=x',
+        'Where the main result goes instead of the object store: an address that takes one PUT, such as a presigned one (https://bucket.example.com/result.png?signature=x). It has to hold until the task ends.',
     }),
   })
   .openapi('CreateTask');
