@@ -174,6 +174,8 @@ describe('a client of an old service', () => {
     assert.deepEqual(sent.body.ignored, [{ field: 'imag', reason: 'is no field of this request' }]);
     const upload = await ask('POST', '/uploads', asJson({ nam: 'a.png' }));
     assert.match(upload.body.ignored[0].reason, /did you mean "name"/);
+    const typed = { url, type: 'image', resolution: null, target: null };
+    assert.deepEqual((await ask('POST', '/tasks', asJson(typed))).body.ignored, []);
   });
 
   it('hears which workflow it may mean, and writes jpeg for jpg', async () => {
@@ -214,6 +216,17 @@ describe('a client of an old service', () => {
       }
     });
 
+    it('tells pictures from clips by the parameters', async () => {
+      const typeOf = async (name: string) => {
+        const url = sources.file(name, png);
+        const { body } = await ask('POST', '/tasks', asJson({ url }));
+        const { body: task } = await ask('GET', `/tasks/${body.task_id}`);
+        return task.params.type;
+      };
+      assert.equal(await typeOf('typeless.png'), 'image');
+      assert.equal(await typeOf('typeless.mp4'), 'video');
+    });
+
     it('sees its own tasks, and as an operator those of all services', async () => {
       const form = new FormData();
       form.append('image', fileOf(png));
@@ -224,7 +237,7 @@ describe('a client of an old service', () => {
         return body.tasks.filter(({ params }: { params: object }) => !('url' in params));
       };
       const [newest] = await seen(keys.ops);
-      assert.equal(newest.workflow, 'esrgan_image_4x');
+      assert.deepEqual([newest.workflow, newest.params.type], ['esrgan_image_4x', 'image']);
       const path = `/tasks/${newest.task_id}`;
       assert.equal((await ask('GET', path, { key: keys.ops })).status, 200);
       assert.equal((await ask('GET', path)).status, 404);
