@@ -296,9 +296,14 @@ describe('a client of an old service', () => {
   });
 
   describe('of the Uformer hub', () => {
-    async function made(bytes: Buffer, name: string): Promise<{ path: string; format: string }> {
+    async function made(
+      bytes: Buffer,
+      name: string,
+      model?: string,
+    ): Promise<{ path: string; format: string }> {
       const form = new FormData();
       form.append('image_file', fileOf(bytes), name);
+      if (model) form.append('model_name', model);
       const { status, body } = await ask('POST', '/api/process_image', { body: form });
       assert.equal(status, 202, JSON.stringify(body));
       const path = await eventually(async () => {
@@ -319,6 +324,10 @@ describe('a client of an old service', () => {
       assert.deepEqual([webp.path.slice(-5), webp.format], ['.webp', 'webp']);
       const other = await made(await sharp(png).tiff().toBuffer(), 'photo.tif');
       assert.deepEqual([other.path.slice(-4), other.format], ['.png', 'png']);
+    });
+
+    it('names a model alone, and gets what that does', async () => {
+      assert.match((await made(png, 'a.png', 'deblur_b')).path, /\/deblur\/processed\//);
     });
 
     it('unloads all models by naming none', async () => {
