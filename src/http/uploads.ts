@@ -6,7 +6,7 @@ import { uploadIdOf, uploadUrl } from '../core/upload.ts';
 import type { UploadService } from '../tasks/upload-service.ts';
 import { callerIfAny } from './auth.ts';
 import { errorSchema } from './errors.ts';
-import { ignoredField, unknownFields } from './ignored-fields.ts';
+import { ignoredField, namesWritten, unknownFields } from './ignored-fields.ts';
 import type { LinkBase } from './link-base.ts';
 import { createRoutes, defineRoute, json, jsonBody } from './openapi.ts';
 import { paceOf, requestBody, whileThere } from './request-body.ts';
@@ -22,7 +22,7 @@ export function uploadRoutes(
 
   app.openapi(offerRoute, async (context) => {
     const { name, content_type: contentType } = context.req.valid('json');
-    const written = Object.keys(await context.req.json().catch(() => ({})));
+    const written = namesWritten(await context.req.json().catch(() => ({})));
     const ignored = unknownFields(written, openUpload.keyof().options, refusesUnknownFields);
     const { id, secret, target, openUntil } = await uploads.offer(context.var.caller.tenant, {
       name: name ?? null,

@@ -31,7 +31,8 @@ export function presentTask(
     status: task.state,
     created_at: task.createdAt.toISOString(),
     updated_at: task.updatedAt.toISOString(),
-    params: task.params,
+    // Where the client left it to the file, old pages tell pictures from clips by this.
+    params: { type: task.kind, ...task.params },
     workflow: task.workflow,
     workflow_hash: task.workflowHash || null,
     inputs: {

@@ -16,7 +16,7 @@ import {
   receiveForm,
   submitWithFiles,
 } from '../../form-tasks.ts';
-import type { IgnoredField } from '../../ignored-fields.ts';
+import { type IgnoredField, namesWritten } from '../../ignored-fields.ts';
 import type { LinkBase } from '../../link-base.ts';
 import { isForm } from '../../multipart.ts';
 import { createRoutes, defineRoute, handleFiles, json, jsonBody } from '../../openapi.ts';
@@ -70,7 +70,7 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
   });
   app.openapi({ ...createTaskInJsonRoute, hide: true }, async (context) => {
     const body = context.req.valid('json');
-    const names = Object.keys(await context.req.json().catch(() => ({})));
+    const names = namesWritten(await context.req.json().catch(() => ({})));
     const ignored = ignoredIn(body, names, parts.refusesUnknownFields);
     const account = accountOf(context.var.caller);
     const { signal } = context.req.raw;

@@ -230,7 +230,8 @@ export const task = z
       description: 'Set while a task whose attempt failed waits before it is tried again.',
     }),
     error: z.string().nullable(),
-    error_code: errorCodeSchema.nullable(),
+    // A nullable name of a schema would be written as both at once, which nothing fits.
+    error_code: z.union([errorCodeSchema, z.null()]),
     retries: z.int(),
   })
   .openapi('Task');

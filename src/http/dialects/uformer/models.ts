@@ -10,11 +10,16 @@ export interface Model {
   readonly workflow: Workflow;
 }
 
+/** What a model does, by the beginning of its name. */
+export function taskTypeOf(name: string): TaskType | undefined {
+  return taskTypes.find((type) => name.toLowerCase().startsWith(type));
+}
+
 /** Of pictures and of clips: a name may be there twice. */
 export function modelsOf(workflows: readonly Workflow[]): Model[] {
   return workflows.flatMap((workflow) =>
     workflow.aliases.flatMap((name) => {
-      const taskType = taskTypes.find((type) => name.toLowerCase().startsWith(type));
+      const taskType = taskTypeOf(name);
       return taskType ? { name, taskType, workflow } : [];
     }),
   );

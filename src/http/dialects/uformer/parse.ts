@@ -9,7 +9,7 @@ import type { Workflow } from '../../../core/workflow.ts';
 import { invalidRequest } from '../../errors.ts';
 import type { FormFile } from '../../form-tasks.ts';
 import { type Form, type FormFields, onlyText } from '../../multipart.ts';
-import { isNamed, modelsFor, modelsOf } from './models.ts';
+import { isNamed, modelsFor, modelsOf, taskTypeOf } from './models.ts';
 import { keepMs } from './result-life.ts';
 import { imageWishes, type KeptParams, type TaskType, videoWishes, type Wishes } from './schema.ts';
 
@@ -68,7 +68,8 @@ function parseWishes(fields: FormFields, kind: PictureKind): Wishes {
   });
   const { data, error } = schema.safeParse(Object.fromEntries(written));
   if (!data) throw invalidRequest(error);
-  return data;
+  const { task_type = taskTypeOf(data.model_name ?? '') ?? 'denoise' } = data;
+  return { ...data, task_type };
 }
 
 function workflowOf(
