@@ -13,6 +13,7 @@ import { createFront, serve } from './gateway/server.ts';
 import { createServices } from './gateway/services.ts';
 import { openStores } from './gateway/stores.ts';
 import { startSweeps } from './gateway/sweeps.ts';
+import { clientIdOf } from './http/dialects/index.ts';
 import { AuditLog } from './telemetry/audit-log.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { TaskLog } from './telemetry/task-log.ts';
@@ -103,7 +104,7 @@ function frameOf(
     config,
     tempo,
     logger,
-    log: new TaskLog(logger, observers),
+    log: new TaskLog(logger, observers, clientIdOf),
     observers,
     owner: randomUUID(),
     hosts,

@@ -2,10 +2,12 @@ import { setFlagsFromString } from 'node:v8';
 import { readConfig, unknownSettings } from './config/config.ts';
 import { readEnv } from './config/env.ts';
 import { backendsOrEmulator } from './emulator-process.ts';
+import { whereToLook } from './gateway/where-to-look.ts';
 import { Gateway, type GatewayOptions } from './gateway.ts';
 import { dialectSettings } from './http/dialects/index.ts';
 import { stopSignal } from './run.ts';
 import { createLogger, type Logger } from './telemetry/logger.ts';
+import { terminalLog } from './telemetry/terminal-log.ts';
 
 const outdated = 'a newer version of TMLSR has changed the database; it goes on with the work';
 
@@ -21,7 +23,11 @@ export async function serve({ logTo, ...options }: ServeOptions = {}): Promise<v
   setFlagsFromString('--external-memory-accounted-in-global-limit');
   const env = readEnv();
   const config = readConfig(env, dialectSettings);
-  const logger = createLogger(config.logLevel);
+  const isTerminal = process.stdout.isTTY === true;
+  const hasColours = isTerminal && process.stdout.hasColors() && !env.NO_COLOR;
+  const logger = isTerminal
+    ? createLogger(config.logLevel, terminalLog(process.stdout, hasColours))
+    : createLogger(config.logLevel);
   logTo?.(logger);
   for (const name of unknownSettings(env, dialectSettings))
     logger.warn({ name }, 'setting.unknown');
@@ -30,6 +36,7 @@ export async function serve({ logTo, ...options }: ServeOptions = {}): Promise<v
   const stopped = stopSignal();
   const backends = await backendsOrEmulator(config, parts, logger);
   const gateway = parts.use(await Gateway.start({ ...config, backends }, logger, options));
+  if (isTerminal) process.stdout.write(`${whereToLook(gateway.url, config)}\n`);
   const reason = await Promise.race([
     stopped.then((signal) => ({ signal })),
     gateway.outdated.then(() => ({ reason: outdated })),

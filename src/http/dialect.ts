@@ -40,6 +40,8 @@ export interface DialectDescription {
   /** Bytes that a body may have whose route says nothing else. It is held in memory. */
   readonly maxBodyBytes: number;
   readonly presentError: PresentError;
+  /** How its clients write the id of a task, where that is no UUID with dashes. */
+  readonly clientId?: (taskId: string) => string;
 }
 
 /** What a dialect contributes to the gateway. */
