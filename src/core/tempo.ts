@@ -326,6 +326,9 @@ export const realTempo = {
     closeDeadlineMs: 5_000,
     /** WebSockets are asked this often whether their key is good still. */
     keyLookEveryMs: 500,
+    /** What `/ready` says of the object store may be so old, and waits so long for it. */
+    storeCheckHoldsMs: 10_000,
+    storeCheckDeadlineMs: 2_000,
     /** A download without a byte for this time is not under way any more. */
     handoverQuietMs: 5_000,
   },

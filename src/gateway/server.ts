@@ -3,10 +3,6 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import packageJson from '../../package.json' with { type: 'json' };
 import { ConfigError } from '../config/config.ts';
-import { GatewayError } from '../core/errors.ts';
-import type { Database } from '../db/database.ts';
-import { ownEdition } from '../db/edition.ts';
-import { reaching } from '../db/errors.ts';
 import { type App, type Apps, createApps } from '../http/app.ts';
 import { linkBase } from '../http/link-base.ts';
 import { pageGuard } from '../http/own-pages.ts';
@@ -16,6 +12,7 @@ import type { Keyring } from '../keys/keyring.ts';
 import type { Frame } from './frame.ts';
 import type { Media } from './media.ts';
 import type { OpenPool } from './pool.ts';
+import { ReadinessProbe } from './readiness.ts';
 import type { Services } from './services.ts';
 import type { Stores } from './stores.ts';
 
@@ -33,11 +30,15 @@ export function createFront(
   { config, tempo, logger, hosts, listening, observers }: Frame,
   { objects, database }: Stores,
   { encoder, sourceReader }: Media,
-  { poolService, workflows }: OpenPool,
+  { poolService, wholePool, workflows }: OpenPool,
   services: Services,
   keyring: Keyring,
 ): Front {
   const stopping = new AbortController();
+  const probe = new ReadinessProbe({
+    ...{ database, store: objects, pool: wholePool },
+    ...{ stopping: stopping.signal, tempo: tempo.http },
+  });
   const parts = {
     ...services,
     registry: workflows,
@@ -49,7 +50,7 @@ export function createFront(
     kindOf: sourceReader.kindOf.bind(sourceReader),
     linkBase: linkBase(config.publicUrl, () => listening.port),
     isGuarded: () => keyring.isGuarded,
-    checkReady: () => checkReady(database, stopping.signal),
+    readiness: () => probe.look(),
     version: packageJson.version,
     stopping: stopping.signal,
     tempo: tempo.http,
@@ -68,17 +69,6 @@ export function createFront(
   });
   for (const observer of apps.observers) observers.add(observer);
   return { apps, stopping };
-}
-
-/** @throws GatewayError `unavailable` where requests are better sent to another gateway. */
-async function checkReady(
-  database: Pick<Database, 'edition'>,
-  stopping: AbortSignal,
-): Promise<void> {
-  if (stopping.aborted) throw new GatewayError('unavailable', 'The gateway is asked to stop');
-  if ((await reaching(database.edition())) > ownEdition) {
-    throw new GatewayError('unavailable', 'A newer gateway has changed the database');
-  }
 }
 
 /** Listens, for all dialects and for those with a port of their own; resolves with where those do. */
