@@ -2,6 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { readConfig, unknownSettings } from './config/config.ts';
 import { readEnv } from './config/env.ts';
 import { backendsOrEmulator } from './emulator-process.ts';
+import { checkFolders } from './gateway/folders.ts';
 import { whereToLook } from './gateway/where-to-look.ts';
 import { Gateway, type GatewayOptions } from './gateway.ts';
 import { dialectSettings } from './http/dialects/index.ts';
@@ -31,6 +32,8 @@ export async function serve({ logTo, ...options }: ServeOptions = {}): Promise<v
   logTo?.(logger);
   for (const name of unknownSettings(env, dialectSettings))
     logger.warn({ name }, 'setting.unknown');
+
+  await checkFolders(config);
 
   await using parts = new AsyncDisposableStack();
   const stopped = stopSignal();

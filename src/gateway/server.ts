@@ -1,6 +1,4 @@
 import { once } from 'node:events';
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import packageJson from '../../package.json' with { type: 'json' };
 import { ConfigError } from '../config/config.ts';
 import { type App, type Apps, createApps } from '../http/app.ts';
@@ -10,6 +8,7 @@ import { doorsOf } from '../http/quotas.ts';
 import { type AppServer, createServer } from '../http/server.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { Frame } from './frame.ts';
+import { listen } from './listen.ts';
 import type { Media } from './media.ts';
 import type { OpenPool } from './pool.ts';
 import { ReadinessProbe } from './readiness.ts';
@@ -78,17 +77,17 @@ export async function serve(
 ): Promise<ReadonlyMap<string, string>> {
   const { requestDeadlineMs, headersDeadlineMs, closeDeadlineMs } = tempo.http;
   const limits = { requestTimeout: requestDeadlineMs, headersTimeout: headersDeadlineMs };
-  const listenAt = async (app: App, port: number): Promise<string> => {
+  const listenAt = async (app: App, port: number, setting: string): Promise<string> => {
     const server = createServer(app, limits, logger);
-    const url = await listen(server.server, config.host, port);
+    const url = await listen(server.server, config.host, port, setting);
     parts.defer(() => close(server, closeDeadlineMs));
     return url;
   };
-  listening.url = await listenAt(apps.root, config.port);
+  listening.url = await listenAt(apps.root, config.port, 'PORT');
   listening.port = Number(new URL(listening.url).port || httpPort);
   const dialectUrls = new Map<string, string>();
   for (const [dialect, port] of config.dialectPorts) {
-    dialectUrls.set(dialect, await listenAt(appOf(apps, dialect), port));
+    dialectUrls.set(dialect, await listenAt(appOf(apps, dialect), port, 'DIALECT_PORTS'));
   }
   // The very first to go: a server closes when all requests are answered, also those that wait.
   parts.defer(() => stopping.abort());
@@ -100,14 +99,6 @@ function appOf({ byDialect }: Apps, dialect: string): App {
   if (app) return app;
   const known = [...byDialect.keys()].join(', ');
   throw new ConfigError([`DIALECT_PORTS there is no dialect ${dialect}; known: ${known}`]);
-}
-
-async function listen(server: Server, host: string, port: number): Promise<string> {
-  server.listen(port, host);
-  await once(server, 'listening');
-  const address = server.address() as AddressInfo;
-  const name = address.family === 'IPv6' ? `[${address.address}]` : address.address;
-  return `http://${name}:${address.port}`;
 }
 
 /** Requests that are still being answered after the deadline are cut. */
