@@ -33,6 +33,7 @@ import {
   wholeNumber,
   yesOrNo,
 } from './fields.ts';
+import { secretFileNames, withSecretFiles } from './secret-files.ts';
 
 export interface Config {
   readonly host: string;
@@ -220,13 +221,15 @@ const ours =
 export function readConfig(env: Env, declared: readonly DeclaredSettings[]): Config {
   // An empty variable is one that a compose file passed on unset.
   const given = Object.entries(env).filter(([, value]) => value !== undefined && value !== '');
-  const variables = Object.fromEntries(given) as Record<string, string>;
+  const { variables, problems: unread } = withSecretFiles(
+    Object.fromEntries(given) as Record<string, string>,
+  );
   const { data, error } = settings.safeParse(variables, { error: misfitWords });
   const ofDialects = z
     .object(Object.assign({}, ...declared.map(({ schemas }) => schemas)))
     .safeParse(variables, { error: misfitWords });
   const problems = [error, ofDialects.error].flatMap((each) => each?.issues ?? []).map(sentenceOf);
-  problems.push(...missingForStorage(variables), ...sharedKeys(variables));
+  problems.push(...unread, ...missingForStorage(variables), ...sharedKeys(variables));
   if (!data || !ofDialects.data || problems.length > 0) throw new ConfigError(problems);
   return {
     host: data.HOST,
@@ -303,7 +306,7 @@ function inDays(days: number): number {
 
 /** Variables that look like a misspelt one of ours. */
 export function unknownSettings(env: Env, declared: readonly DeclaredSettings[]): string[] {
-  const known = settingNames(declared);
+  const known = [...settingNames(declared), ...secretFileNames];
   const prefixes = [...storagePrefixes, ...declared.map(({ prefix }) => prefix)];
   const isOurs = (name: string) =>
     ours.test(name) || prefixes.some((prefix) => name.startsWith(prefix));
