@@ -91,6 +91,8 @@ export interface Config {
   /** Whether a task takes the results of another one that is the same. */
   readonly coalesces: boolean;
   readonly retention: RetentionConfig;
+  /** So long after its end a task is on record, milliseconds; `null`: for ever. */
+  readonly recordRetentionMs: number | null;
   /** So long what happened to a task, or operators did, stays on record, milliseconds; `null`: for ever. */
   readonly eventRetentionMs: number | null;
   /** Of dialects, by the names of the variables; each takes its own. */
@@ -196,6 +198,7 @@ const settings = z.object({
   RETENTION_DAYS: days.default(0),
   MAX_STORED_BYTES: wholeNumber(1, Number.MAX_SAFE_INTEGER).optional(),
   EVENT_RETENTION_DAYS: days.default(30),
+  RECORD_RETENTION_DAYS: days.default(0),
   LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
       error: 'must be trace, debug, info, warn, error, fatal or silent',
@@ -211,7 +214,7 @@ export function settingNames(declared: readonly DeclaredSettings[]): string[] {
 
 /** Prefixes that only our own settings have a reason to bear. */
 const ours =
-  /^(COMFYUI_|SOURCE_|MAX_SOURCE_|MAX_IMAGE_|MAX_VIDEO_|MAX_STORED_|LIMIT_|RETENTION_|EVENT_|TARGET_|WORKFLOWS_)/;
+  /^(COMFYUI_|SOURCE_|MAX_SOURCE_|MAX_IMAGE_|MAX_VIDEO_|MAX_STORED_|LIMIT_|RETENTION_|EVENT_|RECORD_|TARGET_|WORKFLOWS_)/;
 
 /**
  * `declared`: what dialects let operators set.
@@ -290,13 +293,20 @@ export function readConfig(env: Env, declared: readonly DeclaredSettings[]): Con
     thumbnails: data.THUMBNAILS,
     coalesces: data.CACHE,
     retention: {
-      retentionMs: orNone(inDays(data.RETENTION_DAYS)),
+      // A result does not outlive the record of its task, or nobody would remove it.
+      retentionMs: orNone(inDays(sooner(data.RETENTION_DAYS, data.RECORD_RETENTION_DAYS))),
       maxBytes: data.MAX_STORED_BYTES ?? null,
     },
+    recordRetentionMs: orNone(inDays(data.RECORD_RETENTION_DAYS)),
     eventRetentionMs: orNone(inDays(data.EVENT_RETENTION_DAYS)),
     dialectSettings: ofDialects.data,
     logLevel: data.LOG_LEVEL,
   };
+}
+
+/** 0 stands for ever. */
+function sooner(days: number, others: number): number {
+  return Math.min(days || others, others || days);
 }
 
 /** So many days in milliseconds. */

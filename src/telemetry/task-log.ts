@@ -89,6 +89,15 @@ export class TaskLog {
     this.#logger.warn({ err: error }, 'events.sweep-failed');
   }
 
+  /** Of so many tasks nothing is known any more. */
+  recordsRemoved(tasks: number): void {
+    this.#logger.info({ tasks }, 'records.removed');
+  }
+
+  recordSweepFailed(error: unknown): void {
+    this.#logger.warn({ err: error }, 'records.sweep-failed');
+  }
+
   recoveryFailed(error: unknown): void {
     this.#logger.error({ err: error }, 'recovery.failed');
   }
