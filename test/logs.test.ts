@@ -71,6 +71,7 @@ describe('the log of a gateway', () => {
       dialect: 'tmlsr',
       tenant: 'alice',
       status: 404,
+      code: 'task_not_found',
     });
   });
 

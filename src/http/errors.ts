@@ -9,7 +9,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { RefusalLog } from '../telemetry/refusal-log.ts';
 import { logRefusal, tellQuota } from './quotas.ts';
 import { brokenOff } from './request-body.ts';
-import { requestIdOf } from './request-note.ts';
+import { noteError, requestIdOf } from './request-note.ts';
 import { pathOfRoute } from './route-policy.ts';
 import { statusOf } from './status.ts';
 
@@ -52,6 +52,7 @@ export function onError(logger: Logger, refusals: RefusalLog, present: PresentEr
   return (thrown, context) => {
     const isLeft = isGone(context, thrown) || isAbortOf(context, thrown);
     const error = toGatewayError(isLeft ? brokenOff(thrown) : translateHttpException(thrown));
+    noteError(context, error.code);
     const { status, body } = present(error);
     if (refused.has(error.code)) logRefusal(context, error, refusals);
     else if (status >= 500) logFailure(context, thrown, error, logger);
@@ -87,9 +88,9 @@ function logFailure(context: Context, thrown: unknown, error: GatewayError, logg
 
 export function onNotFound(present: PresentError): NotFoundHandler {
   return (context) => {
-    const { status, body } = present(
-      new GatewayError('not_found', 'There is nothing at this address'),
-    );
+    const error = new GatewayError('not_found', 'There is nothing at this address');
+    noteError(context, error.code);
+    const { status, body } = present(error);
     return context.json(body, status);
   };
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpBindings } from '@hono/node-server';
 import type { Context, MiddlewareHandler } from 'hono';
+import type { ErrorCode } from '../core/errors.ts';
 import type { RequestLog } from '../telemetry/request-log.ts';
 import { callerIfAny } from './auth.ts';
 import { pathOfRoute } from './route-policy.ts';
@@ -12,6 +13,7 @@ interface RequestNote {
   path: string | null;
   dialect: string | null;
   tenant: string;
+  code: ErrorCode | null;
   isRefused: boolean;
 }
 
@@ -34,7 +36,7 @@ export function noteRequest(
   const note = noteFor(incoming);
   response.setHeader(requestIdHeader, note.id);
   response.once('close', () => {
-    const { id, path, dialect, tenant, isRefused } = note;
+    const { id, path, dialect, tenant, code, isRefused } = note;
     log.answered(
       {
         request: id,
@@ -43,6 +45,7 @@ export function noteRequest(
         ...(dialect === null ? {} : { dialect }),
         ...(tenant === '' ? {} : { tenant }),
         status: response.statusCode,
+        ...(code === null ? {} : { code }),
         ms: Math.round(performance.now() - since),
         ...(response.writableFinished ? {} : { cut: true }),
       },
@@ -60,7 +63,7 @@ export function noteUpgrade(incoming: IncomingMessage, path: string, log: Reques
 function noteFor(incoming: IncomingMessage): RequestNote {
   const given = incoming.headers[requestIdHeader.toLowerCase()];
   const id = typeof given === 'string' && saneId.test(given) ? given : randomUUID();
-  const note = { id, path: null, dialect: null, tenant: '', isRefused: false };
+  const note = { id, path: null, dialect: null, tenant: '', code: null, isRefused: false };
   notes.set(incoming, note);
   return note;
 }
@@ -76,6 +79,12 @@ export function noteRoute(dialect: string | null): MiddlewareHandler {
     note.dialect = dialect;
     note.tenant = callerIfAny(context)?.tenant ?? '';
   };
+}
+
+/** The request is answered with an error. */
+export function noteError(context: Context, code: ErrorCode): void {
+  const note = noteOf(context);
+  if (note) note.code = code;
 }
 
 /** The request is told of as a refusal, however often it comes. */

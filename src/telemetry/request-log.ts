@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../core/errors.ts';
 import type { Logger } from './logger.ts';
 
 /** A request that was answered, or broken off. */
@@ -10,6 +11,8 @@ export interface AnsweredRequest {
   readonly dialect?: string;
   readonly tenant?: string;
   readonly status: number;
+  /** Of the error that it was answered with. */
+  readonly code?: ErrorCode;
   readonly ms: number;
   /** The client left before the end of the answer. */
   readonly cut?: true;
