@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { request } from 'undici';
 import { createLogger } from '../src/telemetry/logger.ts';
@@ -8,21 +11,21 @@ import type { TestGateway } from './support/test-gateway.ts';
 
 const alice = 'alice-secret-0123456789';
 const ops = 'ops-secret-0123456789';
-/** Nobody listens there. */
-const away = 'http://127.0.0.1:1';
-
 describe('the log of a gateway', () => {
   const cleanup = new AsyncDisposableStack();
   // biome-ignore lint/suspicious/noExplicitAny: read by tests as JSON is.
   const log: any[] = [];
   let gateway: TestGateway;
   let source: string;
+  /** Nobody listens there. */
+  let away: string;
 
   before(async () => {
     const supplies = cleanup.use(await Supplies.open());
     source = supplies.url;
     const scene = cleanup.use(new Scene(supplies));
     const emulator = await scene.emulator();
+    away = `http://127.0.0.1:${await freePort()}`;
     const logger = createLogger('debug', { write: (line) => void log.push(JSON.parse(line)) });
     gateway = await scene.gateway([], {
       backends: [emulator.url, away],
@@ -114,11 +117,18 @@ describe('the log of a gateway', () => {
     assert.deepEqual([level, code, address], ['info', 'unauthorized', '127.0.0.1']);
   });
 
-  it('tells once why a backend is not reached', async () => {
-    await untilTrue(() => named('backend.unreachable').length > 0);
-    const told = named('backend.unreachable').map(({ level, backend }) => `${level} ${backend}`);
-    assert.deepEqual(told, [`warn ${away}`]);
-    assert.match(named('backend.unreachable')[0].reason, /ECONNREFUSED/);
+  it('tells once why a backend is not reached, and again when the reason is another', async () => {
+    const told = () => named('backend.unreachable').filter(({ backend }) => backend === away);
+    await untilTrue(() => told().length > 0);
+    assert.match(told()[0].reason, /ECONNREFUSED/);
+    await using broken = new AsyncDisposableStack();
+    const server = createServer((_request, response) => response.writeHead(502).end());
+    broken.defer(() => void server.close());
+    server.listen(Number(new URL(away).port), '127.0.0.1');
+    await untilTrue(() => told().length > 1);
+    const [first, second, ...others] = told();
+    assert.deepEqual([first.level, second.level, others], ['warn', 'warn', []]);
+    assert.match(second.reason, /502/);
   });
 
   it('has no error, and no stack, for what clients do wrong', async () => {
@@ -138,3 +148,12 @@ describe('the log of a gateway', () => {
     assert.deepEqual(loud, []);
   });
 });
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
