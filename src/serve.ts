@@ -8,7 +8,6 @@ import { Gateway, type GatewayOptions } from './gateway.ts';
 import { dialectSettings } from './http/dialects/index.ts';
 import { stopSignal } from './run.ts';
 import { createLogger, type Logger } from './telemetry/logger.ts';
-import { terminalLog } from './telemetry/terminal-log.ts';
 
 const outdated = 'a newer version of TMLSR has changed the database; it goes on with the work';
 
@@ -24,11 +23,7 @@ export async function serve({ logTo, ...options }: ServeOptions = {}): Promise<v
   setFlagsFromString('--external-memory-accounted-in-global-limit');
   const env = readEnv();
   const config = readConfig(env, dialectSettings);
-  const isTerminal = process.stdout.isTTY === true;
-  const hasColours = isTerminal && process.stdout.hasColors() && !env.NO_COLOR;
-  const logger = isTerminal
-    ? createLogger(config.logLevel, terminalLog(process.stdout, hasColours))
-    : createLogger(config.logLevel);
+  const logger = createLogger(config.logLevel);
   logTo?.(logger);
   for (const name of unknownSettings(env, dialectSettings))
     logger.warn({ name }, 'setting.unknown');
@@ -39,7 +34,13 @@ export async function serve({ logTo, ...options }: ServeOptions = {}): Promise<v
   const stopped = stopSignal();
   const backends = await backendsOrEmulator(config, parts, logger);
   const gateway = parts.use(await Gateway.start({ ...config, backends }, logger, options));
-  if (isTerminal) process.stdout.write(`${whereToLook(gateway.url, config)}\n`);
+  if (process.stdout.isTTY) {
+    const ending = new AbortController();
+    parts.defer(() => ending.abort());
+    void gateway.settled(ending.signal).then(() => {
+      if (!ending.signal.aborted) console.log(whereToLook(gateway.url, config));
+    });
+  }
   const reason = await Promise.race([
     stopped.then((signal) => ({ signal })),
     gateway.outdated.then(() => ({ reason: outdated })),

@@ -47,6 +47,11 @@ export const realTempo = {
     /** Old ones are removed this often. */
     sweepEveryMs: 60_000,
   },
+  start: {
+    /** Whoever starts it on a terminal is told where to look when a server is there, or after so long. */
+    lookEveryMs: 100,
+    settledAfterMs: 5_000,
+  },
   keys: {
     /** The table is looked at this often, because a notice may get lost. */
     lookEveryMs: 500,
