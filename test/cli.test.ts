@@ -490,6 +490,17 @@ describe('tmlsr', () => {
       }
     });
 
+    it('is what npm start runs, and says in a sentence what keeps it from starting', async () => {
+      assert.match(packageJson.scripts.start, / bin\/tmlsr\.js serve$/);
+      const env = { DATA_DIR: join(folder, 'data'), WORKFLOWS_DIR: 'nowhere' };
+      const { code, stderr } = await run(['serve'], { env });
+      assert.equal(code, 1);
+      assert.match(
+        stderr,
+        /^The settings are wrong:\n {2}WORKFLOWS_DIR: .+ does not exist[^\n]+\n$/,
+      );
+    });
+
     it('says that it needs a newer one where npm installed none', async () => {
       const elsewhere = join(folder, 'elsewhere');
       await mkdir(elsewhere);

@@ -120,6 +120,15 @@ for (const engine of enginesAboveStores) {
       }
       assert.equal(await statusOf(young.output?.url), 200);
       assert.equal((await objects(next)).length, 2);
+      await next[Symbol.asyncDispose]();
+      // The same gateway may forget the task as well.
+      const forgets = { ...options.env, RECORD_RETENTION_DAYS: '2.5' };
+      await using last = await TestGateway.start({ ...options, env: forgets });
+      await eventually(async () =>
+        assert.equal((await last.call('GET', `/tasks/${old.task_id}`)).status, 404),
+      );
+      assert.equal((await last.call('GET', `/tasks/${young.task_id}`)).status, 200);
+      assert.equal((await last.counts()).completed, 2);
     });
 
     it('is nothing when a task fails after its first result was stored', async () => {

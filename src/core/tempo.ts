@@ -47,6 +47,11 @@ export const realTempo = {
     /** Old ones are removed this often. */
     sweepEveryMs: 60_000,
   },
+  start: {
+    /** Whoever starts it on a terminal is told where to look when a server is there, or after so long. */
+    lookEveryMs: 100,
+    settledAfterMs: 5_000,
+  },
   keys: {
     /** The table is looked at this often, because a notice may get lost. */
     lookEveryMs: 500,
@@ -332,6 +337,9 @@ export const realTempo = {
     closeDeadlineMs: 5_000,
     /** WebSockets are asked this often whether their key is good still. */
     keyLookEveryMs: 500,
+    /** What `/ready` says of the object store may be so old, and waits so long for it. */
+    storeCheckHoldsMs: 10_000,
+    storeCheckDeadlineMs: 2_000,
     /** A download without a byte for this time is not under way any more. */
     handoverQuietMs: 5_000,
   },

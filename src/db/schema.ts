@@ -87,6 +87,12 @@ export const tasks = pgTable(
     index('tasks_stored')
       .on(t.finishedAt)
       .where(sql`${t.outputs} is not null and ${t.removedAt} is null`),
+    // Of those that have nothing in the store: their records may go.
+    index('tasks_bare')
+      .on(t.finishedAt)
+      .where(
+        sql`${t.finishedAt} is not null and (${t.outputs} is null or ${t.removedAt} is not null)`,
+      ),
     index('tasks_kept_until')
       .on(t.keepUntil)
       .where(sql`${t.keepUntil} is not null and ${t.removedAt} is null`),

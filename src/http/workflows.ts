@@ -138,6 +138,7 @@ function draftOf(body: z.infer<typeof draft>): Draft {
 const wrapperKeys = ['graph', 'meta'];
 
 const nameParam = z.object({ name: z.string().openapi({ example: 'esrgan_image_4x' }) });
+const newNameParam = z.object({ name: z.string().openapi({ example: 'scale_twice' }) });
 const unknown = { 404: json(errorSchema, 'There is no such workflow.') };
 const closed = {
   401: json(errorSchema, 'A key is needed.'),
@@ -224,7 +225,7 @@ const putRoute = defineRoute({
   tag: 'Workflows',
   policy: { scope: 'workflows:write', ...draftSize },
   summary: 'Put a workflow in place',
-  request: { params: nameParam, ...draftBody },
+  request: { params: newNameParam, ...draftBody },
   responses: {
     200: json(workflow, 'It can be called.'),
     ...refused,

@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { type BigIntStats, createReadStream } from 'node:fs';
+import { type BigIntStats, constants, createReadStream } from 'node:fs';
 import {
+  access,
   type FileHandle,
   link,
   mkdir,
@@ -11,6 +12,7 @@ import {
   rm,
   rmdir,
   stat,
+  statfs,
 } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { addAbortSignal } from 'node:stream';
@@ -159,6 +161,14 @@ export class DiskStore implements ObjectStore {
       if (entry.isDirectory()) yield* this.#keysIn(`${key}/`, signal);
       else if (entry.isFile()) yield key;
     }
+  }
+
+  async check(): Promise<void> {
+    await onDisk(async () => {
+      await access(this.#temporaryRoot, constants.W_OK);
+      const { bavail } = await statfs(this.#temporaryRoot);
+      if (bavail === 0) throw Object.assign(new Error('no room'), { code: 'ENOSPC' });
+    });
   }
 
   /** Unfinished files do not outlive their `put`, and those of a crash are swept. */

@@ -4,12 +4,13 @@ import { accountOf } from '../../../core/caller.ts';
 import { taskNotFound } from '../../../core/errors.ts';
 import { mediaKindOfType } from '../../../core/media.ts';
 import type { Pause } from '../../../core/pause.ts';
+import type { Readiness } from '../../../core/readiness.ts';
 import type { PauseService } from '../../../tasks/pause-service.ts';
 import type { TaskService, TaskView } from '../../../tasks/task-service.ts';
 import type { TaskOwner } from '../../../tasks/task-store.ts';
 import { type Caller, tenantSeenBy } from '../../auth.ts';
 import type { KindOf } from '../../dialect.ts';
-import { errorSchema } from '../../errors.ts';
+import { errorSchema, presentError } from '../../errors.ts';
 import {
   type FormParts,
   type FormUploads,
@@ -50,7 +51,7 @@ export interface TmlsrParts extends FormParts {
   readonly linkBase: LinkBase;
   readonly kindOf: KindOf;
   readonly refusesUnknownFields: boolean;
-  readonly checkReady: () => Promise<void>;
+  readonly readiness: () => Promise<Readiness>;
   readonly version: string;
 }
 
@@ -59,7 +60,7 @@ const newestTasks = 50;
 
 /** TMLSR's own API, versions 1 and 2 as a union. */
 export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
-  const { tasks, registry, pauses, linkBase, kindOf, checkReady, version } = parts;
+  const { tasks, registry, pauses, linkBase, kindOf, readiness, version } = parts;
   const app = createRoutes();
 
   handleFiles(app, createTaskRoute, async (context, next) => {
@@ -131,8 +132,11 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
     ),
   );
   app.openapi(readyRoute, async (context) => {
-    await checkReady();
-    return context.json({ status: 'ready' as const }, 200);
+    const { refusal, checks } = await readiness();
+    if (refusal === null) return context.json({ status: 'ready' as const, checks }, 200);
+    const { body } = presentError(refusal);
+    context.header('Retry-After', '2');
+    return context.json({ ...(body as z.infer<typeof errorSchema>), checks }, 503);
   });
   app.openapi(indexRoute, (context) =>
     context.json(
@@ -289,9 +293,9 @@ const readyRoute = defineRoute({
   policy: { isOpen: true, anyHost: true },
   summary: 'Whether the gateway takes requests on',
   description:
-    'For load balancers. A gateway that cannot reach its database, or is asked to stop, is not ready.',
+    'For load balancers. A gateway that cannot reach its database, or is asked to stop, is not ready. `checks` tells of the object store and the servers as well, which all gateways have in common: tasks wait for those, and they do not decide.',
   responses: {
     200: json(schema.ready, 'It does.'),
-    503: json(errorSchema, 'Requests are better sent to another gateway.'),
+    503: json(schema.notReady, 'Requests are better sent to another gateway.'),
   },
 });

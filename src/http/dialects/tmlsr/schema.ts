@@ -7,7 +7,7 @@ import { stageNames, stageStates } from '../../../core/stage.ts';
 import { taskStates } from '../../../core/task.ts';
 import { warningCodes } from '../../../core/warning.ts';
 import { isWorkflowName } from '../../../workflows/folder.ts';
-import { errorCodeSchema } from '../../errors.ts';
+import { errorCodeSchema, errorSchema } from '../../errors.ts';
 import { ignoredField } from '../../ignored-fields.ts';
 import { pauseSchema } from '../../pauses.ts';
 
@@ -301,7 +301,22 @@ export const stats = z
   .openapi('Stats');
 
 /** What other services tell of themselves is told with it, where it does not contradict. */
-export const ready = z.object({ status: z.literal('ready') }).openapi('Ready');
+const check = z
+  .object({
+    ok: z.boolean(),
+    reason: z.string().nullable().openapi({ description: 'Why not.' }),
+  })
+  .openapi('Check');
+
+const checks = z.object({
+  database: check,
+  store: check.openapi({ description: 'Of the object store; up to ten seconds old.' }),
+  servers: check.openapi({ description: 'Whether a ComfyUI server of the pool is in service.' }),
+});
+
+export const ready = z.object({ status: z.literal('ready'), checks }).openapi('Ready');
+
+export const notReady = errorSchema.extend({ checks }).openapi('NotReady');
 
 export const health = z
   .object({
