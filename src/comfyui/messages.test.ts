@@ -110,7 +110,7 @@ describe('promptEnd', () => {
   it('tells when another prompt goes on where it ended', () => {
     const status = { status_str: 'success', completed: true, messages: [] };
     const end = endOf({ outputs: { '4': { unfinished_batch: [true] } }, status });
-    assert.deepEqual(end, { kind: 'success', files: [], goesOn: true });
+    assert.deepEqual(end, { kind: 'success', made: { files: [], texts: [] }, goesOn: true });
   });
 
   it('believes an error message more than the status beside it', () => {
