@@ -13,16 +13,25 @@ import { createFront, serve } from './gateway/server.ts';
 import { createServices } from './gateway/services.ts';
 import { openStores } from './gateway/stores.ts';
 import { startSweeps } from './gateway/sweeps.ts';
+import { clientIdOf } from './http/dialects/index.ts';
+import type { Pool } from './pool/pool.ts';
 import { AuditLog } from './telemetry/audit-log.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { TaskLog } from './telemetry/task-log.ts';
 import { TaskObservers } from './telemetry/task-observer.ts';
+import { pause } from './timing/pause.ts';
 
 export type { GatewayConfig } from './gateway/frame.ts';
 
 export interface GatewayOptions {
   /** How long the gateway waits for whatever it waits for; tests are in a hurry. */
   readonly tempo?: Tempo;
+}
+
+interface GatewayState extends Pick<Gateway, 'url' | 'dialectUrls' | 'outdated'> {
+  readonly pool: Pick<Pool, 'backends'>;
+  readonly tempo: Tempo['start'];
+  readonly parts: AsyncDisposableStack;
 }
 
 /** The composition root: every part in the order of its construction, taken down in reverse. */
@@ -33,17 +42,16 @@ export class Gateway implements AsyncDisposable {
   readonly dialectUrls: ReadonlyMap<string, string>;
   /** Resolves when a newer gateway has changed the database: this one is to end its work and stop. */
   readonly outdated: Promise<void>;
+  readonly #pool: Pick<Pool, 'backends'>;
+  readonly #tempo: Tempo['start'];
   readonly #parts: AsyncDisposableStack;
 
-  private constructor(
-    url: string,
-    dialectUrls: ReadonlyMap<string, string>,
-    outdated: Promise<void>,
-    parts: AsyncDisposableStack,
-  ) {
+  private constructor({ url, dialectUrls, outdated, pool, tempo, parts }: GatewayState) {
     this.url = url;
     this.outdated = outdated;
     this.dialectUrls = dialectUrls;
+    this.#pool = pool;
+    this.#tempo = tempo;
     this.#parts = parts;
   }
 
@@ -82,7 +90,20 @@ export class Gateway implements AsyncDisposable {
       },
       'gateway.started',
     );
-    return new Gateway(url, dialectUrls, stores.outdated, parts.move());
+    const { outdated } = stores;
+    const state = { url, dialectUrls, outdated, pool: pool.pool, tempo: tempo.start };
+    return new Gateway({ ...state, parts: parts.move() });
+  }
+
+  /** Resolves when one of its backends takes tasks, or none does for a while; it has told of its start by then. */
+  async settled(signal: AbortSignal): Promise<void> {
+    const { lookEveryMs, settledAfterMs } = this.#tempo;
+    const since = performance.now();
+    while (!signal.aborted && performance.now() - since < settledAfterMs) {
+      const { backends } = this.#pool;
+      if (backends.length === 0 || backends.some(({ isInService }) => isInService)) return;
+      await pause(lookEveryMs, signal);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -103,7 +124,7 @@ function frameOf(
     config,
     tempo,
     logger,
-    log: new TaskLog(logger, observers),
+    log: new TaskLog(logger, observers, clientIdOf),
     observers,
     owner: randomUUID(),
     hosts,

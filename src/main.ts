@@ -1,5 +1,5 @@
 import { run } from './run.ts';
 import { serve } from './serve.ts';
 
-/** The service: `npm start`. */
+/** The service alone, for supervisors; `npm start` is `tmlsr serve`. */
 await run((logTo) => serve({ logTo }));

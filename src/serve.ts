@@ -2,6 +2,8 @@ import { setFlagsFromString } from 'node:v8';
 import { readConfig, unknownSettings } from './config/config.ts';
 import { readEnv } from './config/env.ts';
 import { backendsOrEmulator } from './emulator-process.ts';
+import { checkFolders } from './gateway/folders.ts';
+import { whereToLook } from './gateway/where-to-look.ts';
 import { Gateway, type GatewayOptions } from './gateway.ts';
 import { dialectSettings } from './http/dialects/index.ts';
 import { stopSignal } from './run.ts';
@@ -26,10 +28,19 @@ export async function serve({ logTo, ...options }: ServeOptions = {}): Promise<v
   for (const name of unknownSettings(env, dialectSettings))
     logger.warn({ name }, 'setting.unknown');
 
+  await checkFolders(config);
+
   await using parts = new AsyncDisposableStack();
   const stopped = stopSignal();
   const backends = await backendsOrEmulator(config, parts, logger);
   const gateway = parts.use(await Gateway.start({ ...config, backends }, logger, options));
+  if (process.stdout.isTTY) {
+    const ending = new AbortController();
+    parts.defer(() => ending.abort());
+    void gateway.settled(ending.signal).then(() => {
+      if (!ending.signal.aborted) console.log(whereToLook(gateway.url, config));
+    });
+  }
   const reason = await Promise.race([
     stopped.then((signal) => ({ signal })),
     gateway.outdated.then(() => ({ reason: outdated })),

@@ -54,7 +54,7 @@ describe('bad input', () => {
     ['a metadata address', { url: 'http://169.254.169.254/latest' }, 'source_refused', 'url'],
     ['Aliyun’s metadata address', { url: 'http://100.100.100.200/' }, 'source_refused', 'url'],
     ['a private address', { url: 'http://10.0.0.1/a.png' }, 'source_refused', 'url'],
-    ['a type that is none', { url, type: 'audio' }, 'invalid_request', 'type'],
+    ['a type that is none', { url, type: 'sound' }, 'invalid_request', 'type'],
     ['a type that is a number', { url, type: 1 }, 'invalid_request', 'type'],
     ['an unknown workflow', { url, workflow: 'nope' }, 'workflow_unknown', 'workflow'],
     ['a workflow with a path', { url, workflow: '../main' }, 'invalid_request', 'workflow'],

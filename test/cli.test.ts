@@ -339,7 +339,9 @@ describe('tmlsr', () => {
         sleep.inputs.map((input: { name: string; node: string }) => [input.name, input.node]),
         [['image', '1']],
       );
-      assert.deepEqual(sleep.outputs, [{ name: 'result', type: 'image', node: '3' }]);
+      assert.deepEqual(sleep.outputs, [
+        { name: 'result', type: 'image', content_types: ['image/png'], node: '3' },
+      ]);
       assert.deepEqual([half.hash, half.format, half.runs_on], [null, null, 0]);
       assert.match(half.problems[0], /line 2/);
       assert.equal(good.runs_on, 0);
@@ -486,6 +488,17 @@ describe('tmlsr', () => {
         assert.equal(code, 0, `${signal}: ${stderr}`);
         assert.ok(events.includes('gateway.stopping'), signal);
       }
+    });
+
+    it('is what npm start runs, and says in a sentence what keeps it from starting', async () => {
+      assert.match(packageJson.scripts.start, / bin\/tmlsr\.js serve$/);
+      const env = { DATA_DIR: join(folder, 'data'), WORKFLOWS_DIR: 'nowhere' };
+      const { code, stderr } = await run(['serve'], { env });
+      assert.equal(code, 1);
+      assert.match(
+        stderr,
+        /^The settings are wrong:\n {2}WORKFLOWS_DIR: .+ does not exist[^\n]+\n$/,
+      );
     });
 
     it('says that it needs a newer one where npm installed none', async () => {

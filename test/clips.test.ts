@@ -31,10 +31,10 @@ const graph = {
 };
 
 const cases: readonly Case[] = [
-  { file: 'cases/longaudio.mp4', size: [64, 48], frames: 20, input: { durationSeconds: 2 } },
+  { file: 'cases/longaudio.mp4', size: [64, 48], frames: 20, input: { duration_seconds: 2 } },
   { file: 'cases/duration-unknown.mp4', size: [128, 96], frames: 10, input: { fps: 10 } },
   { file: 'cases/cut.mp4', size: [64, 48], frames: 42, input: { frames: 42, fps: 10 } },
-  { file: 'cases/ts30.mp4', size: [64, 48], frames: 20, input: { durationSeconds: 2 } },
+  { file: 'cases/ts30.mp4', size: [64, 48], frames: 20, input: { duration_seconds: 2 } },
   { file: 'cases/sar.mp4', size: [86, 48], frames: 5, input: { width: 85, height: 48 } },
   { file: 'cases/sar.mp4', wish: { outscale: 2 }, size: [170, 96], frames: 5 },
   { file: 'cases/sar.mp4', wish: { output_dims: [64, 36] }, size: [64, 36], frames: 5 },

@@ -45,6 +45,7 @@ describe('the loss of the database', () => {
       const { status, body } = await gateway.call('GET', path);
       assert.equal(status, 503);
       assert.equal(body.code, 'unavailable');
+      if (path === '/ready') assert.equal(body.checks.database.ok, false);
     }
     const refused = await gateway.call('POST', '/tasks', { url, workflow: 'sleep' });
     assert.equal(refused.status, 503);

@@ -3,8 +3,10 @@ import { readdir, readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { readConfig, settingNames } from '../src/config/config.ts';
+import { secretFileNames } from '../src/config/secret-files.ts';
 import { createDialectApp } from '../src/http/dialect-app.ts';
 import { dialectSettings } from '../src/http/dialects/index.ts';
+import { TaskMetrics } from '../src/http/dialects/task-manager/task-metrics.ts';
 import { tmlsr } from '../src/http/dialects/tmlsr/index.ts';
 import { declaredPolicy } from '../src/http/route-policy.ts';
 import { createLogger } from '../src/telemetry/logger.ts';
@@ -84,6 +86,37 @@ describe('what the gateway is deployed with', () => {
       // Of the scaler.
       ['key'],
     );
+  });
+
+  it('alerts by metrics that the gateway has', async () => {
+    const exposed = await new TaskMetrics(['some']).expose({
+      activeWorkers: 1,
+      queueDepths: new Map([['some', 1]]),
+      gpuUtilization: new Map([['some', 1]]),
+    });
+    const metrics = new Set(
+      [...exposed.matchAll(/^# TYPE (\w+) (\w+)/gm)].flatMap(([, name = '', type]) =>
+        type === 'histogram' ? [`${name}_bucket`] : [name],
+      ),
+    );
+    const rules = await read(new URL('deploy/prometheus/tmlsr.rules.yaml', root));
+    const expressions = rules.flatMap(({ expr }) => (expr === undefined ? [] : [String(expr)]));
+    assert.ok(expressions.length > 0);
+    for (const expression of expressions) {
+      for (const [, name = ''] of expression.matchAll(/(\w+)\{job="tmlsr"/g)) {
+        assert.ok(name === 'up' || metrics.has(name), name);
+      }
+    }
+  });
+
+  it('starts under systemd with settings that it has', async () => {
+    const unit = await readFile(new URL('deploy/systemd/tmlsr.service', root), 'utf8');
+    const given = [...unit.matchAll(/^Environment=(.*)$/gm)].flatMap(([, line = '']) =>
+      line.split(' ').map((entry) => entry.split('=')[0] ?? ''),
+    );
+    assert.ok(given.length > 0);
+    for (const name of given) assert.ok([...known, ...secretFileNames].includes(name), name);
+    assert.match(unit, /^ExecStart=\S+node --max-semi-space-size=4 src\/main\.ts$/m);
   });
 
   it('scales by what the gateway tells', async () => {

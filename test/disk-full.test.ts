@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type FileHandle, open, readdir } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it, mock } from 'node:test';
 import { request } from 'undici';
@@ -105,6 +105,18 @@ describe('a disk that is full', () => {
       await eventually(async () => assert.deepEqual(await files('objects'), before));
       mock.restoreAll();
     }
+  });
+
+  it('is told to load balancers, which go on to send requests', async () => {
+    const folder = join(gateway.dataDir, 'objects', '.tmp');
+    await rename(folder, `${folder}-away`);
+    const { status, body } = await gateway.call('GET', '/ready');
+    await rename(`${folder}-away`, folder);
+    assert.deepEqual([status, body.status], [200, 'ready']);
+    const { database, store, servers } = body.checks;
+    assert.deepEqual(database, { ok: true, reason: null });
+    assert.deepEqual(store, { ok: false, reason: 'The disk that keeps the results failed' });
+    assert.equal(typeof servers.ok, 'boolean');
   });
 
   it('refuses files with 507 while the spool holds as much as it may', async () => {

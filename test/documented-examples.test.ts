@@ -18,7 +18,7 @@ interface Schema {
   readonly example?: unknown;
 }
 
-type Content = Readonly<Record<string, { readonly schema?: Schema }>>;
+type Content = Readonly<Record<string, { readonly schema?: Schema; readonly example?: unknown }>>;
 
 interface Operation {
   readonly parameters?: readonly {
@@ -115,7 +115,7 @@ describe('the examples of the API reference', () => {
       if (place === 'query' && schema.example !== undefined) query.set(name, value);
     }
     const form = requestBody?.content['multipart/form-data']?.schema;
-    const json = requestBody?.content['application/json']?.schema;
+    const json = requestBody?.content['application/json'];
     return await fetch(`${base}${address}?${query}`, {
       method: method.toUpperCase(),
       signal: AbortSignal.timeout(patienceMs),
@@ -123,7 +123,9 @@ describe('the examples of the API reference', () => {
         authorization: `Bearer ${key}`,
         ...(json ? { 'content-type': 'application/json' } : {}),
       },
-      ...(json ? { body: JSON.stringify(exampleOf(json, document) ?? {}) } : {}),
+      ...(json
+        ? { body: JSON.stringify(json.example ?? exampleOf(json.schema ?? {}, document)) }
+        : {}),
       ...(form && !json ? { body: formOf(form, document) } : {}),
     });
   }

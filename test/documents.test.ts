@@ -8,11 +8,17 @@ import { openBrowser } from './support/browser.ts';
 import { patienceMs } from './support/patience.ts';
 import { TestGateway } from './support/test-gateway.ts';
 
+interface Operation {
+  readonly summary?: string;
+  readonly operationId?: string;
+  readonly tags?: readonly string[];
+}
+
 interface Document {
   readonly openapi: string;
   readonly info: { readonly title: string };
   readonly servers: readonly { readonly url: string }[];
-  readonly paths: Readonly<Record<string, Readonly<Record<string, { summary?: string }>>>>;
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
   readonly components: { readonly schemas: Readonly<Record<string, unknown>> };
 }
 
@@ -75,6 +81,21 @@ describe('the API reference', () => {
         }
       });
 
+      it('asks of no value to be two types at once', async () => {
+        const document: Document = JSON.parse(await read(`${at}/openapi.json`));
+        for (const [name, schema] of Object.entries(document.components.schemas)) {
+          assert.doesNotMatch(JSON.stringify(schema), /"allOf":\[[^\]]*"null"/, name);
+        }
+      });
+
+      it('demands nothing of a request that may be left out', async () => {
+        // openapi-typescript makes a field with a default one that has to be there.
+        const document: Document = JSON.parse(await read(`${at}/openapi.json`));
+        for (const [name, schema] of Object.entries(document.components.schemas)) {
+          assert.doesNotMatch(JSON.stringify(schema), /"default":/, name);
+        }
+      });
+
       it('is shown by Swagger UI', async () => {
         const text = await open(`${at}/docs`, '.opblock-summary-path');
         const document: Document = JSON.parse(await read(`${at}/openapi.json`));
@@ -101,6 +122,18 @@ describe('the API reference', () => {
         assert.deepEqual(whole.components.schemas[name], schema, `${name} means two things`);
       }
     }
+  });
+
+  it('of all names each operation as no other, and tells where it belongs', async () => {
+    const { paths }: Document = JSON.parse(await read('/openapi.json'));
+    const operations = Object.values(paths).flatMap((each) => Object.values(each));
+    const ids = operations.map(({ operationId }) => operationId);
+    assert.ok(
+      ids.every((id) => /^[a-z][A-Za-z]+$/.test(id ?? '')),
+      ids.join(),
+    );
+    assert.equal(new Set(ids).size, ids.length);
+    assert.ok(operations.every(({ tags }) => tags?.length === 1));
   });
 
   it('gives out no other files', async () => {

@@ -136,7 +136,7 @@ describe('a hostile ComfyUI server', { concurrency: 16 }, () => {
       onProgress: () => {},
       onGpuFree: () => {},
     };
-    return await awaitPrompt(backend, awaited, tempo.prompt, signal);
+    return (await awaitPrompt(backend, awaited, tempo.prompt, signal)).files;
   }
 });
 

@@ -79,7 +79,7 @@ for (const engine of engines) {
       assert.deepEqual([metadata.width, metadata.height], [128, 96]);
       assert.equal(metadata.frames, 6);
       assert.equal(metadata.fps, 12);
-      assert.equal(metadata.hasAudio, true);
+      assert.equal(metadata.has_audio, true);
     });
 
     it('gives the result the exact size that was asked for', async () => {

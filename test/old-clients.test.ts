@@ -174,6 +174,8 @@ describe('a client of an old service', () => {
     assert.deepEqual(sent.body.ignored, [{ field: 'imag', reason: 'is no field of this request' }]);
     const upload = await ask('POST', '/uploads', asJson({ nam: 'a.png' }));
     assert.match(upload.body.ignored[0].reason, /did you mean "name"/);
+    const typed = { url, type: 'image', resolution: null, target: null };
+    assert.deepEqual((await ask('POST', '/tasks', asJson(typed))).body.ignored, []);
   });
 
   it('hears which workflow it may mean, and writes jpeg for jpg', async () => {
@@ -214,6 +216,17 @@ describe('a client of an old service', () => {
       }
     });
 
+    it('tells pictures from clips by the parameters', async () => {
+      const typeOf = async (name: string) => {
+        const url = sources.file(name, png);
+        const { body } = await ask('POST', '/tasks', asJson({ url }));
+        const { body: task } = await ask('GET', `/tasks/${body.task_id}`);
+        return task.params.type;
+      };
+      assert.equal(await typeOf('typeless.png'), 'image');
+      assert.equal(await typeOf('typeless.mp4'), 'video');
+    });
+
     it('sees its own tasks, and as an operator those of all services', async () => {
       const form = new FormData();
       form.append('image', fileOf(png));
@@ -224,7 +237,7 @@ describe('a client of an old service', () => {
         return body.tasks.filter(({ params }: { params: object }) => !('url' in params));
       };
       const [newest] = await seen(keys.ops);
-      assert.equal(newest.workflow, 'esrgan_image_4x');
+      assert.deepEqual([newest.workflow, newest.params.type], ['esrgan_image_4x', 'image']);
       const path = `/tasks/${newest.task_id}`;
       assert.equal((await ask('GET', path, { key: keys.ops })).status, 200);
       assert.equal((await ask('GET', path)).status, 404);
@@ -283,9 +296,14 @@ describe('a client of an old service', () => {
   });
 
   describe('of the Uformer hub', () => {
-    async function made(bytes: Buffer, name: string): Promise<{ path: string; format: string }> {
+    async function made(
+      bytes: Buffer,
+      name: string,
+      model?: string,
+    ): Promise<{ path: string; format: string }> {
       const form = new FormData();
       form.append('image_file', fileOf(bytes), name);
+      if (model) form.append('model_name', model);
       const { status, body } = await ask('POST', '/api/process_image', { body: form });
       assert.equal(status, 202, JSON.stringify(body));
       const path = await eventually(async () => {
@@ -306,6 +324,10 @@ describe('a client of an old service', () => {
       assert.deepEqual([webp.path.slice(-5), webp.format], ['.webp', 'webp']);
       const other = await made(await sharp(png).tiff().toBuffer(), 'photo.tif');
       assert.deepEqual([other.path.slice(-4), other.format], ['.png', 'png']);
+    });
+
+    it('names a model alone, and gets what that does', async () => {
+      assert.match((await made(png, 'a.png', 'deblur_b')).path, /\/deblur\/processed\//);
     });
 
     it('unloads all models by naming none', async () => {

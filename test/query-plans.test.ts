@@ -10,6 +10,7 @@ import { EventStore } from '../src/tasks/event-store.ts';
 import { HeldSourceStore } from '../src/tasks/held-source-store.ts';
 import { QueueStats } from '../src/tasks/queue-stats.ts';
 import { QuotaStore } from '../src/tasks/quota-store.ts';
+import { RecordStore } from '../src/tasks/record-store.ts';
 import { ResultStore } from '../src/tasks/result-store.ts';
 import { UploadStore } from '../src/tasks/upload-store.ts';
 import { UsageStore } from '../src/tasks/usage-store.ts';
@@ -183,6 +184,7 @@ async function recordAll(client: postgres.Sql, statements: Statement[]): Promise
   await ask('events of tasks', () => events.find([[id, 1]]));
   await ask('recent events', () => events.recent(5_000));
   await ask('old events', () => events.removeOld(29 * day));
+  await ask('old records', () => new RecordStore(orm).removeOld(3_650 * day));
   const sources = new HeldSourceStore(orm, randomUUID());
   const source = { runId: runId ?? '', input: 'image' };
   await ask('unread links', () => sources.unread(1_000));

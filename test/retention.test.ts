@@ -51,6 +51,11 @@ for (const engine of enginesAboveStores) {
       sources = cleanup.use(await SourceServer.start());
       const workflows = cleanup.use(await createTestWorkflows(0.01));
       await workflows.write('wide', secondTooWide);
+      await workflows.write('shown', {
+        ...sleepGraph(0.01),
+        '8': { class_type: 'PrimitiveString', inputs: { value: 'a caption' } },
+        '9': { class_type: 'PreviewAny', inputs: { source: ['8', 0] } },
+      });
       database = cleanup.use(await createTestDatabase(engine));
       picture = await samplePng({ width: 16, height: 16, seed: 1 });
       task = { url: sources.file('a.png', picture), workflow: 'sleep' };
@@ -74,8 +79,8 @@ for (const engine of enginesAboveStores) {
       return entries.filter((entry) => entry.isFile()).map(({ name }) => name);
     }
 
-    async function completed(gateway: TestGateway): Promise<TaskBody> {
-      const done = await gateway.until(await gateway.submit(task));
+    async function completed(gateway: TestGateway, change: object = {}): Promise<TaskBody> {
+      const done = await gateway.until(await gateway.submit({ ...task, ...change }));
       assert.equal(done.status, 'completed', done.error ?? '');
       return done;
     }
@@ -88,7 +93,8 @@ for (const engine of enginesAboveStores) {
 
     it('goes after its days, and the task tells since when', async () => {
       const first = await TestGateway.start(options);
-      const old = await completed(first);
+      const old = await completed(first, { workflow: 'shown' });
+      assert.equal(old.text, 'a caption');
       assert.equal(await resultsRemovedAt(first, old), null);
       await first[Symbol.asyncDispose]();
       await ageBy(3, old);
@@ -101,6 +107,8 @@ for (const engine of enginesAboveStores) {
         return at;
       });
       assert.ok(Math.abs(Date.parse(removedAt) - Date.now()) < 60_000);
+      const gone = await next.task(old.task_id);
+      assert.deepEqual([gone.text, gone.outputs.length], [null, 2]);
       const base = `${next.url}/objects/`;
       const links = [old.output?.url, old.output?.thumbnail_url].map(
         (link) => base + link?.split('/objects/')[1],
@@ -112,6 +120,15 @@ for (const engine of enginesAboveStores) {
       }
       assert.equal(await statusOf(young.output?.url), 200);
       assert.equal((await objects(next)).length, 2);
+      await next[Symbol.asyncDispose]();
+      // The same gateway may forget the task as well.
+      const forgets = { ...options.env, RECORD_RETENTION_DAYS: '2.5' };
+      await using last = await TestGateway.start({ ...options, env: forgets });
+      await eventually(async () =>
+        assert.equal((await last.call('GET', `/tasks/${old.task_id}`)).status, 404),
+      );
+      assert.equal((await last.call('GET', `/tasks/${young.task_id}`)).status, 200);
+      assert.equal((await last.counts()).completed, 2);
     });
 
     it('is nothing when a task fails after its first result was stored', async () => {

@@ -143,7 +143,7 @@ function posted(id: string, prompt: Prompt): NewPrompt {
 async function ended(client: ComfyClient, id: string): Promise<OutputFile> {
   for (;;) {
     const end = await client.promptEnd(id, signal);
-    if (end?.kind === 'success' && end.files[0]) return end.files[0];
+    if (end?.kind === 'success' && end.made.files[0]) return end.made.files[0];
     if (end) throw new Error(`A prompt ended otherwise than it should: ${JSON.stringify(end)}`);
     await delay(50);
   }

@@ -3,7 +3,7 @@ import { findPackageJSON } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { GatewayError } from '../core/errors.ts';
-import { imageFormats, type MediaInfo, type MediaKind, videoFormats } from '../core/media.ts';
+import { imageFormats, type MediaKind, type PictureInfo, videoFormats } from '../core/media.ts';
 import { systemCodeOf } from '../core/system-code.ts';
 import { MediaProbe } from '../media/probe.ts';
 import { sniff } from '../media/sniff.ts';
@@ -69,7 +69,7 @@ async function lookAt(path: string): Promise<DemoInput> {
   return { path, kind: info.kind, megapixels: (info.width * info.height * framesOf(info)) / 1e6 };
 }
 
-async function probe(path: string): Promise<MediaInfo> {
+async function probe(path: string): Promise<PictureInfo> {
   const found = await stat(path);
   if (found.isDirectory()) throw unusable('It is a folder; name one picture or clip in it');
   if (!found.isFile()) throw unusable('It is no plain file');
@@ -78,7 +78,9 @@ async function probe(path: string): Promise<MediaInfo> {
     const taken = [...imageFormats, ...videoFormats].join(', ');
     throw unusable(`It is neither a picture nor a clip of a format that is taken (${taken})`);
   }
-  return await new MediaProbe().probe(path, new AbortController().signal);
+  const info = await new MediaProbe().probe(path, new AbortController().signal);
+  if (info.kind === 'audio') throw unusable('It is a sound; the demo takes pictures and clips');
+  return info;
 }
 
 function reasonOf(error: unknown): string {
@@ -89,7 +91,7 @@ function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function framesOf(info: MediaInfo): number {
+function framesOf(info: PictureInfo): number {
   if (info.kind === 'image') return 1;
   return info.frames ?? Math.ceil(info.durationSeconds * (info.fps ?? 30));
 }

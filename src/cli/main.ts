@@ -1,6 +1,7 @@
 import packageJson from '../../package.json' with { type: 'json' };
 import { didYouMean } from '../core/nearest.ts';
 import { run } from '../run.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import { readArguments, UsageError } from './arguments.ts';
 
 /** The command line: `bin/tmlsr.js` starts it. */
@@ -38,10 +39,16 @@ const serveUsage = `Starts the service; its settings are environment variables (
 
   tmlsr serve`;
 
-await run(async () => {
+await run(async (logTo) => {
   const [first, ...others] = process.argv.slice(2);
   if (first === '--version' && others.length === 0) console.log(packageJson.version);
-  else await choose('tmlsr', usage, { serve, demo, workflows, keys }, process.argv.slice(2));
+  else
+    await choose(
+      'tmlsr',
+      usage,
+      { serve: serving(logTo), demo, workflows, keys },
+      process.argv.slice(2),
+    );
 });
 
 async function choose(
@@ -68,11 +75,14 @@ async function choose(
   await command(others);
 }
 
-async function serve(args: readonly string[]): Promise<void> {
-  const options = { help: { type: 'boolean', short: 'h' } } as const;
-  const { values } = readArguments('tmlsr serve', { args: [...args], options });
-  if (values.help) console.log(serveUsage);
-  else await import('../main.ts');
+/** As `src/main.ts` does it. */
+function serving(logTo: (logger: Logger) => void): Command {
+  return async (args) => {
+    const options = { help: { type: 'boolean', short: 'h' } } as const;
+    const { values } = readArguments('tmlsr serve', { args: [...args], options });
+    if (values.help) console.log(serveUsage);
+    else await (await import('../serve.ts')).serve({ logTo });
+  };
 }
 
 /** A program of its own, which finds its arguments where programs find them. */

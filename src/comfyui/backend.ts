@@ -71,6 +71,8 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   #promptCount = -1;
   /** Ends with the present connection. */
   #connection = new AbortController();
+  /** Why it could not be reached, since it last was. */
+  readonly #toldUnreached = new Set<string>();
   /** How often in a row it did not tell what it is. */
   #unidentified = 0;
   /** Prompts of ours that could not be withdrawn. */
@@ -359,6 +361,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   /** It is well known what it is before it gets any work; a server that starts may need a while. */
   async #opened(): Promise<void> {
     this.#heard();
+    this.#toldUnreached.clear();
     this.emit('reconnected');
     // Only its socket was made anew.
     if (this.#identity.isCurrent) return;
@@ -393,6 +396,9 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
   }
 
   #unreached(reason: string): void {
+    // A server that is away for days is told of once.
+    if (!this.#toldUnreached.has(reason)) this.#logger.warn({ reason }, 'backend.unreachable');
+    this.#toldUnreached.add(reason);
     // The socket was made anew, and the server is gone by now.
     if (this.#identity.isCurrent) this.#lost(reason);
     else this.#away(reason);

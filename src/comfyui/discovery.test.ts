@@ -86,6 +86,22 @@ describe('DnsDiscovery', () => {
     ]);
   });
 
+  it('tells whether a failure is another than before', async () => {
+    const [gone, late] = [new Error('gone'), new Error('late')];
+    const { found, asked } = discovery(gone, gone, late, ['10.0.0.1'], late, ['10.0.0.1']);
+    await using _found = found;
+    const told: unknown[] = [];
+    found.on('failed', ({ message }, isNews) => told.push([message, isNews]));
+    found.start();
+    await untilAsked(asked, 6);
+    assert.deepEqual(told, [
+      ['gone', true],
+      ['gone', false],
+      ['late', true],
+      ['late', true],
+    ]);
+  });
+
   it('has no servers once the name stays empty, and says so once', async () => {
     const { found } = patientDiscovery(5, ['10.0.0.1'], [], [], [], [], [], [], [], []);
     await using _found = found;

@@ -15,8 +15,8 @@ export interface DnsDiscoveryOptions extends Partial<Tempo['discovery']> {
 interface DiscoveryEventMap {
   /** Servers came or went; these are all that there are now. */
   changed: [addresses: readonly BackendAddress[]];
-  /** The name could not be looked up, or has no addresses. What was known stays known for now. */
-  failed: [error: Error];
+  /** The name could not be looked up, or has no addresses. What was known stays known for now. `isNews`: not as before. */
+  failed: [error: Error, isNews: boolean];
 }
 
 /** The servers behind a DNS name, read again and again: they come and go with their replicas. */
@@ -28,6 +28,8 @@ export class DnsDiscovery extends EventEmitter<DiscoveryEventMap> implements Asy
   #addresses: readonly BackendAddress[] = [];
   #lookup: Promise<string[]> | null = null;
   #running: Promise<void> | null = null;
+  /** Why the last look-up failed; `null` where it did not. */
+  #failure: string | null = null;
   /** When it first had no addresses since it had some, by the clock that never goes back. */
   #emptySince: number | null = null;
 
@@ -47,11 +49,16 @@ export class DnsDiscovery extends EventEmitter<DiscoveryEventMap> implements Asy
     const { signal } = this.#stop;
     const look = async () => {
       const ips = await this.#ips(signal);
+      this.#failure = null;
       if (ips.length > 0) this.#keep(oneFamily(ips));
       else this.#keepNone();
     };
     const onError = (error: unknown) => {
-      if (!signal.aborted) this.emit('failed', error as Error);
+      if (signal.aborted) return;
+      const { message } = error as Error;
+      const isNews = message !== this.#failure;
+      this.#failure = message;
+      this.emit('failed', error as Error, isNews);
     };
     this.#running ??= every(this.#tempo.lookEveryMs, signal, look, { onError });
   }
@@ -85,7 +92,7 @@ export class DnsDiscovery extends EventEmitter<DiscoveryEventMap> implements Asy
     const now = performance.now();
     if (this.#emptySince === null) {
       this.#emptySince = now;
-      this.emit('failed', new Error(`${this.#name.hostname} has no addresses`));
+      this.emit('failed', new Error(`${this.#name.hostname} has no addresses`), true);
     } else if (now - this.#emptySince >= this.#tempo.emptyAfterMs) {
       this.#keep([]);
     }

@@ -75,10 +75,34 @@ describe('promptEnd', () => {
     });
     assert.deepEqual(end, {
       kind: 'success',
-      files: [
-        { filename: 'a.mp4', subfolder: 's', type: 'output', node: '4' },
-        { filename: 'b.mp4', subfolder: 's', type: 'temp', node: '5' },
-      ],
+      made: {
+        files: [
+          { filename: 'a.mp4', subfolder: 's', type: 'output', node: '4' },
+          { filename: 'b.mp4', subfolder: 's', type: 'temp', node: '5' },
+        ],
+        texts: [],
+      },
+      goesOn: false,
+    });
+  });
+
+  it('collects the texts that nodes show, and the model that one looks at', () => {
+    const camera = { position: { x: 1 } };
+    const end = endOf({
+      outputs: {
+        '4': { text: ['one', ['two']] },
+        '5': { text: [3, null] },
+        '6': { result: ['3d/mesh_00001_.glb', camera] },
+        '7': { result: [''] },
+      },
+      status: { status_str: 'success', completed: true, messages: [] },
+    });
+    assert.deepEqual(end, {
+      kind: 'success',
+      made: {
+        files: [{ filename: 'mesh_00001_.glb', subfolder: '3d', type: 'output', node: '6' }],
+        texts: [{ node: '4', text: 'one\ntwo' }],
+      },
       goesOn: false,
     });
   });
@@ -86,7 +110,7 @@ describe('promptEnd', () => {
   it('tells when another prompt goes on where it ended', () => {
     const status = { status_str: 'success', completed: true, messages: [] };
     const end = endOf({ outputs: { '4': { unfinished_batch: [true] } }, status });
-    assert.deepEqual(end, { kind: 'success', files: [], goesOn: true });
+    assert.deepEqual(end, { kind: 'success', made: { files: [], texts: [] }, goesOn: true });
   });
 
   it('believes an error message more than the status beside it', () => {

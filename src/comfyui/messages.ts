@@ -122,6 +122,11 @@ const outputFile = z.object({ filename: z.string(), subfolder: z.string(), type:
 export type ServerFile = z.infer<typeof outputFile>;
 /** A file that a node reported. */
 export type OutputFile = ServerFile & { readonly node: string };
+/** A text that a node showed. */
+export interface ShownText {
+  readonly node: string;
+  readonly text: string;
+}
 
 const executionError = z.object({
   node_id: z.string().optional(),
@@ -154,11 +159,17 @@ export const endedEntries = z.record(z.string(), z.unknown()).transform((entries
   }),
 );
 
+/** What the nodes of a prompt reported. */
+export interface MadeByNodes {
+  readonly files: readonly OutputFile[];
+  readonly texts: readonly ShownText[];
+}
+
 /** How a prompt ended, as its history tells it. */
 export type PromptEnd =
   | {
       readonly kind: 'success';
-      readonly files: readonly OutputFile[];
+      readonly made: MadeByNodes;
       /** Whether a node has queued another prompt that goes on where this one ended. */
       readonly goesOn: boolean;
     }
@@ -176,18 +187,40 @@ export function promptEnd(entry: z.infer<typeof historyEntry>): PromptEnd {
   if (failed) {
     return { kind: 'error', error: executionError.catch({}).parse(said.get('execution_error')) };
   }
-  const goesOn = Object.values(entry.outputs).some((output) => 'unfinished_batch' in output);
-  return { kind: 'success', files: outputFiles(entry.outputs), goesOn };
+  const { outputs } = entry;
+  const goesOn = Object.values(outputs).some((output) => 'unfinished_batch' in output);
+  const made = { files: outputFiles(outputs), texts: shownTexts(outputs) };
+  return { kind: 'success', made, goesOn };
 }
 
 /** Every file that any node reported: `images`, `gifs`, `video` … are all lists of them. */
 function outputFiles(outputs: Record<string, Record<string, unknown>>): OutputFile[] {
-  return Object.entries(outputs).flatMap(([node, byKey]) =>
+  return Object.entries(outputs).flatMap(([node, { result, ...byKey }]) =>
     Object.values(byKey)
       .flatMap((list) => (Array.isArray(list) ? list : []))
       .flatMap((file) => outputFile.safeParse(file).data ?? [])
+      .concat(shownModel(result))
       .map((file) => ({ ...file, node })),
   );
+}
+
+/** What `Preview3D` shows: the path of a model below the outputs, and from where it is looked at. */
+function shownModel(result: unknown): ServerFile[] {
+  if (!Array.isArray(result)) return [];
+  const [path] = result;
+  if (path === '') return [];
+  if (typeof path !== 'string')
+    return result.flatMap((each) => outputFile.safeParse(each).data ?? []);
+  const [filename = '', ...folders] = path.split('/').reverse();
+  return [{ filename, subfolder: folders.reverse().join('/'), type: 'output' }];
+}
+
+/** A node that shows a list shows one below the other. */
+function shownTexts(outputs: Record<string, Record<string, unknown>>): ShownText[] {
+  return Object.entries(outputs).flatMap(([node, { text }]) => {
+    const shown = [text].flat(Number.POSITIVE_INFINITY).filter((each) => typeof each === 'string');
+    return shown.length > 0 ? { node, text: shown.join('\n') } : [];
+  });
 }
 
 export const uploadedFile = z.object({ name: z.string(), subfolder: z.string() });

@@ -159,6 +159,21 @@ describe('readConfig', () => {
   });
 });
 
+describe('how long results and records are kept', () => {
+  it('is so that no result outlives the record of its task', () => {
+    const kept = (env: Env) => {
+      const { retention, recordRetentionMs } = readConfig(env);
+      const days = (ms: number | null) => ms && ms / 86_400_000;
+      return [days(retention.retentionMs), days(recordRetentionMs)];
+    };
+    assert.deepEqual(kept({}), [null, null]);
+    assert.deepEqual(kept({ RETENTION_DAYS: '2' }), [2, null]);
+    assert.deepEqual(kept({ RECORD_RETENTION_DAYS: '3' }), [3, 3]);
+    assert.deepEqual(kept({ RETENTION_DAYS: '2', RECORD_RETENTION_DAYS: '3' }), [2, 3]);
+    assert.deepEqual(kept({ RETENTION_DAYS: '4', RECORD_RETENTION_DAYS: '3' }), [3, 3]);
+  });
+});
+
 describe('the documents', () => {
   it('name every setting once, and no other', async () => {
     assert.equal(new Set(settingNames).size, settingNames.length);

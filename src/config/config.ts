@@ -33,6 +33,7 @@ import {
   wholeNumber,
   yesOrNo,
 } from './fields.ts';
+import { secretFileNames, withSecretFiles } from './secret-files.ts';
 
 export interface Config {
   readonly host: string;
@@ -90,6 +91,8 @@ export interface Config {
   /** Whether a task takes the results of another one that is the same. */
   readonly coalesces: boolean;
   readonly retention: RetentionConfig;
+  /** So long after its end a task is on record, milliseconds; `null`: for ever. */
+  readonly recordRetentionMs: number | null;
   /** So long what happened to a task, or operators did, stays on record, milliseconds; `null`: for ever. */
   readonly eventRetentionMs: number | null;
   /** Of dialects, by the names of the variables; each takes its own. */
@@ -195,6 +198,7 @@ const settings = z.object({
   RETENTION_DAYS: days.default(0),
   MAX_STORED_BYTES: wholeNumber(1, Number.MAX_SAFE_INTEGER).optional(),
   EVENT_RETENTION_DAYS: days.default(30),
+  RECORD_RETENTION_DAYS: days.default(0),
   LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
       error: 'must be trace, debug, info, warn, error, fatal or silent',
@@ -210,7 +214,7 @@ export function settingNames(declared: readonly DeclaredSettings[]): string[] {
 
 /** Prefixes that only our own settings have a reason to bear. */
 const ours =
-  /^(COMFYUI_|SOURCE_|MAX_SOURCE_|MAX_IMAGE_|MAX_VIDEO_|MAX_STORED_|LIMIT_|RETENTION_|EVENT_|TARGET_|WORKFLOWS_)/;
+  /^(COMFYUI_|SOURCE_|MAX_SOURCE_|MAX_IMAGE_|MAX_VIDEO_|MAX_STORED_|LIMIT_|RETENTION_|EVENT_|RECORD_|TARGET_|WORKFLOWS_)/;
 
 /**
  * `declared`: what dialects let operators set.
@@ -220,13 +224,15 @@ const ours =
 export function readConfig(env: Env, declared: readonly DeclaredSettings[]): Config {
   // An empty variable is one that a compose file passed on unset.
   const given = Object.entries(env).filter(([, value]) => value !== undefined && value !== '');
-  const variables = Object.fromEntries(given) as Record<string, string>;
+  const { variables, problems: unread } = withSecretFiles(
+    Object.fromEntries(given) as Record<string, string>,
+  );
   const { data, error } = settings.safeParse(variables, { error: misfitWords });
   const ofDialects = z
     .object(Object.assign({}, ...declared.map(({ schemas }) => schemas)))
     .safeParse(variables, { error: misfitWords });
   const problems = [error, ofDialects.error].flatMap((each) => each?.issues ?? []).map(sentenceOf);
-  problems.push(...missingForStorage(variables), ...sharedKeys(variables));
+  problems.push(...unread, ...missingForStorage(variables), ...sharedKeys(variables));
   if (!data || !ofDialects.data || problems.length > 0) throw new ConfigError(problems);
   return {
     host: data.HOST,
@@ -287,13 +293,20 @@ export function readConfig(env: Env, declared: readonly DeclaredSettings[]): Con
     thumbnails: data.THUMBNAILS,
     coalesces: data.CACHE,
     retention: {
-      retentionMs: orNone(inDays(data.RETENTION_DAYS)),
+      // A result does not outlive the record of its task, or nobody would remove it.
+      retentionMs: orNone(inDays(sooner(data.RETENTION_DAYS, data.RECORD_RETENTION_DAYS))),
       maxBytes: data.MAX_STORED_BYTES ?? null,
     },
+    recordRetentionMs: orNone(inDays(data.RECORD_RETENTION_DAYS)),
     eventRetentionMs: orNone(inDays(data.EVENT_RETENTION_DAYS)),
     dialectSettings: ofDialects.data,
     logLevel: data.LOG_LEVEL,
   };
+}
+
+/** 0 stands for ever. */
+function sooner(days: number, others: number): number {
+  return Math.min(days || others, others || days);
 }
 
 /** So many days in milliseconds. */
@@ -303,7 +316,7 @@ function inDays(days: number): number {
 
 /** Variables that look like a misspelt one of ours. */
 export function unknownSettings(env: Env, declared: readonly DeclaredSettings[]): string[] {
-  const known = settingNames(declared);
+  const known = [...settingNames(declared), ...secretFileNames];
   const prefixes = [...storagePrefixes, ...declared.map(({ prefix }) => prefix)];
   const isOurs = (name: string) =>
     ours.test(name) || prefixes.some((prefix) => name.startsWith(prefix));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { cutText } from './cut-text.ts';
+import { cutBytes, cutText } from './cut-text.ts';
 
 it('cuts a text between characters', () => {
   const cases: [text: string, most: number, cut: string][] = [
@@ -25,4 +25,13 @@ it('never halves a character, wherever the cut falls', () => {
     assert.ok(text.startsWith(cut));
     assert.equal([...cut].length, Math.min(most, [...text].length));
   }
+});
+
+it('cuts a text by bytes, and no character', () => {
+  assert.equal(cutBytes('abc', 3), 'abc');
+  assert.equal(cutBytes('abc', 2), 'ab');
+  assert.equal(cutBytes('猫猫', 5), '猫');
+  assert.equal(cutBytes('a😀', 4), 'a');
+  assert.equal(cutBytes('\ufeffa', 3), '\ufeff');
+  assert.equal(cutBytes('猫', 0), '');
 });

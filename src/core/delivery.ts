@@ -1,3 +1,4 @@
+import { mayHavePixels } from './bindings/made-formats.ts';
 import { invalidField } from './errors.ts';
 import type { Workflow } from './workflow.ts';
 
@@ -46,10 +47,11 @@ export function deliveryAs(format: EncodedFormat): Delivery {
 /** @throws GatewayError `invalid_request` for a form that the workflow's results cannot have. */
 export function checkDelivery(
   { format, quality }: Delivery,
-  { name, outputs }: Pick<Workflow, 'name' | 'outputs'>,
+  { name, outputs, graph }: Pick<Workflow, 'name' | 'outputs' | 'graph'>,
 ): void {
-  if (format !== null && !outputs.some(({ kind }) => kind === 'image')) {
-    throw invalidField('format', `is for images, and the workflow ${name} makes none`);
+  const pictures = outputs.filter(({ kind }) => kind === 'image');
+  if (format !== null && !pictures.some(({ node }) => mayHavePixels(graph[node]))) {
+    throw invalidField('format', `is for images of pixels, and the workflow ${name} makes none`);
   }
   if (quality !== null && (format === null || format === 'png')) {
     throw invalidField('quality', 'goes with the format jpg, webp or avif');

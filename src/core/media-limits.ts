@@ -6,6 +6,7 @@ export interface MediaLimits {
   readonly maxImagePixels: number;
   /** Of one frame. */
   readonly maxVideoPixels: number;
+  /** Of a sound, too. */
   readonly maxVideoSeconds: number;
   /** Of an animation, too, although workflows get its first alone. */
   readonly maxVideoFrames: number;
@@ -47,6 +48,10 @@ const maxImageSide = 1_000_000;
 
 /** @throws GatewayError `media_too_large`. */
 export function checkLimits(info: MediaInfo, limits: MediaLimits): void {
+  if (info.kind === 'audio') {
+    checkSeconds(info.durationSeconds, 'sound', limits);
+    return;
+  }
   const pixels = info.width * info.height;
   if (info.kind === 'image') {
     if (pixels > limits.maxImagePixels) throw tooManyPixels(limits.maxImagePixels);
@@ -62,11 +67,17 @@ export function checkLimits(info: MediaInfo, limits: MediaLimits): void {
       `A frame of the video has ${info.width}x${info.height} pixels; ${limits.maxVideoPixels} in all are the most`,
     );
   }
-  if (info.durationSeconds > limits.maxVideoSeconds) {
-    const seconds = Math.round(info.durationSeconds);
-    throw tooLarge(`The video lasts ${seconds} s; ${limits.maxVideoSeconds} are the most`);
-  }
+  checkSeconds(info.durationSeconds, 'video', limits);
   checkFrames(info.frames, 'video', limits);
+}
+
+function checkSeconds(
+  seconds: number,
+  what: 'video' | 'sound',
+  { maxVideoSeconds }: MediaLimits,
+): void {
+  if (seconds <= maxVideoSeconds) return;
+  throw tooLarge(`The ${what} lasts ${Math.round(seconds)} s; ${maxVideoSeconds} are the most`);
 }
 
 /** @throws GatewayError `media_too_large`. */

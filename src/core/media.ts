@@ -1,19 +1,31 @@
-/** What a picture or a clip is, once its bytes (never its name or its header) were looked at. */
+/** What a picture, a clip or a sound is, once its bytes (never its name or its header) were looked at. */
 
 export const imageFormats = ['png', 'jpg', 'webp', 'gif', 'tiff', 'avif', 'heic'] as const;
 export const videoFormats = ['mp4', 'mov', 'webm', 'mkv', 'ts', '3gp'] as const;
+export const audioFormats = ['mp3', 'wav', 'flac', 'ogg', 'opus', 'm4a'] as const;
 
 export type ImageFormat = (typeof imageFormats)[number];
 export type VideoFormat = (typeof videoFormats)[number];
-export type MediaFormat = ImageFormat | VideoFormat;
+export type AudioFormat = (typeof audioFormats)[number];
+export type MediaFormat = ImageFormat | VideoFormat | AudioFormat;
 
-export const mediaKinds = ['image', 'video'] as const;
+export const mediaKinds = ['image', 'video', 'audio'] as const;
 export type MediaKind = (typeof mediaKinds)[number];
+
+/** What can be seen: what services before this one took, and gave. */
+export const pictureKinds = ['image', 'video'] as const;
+export type PictureKind = (typeof pictureKinds)[number];
 
 /** For sentences. */
 export function withArticle(kind: MediaKind): string {
-  return kind === 'image' ? 'an image' : 'a video';
+  return articles[kind];
 }
+
+const articles: Readonly<Record<MediaKind, string>> = {
+  image: 'an image',
+  video: 'a video',
+  audio: 'a sound',
+};
 
 /** Of a picture that moves. */
 export interface Animation {
@@ -92,9 +104,27 @@ export interface AudioTrackInfo {
   readonly layout: string | null;
 }
 
-export type MediaInfo = ImageInfo | VideoInfo;
+/** The first sound track of a file that has nothing else. */
+export interface AudioInfo {
+  readonly kind: 'audio';
+  readonly format: AudioFormat;
+  readonly durationSeconds: number;
+  readonly codec: string | null;
+  readonly channels: number;
+  /** Hertz. */
+  readonly sampleRate: number;
+}
 
-const contentTypes: Record<MediaFormat, string> = {
+/** What can be seen. */
+export type PictureInfo = ImageInfo | VideoInfo;
+export type MediaInfo = PictureInfo | AudioInfo;
+
+/** `null` for what has no size. */
+export function pictureOf(info: MediaInfo | null): PictureInfo | null {
+  return info === null || info.kind === 'audio' ? null : info;
+}
+
+const contentTypes: Readonly<Record<MediaFormat, string>> = {
   png: 'image/png',
   jpg: 'image/jpeg',
   webp: 'image/webp',
@@ -108,6 +138,12 @@ const contentTypes: Record<MediaFormat, string> = {
   mkv: 'video/x-matroska',
   ts: 'video/mp2t',
   '3gp': 'video/3gpp',
+  mp3: 'audio/mpeg',
+  wav: 'audio/wav',
+  flac: 'audio/flac',
+  ogg: 'audio/ogg',
+  opus: 'audio/ogg',
+  m4a: 'audio/mp4',
 };
 
 /** The format's name is also its file extension. */
@@ -116,7 +152,8 @@ export function contentTypeOf(format: MediaFormat): string {
 }
 
 export function mediaKindOf(format: MediaFormat): MediaKind {
-  return (imageFormats as readonly string[]).includes(format) ? 'image' : 'video';
+  if ((imageFormats as readonly string[]).includes(format)) return 'image';
+  return (audioFormats as readonly string[]).includes(format) ? 'audio' : 'video';
 }
 
 /** By the first half of the type. */
@@ -131,5 +168,6 @@ export function formatOfName(name: string): MediaFormat | null {
   if (extension === 'tif') return 'tiff';
   if (extension === 'mts' || extension === 'm2ts') return 'ts';
   if (extension === 'heif') return 'heic';
+  if (extension === 'oga') return 'ogg';
   return Object.hasOwn(contentTypes, extension) ? (extension as MediaFormat) : null;
 }

@@ -1,5 +1,5 @@
 import type { Scope } from './caller.ts';
-import type { MediaKind } from './media.ts';
+import type { ResultKind } from './result-format.ts';
 
 /** What operators do that stays on record; `audit/acts.ts` tells of each. */
 export const operatorEventKinds = [
@@ -29,7 +29,7 @@ export interface OperatorEventBody {
   readonly unloaded?: readonly { readonly workflow: string; readonly backend: string }[];
   /** Of which tasks results were discarded, and of how many. */
   readonly dialect?: string;
-  readonly types?: readonly MediaKind[];
+  readonly types?: readonly ResultKind[];
   readonly tasks?: number;
   /** Of a pause. */
   readonly reason?: string | null;

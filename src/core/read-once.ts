@@ -1,4 +1,4 @@
-import type { MediaKind } from './media.ts';
+import type { ResultKind } from './result-format.ts';
 import type { Source } from './task.ts';
 
 /**
@@ -7,7 +7,7 @@ import type { Source } from './task.ts';
  */
 export function readFor(
   sources: readonly Source[],
-  kindAt: (input: string) => MediaKind,
+  kindAt: (input: string) => ResultKind,
 ): ReadonlyMap<string, Source> {
   const first = new Map<string, Source>();
   return new Map(

@@ -1,4 +1,4 @@
-import type { MediaKind } from './media.ts';
+import type { ResultKind } from './result-format.ts';
 import type { SizeRequest } from './size-plan.ts';
 import type { NewTask, Source, TaskState } from './task.ts';
 import type { Warning } from './warning.ts';
@@ -8,7 +8,7 @@ export type RunState = TaskState;
 
 /** What a GPU is given. */
 export interface PlannedRun {
-  readonly kind: MediaKind;
+  readonly kind: ResultKind;
   readonly workflow: string;
   /** Which version of it. */
   readonly workflowHash: string;

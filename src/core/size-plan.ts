@@ -1,7 +1,8 @@
+import { mayHavePixels } from './bindings/made-formats.ts';
 import { type ClipEncoder, clipEncoder } from './clip-encoder.ts';
 import { GatewayError } from './errors.ts';
 import type { Graph, Slot } from './graph.ts';
-import type { MediaInfo } from './media.ts';
+import { type MediaInfo, type PictureInfo, pictureOf } from './media.ts';
 import { isSameSize, mapSides, pictureSize, type Size, turned } from './picture-size.ts';
 import type { Workflow } from './workflow.ts';
 
@@ -50,17 +51,18 @@ type Sizing = Pick<
  * known and the same, there is none. A clip with pixels of another shape gets the shape that a player
  * shows, and sides that its encoder takes, whether or not a size was asked for.
  *
- * @param source The main input; `null` for a workflow without inputs.
+ * @param input The main input; `null` for a workflow without inputs.
  * @throws GatewayError `media_too_large` when a side would pass what an ImageScale or the encoder takes;
  *   `invalid_request` for a size that this workflow cannot give.
  */
 export function planSize(
-  source: MediaInfo | null,
+  input: MediaInfo | null,
   workflow: Sizing,
   request: SizeRequest,
 ): SizePlan {
+  const source = pictureOf(input);
   const wanted = wantedSize(source, request);
-  const encoder = outputKind(workflow) === 'video' ? clipEncoder(workflow) : null;
+  const encoder = writesClips(workflow) ? clipEncoder(workflow) : null;
   if (wanted === null) return asShown(source, workflow, encoder);
   const size = mapSides(wanted, encoder?.step === 2 ? toEven : toWhole);
   refuseUnencodable(size, encoder);
@@ -72,19 +74,25 @@ export function planSize(
   // What an ImageScale takes is what our own resize takes as well.
   refuseTooLarge(size);
   if (picturesOf(workflow)) return { by: 'graph', resolution, resize: size };
-  if (outputKind(workflow) === 'image') return { by: 'gateway', resolution, size };
-  throw new GatewayError(
-    'invalid_request',
-    'This workflow gives its videos the size that it chooses; leave the size out',
-  );
+  const kind = outputKind(workflow);
+  const main = workflow.outputs[0]?.node ?? '';
+  if (kind === 'image' && mayHavePixels(workflow.graph[main])) {
+    return { by: 'gateway', resolution, size };
+  }
+  const why =
+    kind === 'video'
+      ? 'gives its videos the size that it chooses'
+      : 'makes nothing that has a size in pixels';
+  throw new GatewayError('invalid_request', `This workflow ${why}; leave the size out`);
 }
 
 /** The size of the main output by such a plan; `null` where it is not known. */
 export function plannedSize(
-  source: MediaInfo | null,
+  input: MediaInfo | null,
   workflow: Sizing,
   plan: SizePlan,
 ): Size | null {
+  const source = pictureOf(input);
   if (plan.by === 'gateway') return plan.size;
   if (plan.by === 'workflow') return sizeMade(source, workflow, null);
   return plan.resize ?? sizeMade(source, workflow, plan.resolution);
@@ -106,7 +114,7 @@ function wantedSize(source: Size | null, request: SizeRequest): Size | null {
  * must not make an encoder fail, and pixels of a result are square.
  */
 function asShown(
-  source: MediaInfo | null,
+  source: PictureInfo | null,
   workflow: Sizing,
   encoder: ClipEncoder | null,
 ): SizePlan {
@@ -125,7 +133,7 @@ function asShown(
 }
 
 /** The size of the pictures that a server reads: of a clip, the stored one, upright. */
-function readSize(source: MediaInfo): Size {
+function readSize(source: PictureInfo): Size {
   if (source.kind === 'image' || !source.stored) return source;
   return turned(source.stored, source.rotation ?? 0);
 }
@@ -144,7 +152,7 @@ function resolutionFor(source: Size | null, size: Size, outscale: number | null)
 
 /** The size of the main output without a resize, as far as it is known. */
 function sizeMade(
-  source: MediaInfo | null,
+  source: PictureInfo | null,
   workflow: Sizing,
   resolution: number | null,
 ): Size | null {
@@ -177,6 +185,13 @@ function knownGraph({ graph, parameters, resolution }: Sizing, length: number | 
 
 function picturesOf({ outputs: [main] }: Sizing): Slot | null {
   return main?.pictures ?? null;
+}
+
+/** A writer of clips that is told to write a GIF or single pictures takes the same frames. */
+function writesClips(workflow: Sizing): boolean {
+  const main = workflow.outputs[0]?.node ?? '';
+  const isTold = workflow.graph[main]?.class_type === 'VHS_VideoCombine';
+  return outputKind(workflow) === 'video' || isTold;
 }
 
 function outputKind({ kind, outputs: [main] }: Sizing): Workflow['kind'] {

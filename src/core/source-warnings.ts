@@ -1,8 +1,9 @@
-import type { MediaInfo, MediaKind } from './media.ts';
+import type { MediaInfo } from './media.ts';
+import type { ResultKind } from './result-format.ts';
 import type { Warning } from './warning.ts';
 
 /** What a source has that a workflow cannot give back. `makes`: of which kind its main result is. */
-export function sourceWarnings(source: MediaInfo, makes: MediaKind): Warning[] {
+export function sourceWarnings(source: MediaInfo, makes: ResultKind): Warning[] {
   if (source.kind !== 'video') return [];
   const warnings: Warning[] = [];
   if (source.isHdr) {

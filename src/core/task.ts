@@ -1,6 +1,7 @@
 import type { Delivery } from './delivery.ts';
 import type { ErrorCode } from './errors.ts';
-import type { MediaInfo, MediaKind } from './media.ts';
+import type { MediaInfo } from './media.ts';
+import type { ResultKind } from './result-format.ts';
 import type { SizeRequest } from './size-plan.ts';
 import type { StageName } from './stage.ts';
 
@@ -35,7 +36,7 @@ export interface TaskRequest extends TaskWishes {
   readonly isLimited?: boolean;
   readonly dialect: string;
   /** What the client takes the workflow to work on; `null` leaves it to the workflow. */
-  readonly kind: MediaKind | null;
+  readonly kind: ResultKind | null;
   readonly workflow: string;
   /** The file for the workflow's main input; `null` where it has none, or `inputs` names it. */
   readonly url: string | null;
@@ -48,7 +49,7 @@ export interface TaskRequest extends TaskWishes {
 /** A task that was found good. */
 export interface NewTask extends TaskWishes {
   readonly dialect: string;
-  readonly kind: MediaKind;
+  readonly kind: ResultKind;
   /** The main input's first. */
   readonly sources: readonly Source[];
   readonly workflow: string;
@@ -122,6 +123,10 @@ export interface TaskOutput {
   readonly input: MediaInfo | null;
   /** `null` where the result's own header does not tell. */
   readonly output: MediaInfo | null;
+  /** Whether what ComfyUI wrote into it, the whole graph, may be in it still; left out where not. */
+  readonly keepsMetadata?: boolean;
+  /** Of a text, its beginning; none for anything else. */
+  readonly text?: string;
 }
 
 export interface TaskError {

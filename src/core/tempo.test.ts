@@ -65,6 +65,7 @@ describe('the tempo', () => {
 const allowed = [
   'media/probe.ts bytesPerMs',
   'media/video-thread.ts maxDurationGapSeconds',
+  'media/clip/sound.ts missingSeconds',
   'core/schedule.ts agePerPriorityMs',
   'core/schedule.ts unknownRunMs',
   'core/schedule.ts unevenAtMostMs',

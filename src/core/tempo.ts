@@ -47,6 +47,11 @@ export const realTempo = {
     /** Old ones are removed this often. */
     sweepEveryMs: 60_000,
   },
+  start: {
+    /** Whoever starts it on a terminal is told where to look when a server is there, or after so long. */
+    lookEveryMs: 100,
+    settledAfterMs: 5_000,
+  },
   keys: {
     /** The table is looked at this often, because a notice may get lost. */
     lookEveryMs: 500,
@@ -191,8 +196,12 @@ export const realTempo = {
   media: {
     /** For reading every pixel of a picture. */
     imageDeadlineMs: 60_000,
-    /** For reading a clip's header. */
-    videoDeadlineMs: 5_000,
+    /** Of a processor's time, for reading a clip's header: on a busy machine that may take long. */
+    videoWorkDeadlineMs: 5_000,
+    /** The same in all, with the time that it waits for a processor or for bytes. */
+    videoDeadlineMs: 60_000,
+    /** The processor's time is looked at this often. */
+    videoLookMs: 200,
     /** After which a thread for clips ends that nobody has had a use for. */
     idleThreadMs: 10_000,
     /** For encoding a thumbnail, in libvips. */
@@ -328,6 +337,9 @@ export const realTempo = {
     closeDeadlineMs: 5_000,
     /** WebSockets are asked this often whether their key is good still. */
     keyLookEveryMs: 500,
+    /** What `/ready` says of the object store may be so old, and waits so long for it. */
+    storeCheckHoldsMs: 10_000,
+    storeCheckDeadlineMs: 2_000,
     /** A download without a byte for this time is not under way any more. */
     handoverQuietMs: 5_000,
   },

@@ -3,6 +3,7 @@ import type { Graph, Slot } from './graph.ts';
 import type { JsonSchema } from './json-schema.ts';
 import type { MediaKind } from './media.ts';
 import type { WorkflowLimits } from './media-limits.ts';
+import type { ResultKind } from './result-format.ts';
 
 /** A stored graph with the places where a task's values go. */
 export interface Workflow {
@@ -12,7 +13,7 @@ export interface Workflow {
   readonly hash: string;
   readonly graph: Graph;
   /** What it works on, or makes where it works on nothing. */
-  readonly kind: MediaKind;
+  readonly kind: ResultKind;
   readonly title: string | null;
   readonly description: string | null;
   /** Names of models under which old clients ask for it. */
@@ -46,15 +47,21 @@ export interface WorkflowInput {
   readonly description: string | null;
 }
 
-/** A node that writes a result: one file or several. */
+/** A node that writes a result: one file or several, or a text. */
 export interface WorkflowOutput {
   readonly name: string;
-  readonly kind: MediaKind;
+  readonly kind: ResultKind;
   readonly node: string;
   /** Its input that takes the beginning of the file's name; `null` where it chooses by itself. */
   readonly prefixField: string | null;
   /** Where the pictures arrive that it writes, linked to a node; `null` where that is not known. */
   readonly pictures: Slot | null;
+}
+
+/** Those without which a task fails. A text beside others may be missing: they were there before it was a result. */
+export function neededOutputs(outputs: readonly WorkflowOutput[]): readonly WorkflowOutput[] {
+  const needed = outputs.filter(({ kind }) => kind !== 'text');
+  return needed.length > 0 ? needed : outputs;
 }
 
 /** A value of the graph that a task may choose. */

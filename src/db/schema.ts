@@ -1,9 +1,10 @@
 import type { BackendReport, WantedState } from '../core/backend.ts';
 import type { Scope } from '../core/caller.ts';
 import { type Delivery, deliveryAsUsual } from '../core/delivery.ts';
-import type { MediaInfo, MediaKind } from '../core/media.ts';
+import type { MediaInfo } from '../core/media.ts';
 import type { OperatorEventBody, OperatorEventKind } from '../core/operator-event.ts';
 import type { PauseKind } from '../core/pause.ts';
+import type { ResultKind } from '../core/result-format.ts';
 import type { RunState } from '../core/run.ts';
 import type { SizeRequest } from '../core/size-plan.ts';
 import type { SourceNote } from '../core/source-note.ts';
@@ -44,7 +45,7 @@ export const tasks = pgTable(
     /** The order of arrival. */
     seq: bigint('seq', { mode: 'number' }).generatedAlwaysAsIdentity(),
     dialect: text('dialect').notNull(),
-    kind: text('kind').$type<MediaKind>().notNull(),
+    kind: text('kind').$type<ResultKind>().notNull(),
     sources: jsonb('sources').$type<readonly Source[]>().notNull(),
     workflow: text('workflow').notNull(),
     /** The version that it runs, whatever becomes of the file; empty for tasks from before versions. */
@@ -86,6 +87,12 @@ export const tasks = pgTable(
     index('tasks_stored')
       .on(t.finishedAt)
       .where(sql`${t.outputs} is not null and ${t.removedAt} is null`),
+    // Of those that have nothing in the store: their records may go.
+    index('tasks_bare')
+      .on(t.finishedAt)
+      .where(
+        sql`${t.finishedAt} is not null and (${t.outputs} is null or ${t.removedAt} is not null)`,
+      ),
     index('tasks_kept_until')
       .on(t.keepUntil)
       .where(sql`${t.keepUntil} is not null and ${t.removedAt} is null`),
@@ -107,7 +114,7 @@ export const runs = pgTable(
     taskIds: uuid('task_ids').array().notNull(),
     /** 128 random bits in the addresses of its results; `null` for a run from before there were any. */
     secret: text('secret'),
-    kind: text('kind').$type<MediaKind>().notNull(),
+    kind: text('kind').$type<ResultKind>().notNull(),
     workflow: text('workflow').notNull(),
     workflowHash: text('workflow_hash').notNull().default(''),
     sources: jsonb('sources').$type<readonly Source[]>().notNull(),

@@ -45,14 +45,14 @@ export class UnreadableClip extends Error {}
 let codecs: Promise<void> | null = null;
 
 /** Without a hardware context: looking for a GPU prints a dozen warnings and finds none. */
-function loadCodecs(): Promise<void> {
+export function loadCodecs(): Promise<void> {
   codecs ??= import('@mediabunny/server').then(({ registerMediabunnyServer }) =>
     registerMediabunnyServer({ hardwareContext: null }),
   );
   return codecs;
 }
 
-async function openFile(file: string): Promise<Input> {
+export async function openFile(file: string): Promise<Input> {
   await loadCodecs();
   return new Input({ source: new FilePathSource(file), formats: ALL_FORMATS });
 }

@@ -139,4 +139,7 @@ const contentTypes: Readonly<Record<string, string>> = {
   '.mkv': 'video/x-matroska',
   '.json': 'application/json',
   '.txt': 'text/plain',
+  '.svg': 'application/octet-stream',
+  '.flac': 'audio/flac',
+  '.mp3': 'audio/mpeg',
 };

@@ -1,12 +1,6 @@
 import { once } from 'node:events';
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import packageJson from '../../package.json' with { type: 'json' };
 import { ConfigError } from '../config/config.ts';
-import { GatewayError } from '../core/errors.ts';
-import type { Database } from '../db/database.ts';
-import { ownEdition } from '../db/edition.ts';
-import { reaching } from '../db/errors.ts';
 import { type App, type Apps, createApps } from '../http/app.ts';
 import { linkBase } from '../http/link-base.ts';
 import { pageGuard } from '../http/own-pages.ts';
@@ -14,8 +8,10 @@ import { doorsOf } from '../http/quotas.ts';
 import { type AppServer, createServer } from '../http/server.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { Frame } from './frame.ts';
+import { listen } from './listen.ts';
 import type { Media } from './media.ts';
 import type { OpenPool } from './pool.ts';
+import { ReadinessProbe } from './readiness.ts';
 import type { Services } from './services.ts';
 import type { Stores } from './stores.ts';
 
@@ -33,11 +29,15 @@ export function createFront(
   { config, tempo, logger, hosts, listening, observers }: Frame,
   { objects, database }: Stores,
   { encoder, sourceReader }: Media,
-  { poolService, workflows }: OpenPool,
+  { poolService, wholePool, workflows }: OpenPool,
   services: Services,
   keyring: Keyring,
 ): Front {
   const stopping = new AbortController();
+  const probe = new ReadinessProbe({
+    ...{ database, store: objects, pool: wholePool },
+    ...{ stopping: stopping.signal, tempo: tempo.http },
+  });
   const parts = {
     ...services,
     registry: workflows,
@@ -49,7 +49,7 @@ export function createFront(
     kindOf: sourceReader.kindOf.bind(sourceReader),
     linkBase: linkBase(config.publicUrl, () => listening.port),
     isGuarded: () => keyring.isGuarded,
-    checkReady: () => checkReady(database, stopping.signal),
+    readiness: () => probe.look(),
     version: packageJson.version,
     stopping: stopping.signal,
     tempo: tempo.http,
@@ -70,17 +70,6 @@ export function createFront(
   return { apps, stopping };
 }
 
-/** @throws GatewayError `unavailable` where requests are better sent to another gateway. */
-async function checkReady(
-  database: Pick<Database, 'edition'>,
-  stopping: AbortSignal,
-): Promise<void> {
-  if (stopping.aborted) throw new GatewayError('unavailable', 'The gateway is asked to stop');
-  if ((await reaching(database.edition())) > ownEdition) {
-    throw new GatewayError('unavailable', 'A newer gateway has changed the database');
-  }
-}
-
 /** Listens, for all dialects and for those with a port of their own; resolves with where those do. */
 export async function serve(
   { config, tempo, logger, listening, parts }: Frame,
@@ -92,17 +81,17 @@ export async function serve(
     headersTimeout: headersDeadlineMs,
     keepAliveTimeout: keepAliveDeadlineMs,
   };
-  const listenAt = async (app: App, port: number): Promise<string> => {
+  const listenAt = async (app: App, port: number, setting: string): Promise<string> => {
     const server = createServer(app, limits, logger);
-    const url = await listen(server.server, config.host, port);
+    const url = await listen(server.server, config.host, port, setting);
     parts.defer(() => close(server, closeDeadlineMs));
     return url;
   };
-  listening.url = await listenAt(apps.root, config.port);
+  listening.url = await listenAt(apps.root, config.port, 'PORT');
   listening.port = Number(new URL(listening.url).port || httpPort);
   const dialectUrls = new Map<string, string>();
   for (const [dialect, port] of config.dialectPorts) {
-    dialectUrls.set(dialect, await listenAt(appOf(apps, dialect), port));
+    dialectUrls.set(dialect, await listenAt(appOf(apps, dialect), port, 'DIALECT_PORTS'));
   }
   // The very first to go: a server closes when all requests are answered, also those that wait.
   parts.defer(() => stopping.abort());
@@ -114,14 +103,6 @@ function appOf({ byDialect }: Apps, dialect: string): App {
   if (app) return app;
   const known = [...byDialect.keys()].join(', ');
   throw new ConfigError([`DIALECT_PORTS there is no dialect ${dialect}; known: ${known}`]);
-}
-
-async function listen(server: Server, host: string, port: number): Promise<string> {
-  server.listen(port, host);
-  await once(server, 'listening');
-  const address = server.address() as AddressInfo;
-  const name = address.family === 'IPv6' ? `[${address.address}]` : address.address;
-  return `http://${name}:${address.port}`;
 }
 
 /** Requests that are still being answered after the deadline are cut. */

@@ -17,6 +17,7 @@ import { EventStore } from '../tasks/event-store.ts';
 import { HeldSourceStore } from '../tasks/held-source-store.ts';
 import { PauseStore } from '../tasks/pause-store.ts';
 import { QueueStats } from '../tasks/queue-stats.ts';
+import { RecordStore } from '../tasks/record-store.ts';
 import { ResultStore } from '../tasks/result-store.ts';
 import { TaskStore } from '../tasks/task-store.ts';
 import { TwinStore } from '../tasks/twin-store.ts';
@@ -48,6 +49,7 @@ export interface Stores {
   readonly uploads: UploadStore;
   readonly heldSources: HeldSourceStore;
   readonly results: ResultStore;
+  readonly records: RecordStore;
   readonly versions: VersionStore;
   readonly objects: ObjectStore;
   readonly ownSources: OwnSources;
@@ -108,6 +110,7 @@ export async function openStores({
     uploads: new UploadStore(orm),
     heldSources: new HeldSourceStore(orm, owner),
     results: new ResultStore(database, config.retention, tempo.results),
+    records: new RecordStore(orm),
     versions: new VersionStore(orm),
     objects,
     ownSources,

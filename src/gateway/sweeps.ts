@@ -29,7 +29,15 @@ export function startSweeps(
   const removeRecords = async () => {
     await removeOld(stores.audit, eventRetentionMs, (error) => auditLog.sweepFailed(error));
   };
+  const { recordRetentionMs } = config;
+  const removeTasks = async () => {
+    const count = await removeOld(stores.records, recordRetentionMs, (error) =>
+      log.recordSweepFailed(error),
+    );
+    if (count > 0) log.recordsRemoved(count);
+  };
   const ofEvents = [
+    { everyMs, look: removeTasks },
     { everyMs, look: removeEvents },
     { everyMs, look: removeRecords },
   ];
@@ -45,10 +53,13 @@ export function startSweeps(
 
 /** What fails is left to the next time. */
 async function removeOld(
-  store: Pick<Stores['events'] | Stores['audit'], 'removeOld'>,
+  store: { removeOld(ms: number): Promise<number> },
   retentionMs: number | null,
   onError: (error: unknown) => void,
-): Promise<void> {
-  if (retentionMs === null) return;
-  await store.removeOld(retentionMs).catch(onError);
+): Promise<number> {
+  if (retentionMs === null) return 0;
+  return await store.removeOld(retentionMs).catch((error) => {
+    onError(error);
+    return 0;
+  });
 }

@@ -15,6 +15,7 @@ import { type Dialects, dialects } from './dialects/index.ts';
 import { documentRoutes } from './docs/document-routes.ts';
 import { onError } from './errors.ts';
 import { ownPagesOnly } from './own-pages.ts';
+import { noteRoute } from './request-note.ts';
 import { pathWithoutSlash, redirectSlash } from './trailing-slash.ts';
 import type { TakeConnection } from './upgrade.ts';
 
@@ -67,6 +68,7 @@ function rootOf(
   const [main] = served;
   const root = new Hono({ getPath: pathWithoutSlash });
   root.onError(onError(logger, doors.refusals, main.presentError));
+  root.use(noteRoute(null));
   root.use(redirectSlash);
   for (const page of documents) root.use(`/${page}`, ownPagesOnly(refusePage));
   root.route(

@@ -8,7 +8,7 @@ import {
 import { faultWords, versionFaults } from '../core/server-faults.ts';
 import { actorOf } from './auth.ts';
 import { errorSchema } from './errors.ts';
-import { createRoutes, defineRoute, json } from './openapi.ts';
+import { createRoutes, defineRoute, json, jsonBody } from './openapi.ts';
 
 /** What operators do to the pool. `actor`: who does. */
 export interface PoolControl {
@@ -127,20 +127,18 @@ const addRoute = defineRoute({
   policy: { scope: 'backends:write' },
   summary: 'Add a ComfyUI server to the pool',
   request: {
-    body: {
-      ...json(
-        z.object({
-          url: z.string().max(2_000).openapi({ example: 'http://user:password@10.0.0.7:8188' }),
-          input_dir: z
-            .string()
-            .max(4_000)
-            .nullish()
-            .openapi({ description: inputDirIs, example: '/mnt/gpu7/input' }),
-        }),
-        'Where it is.',
-      ),
-      required: true,
-    },
+    body: jsonBody(
+      z.object({
+        url: z.string().max(2_000).openapi({ example: 'http://user:password@10.0.0.7:8188' }),
+        input_dir: z
+          .string()
+          .max(4_000)
+          .nullish()
+          .openapi({ description: inputDirIs, example: '/mnt/gpu7/input' }),
+      }),
+      'Where it is.',
+      { url: 'http://127.0.0.1:8188' },
+    ),
   },
   responses: {
     201: json(backend, 'The server belongs to the pool from now on, for all gateways.'),
@@ -159,10 +157,9 @@ const changeRoute = defineRoute({
   summary: 'Drain a backend, or resume it',
   request: {
     params: idParam,
-    body: {
-      ...json(z.object({ wanted: z.enum(['active', 'draining']) }), 'What is wanted of it.'),
-      required: true,
-    },
+    body: jsonBody(z.object({ wanted: z.enum(['active', 'draining']) }), 'What is wanted of it.', {
+      wanted: 'draining',
+    }),
   },
   responses: { 200: json(backend, 'The backend.'), ...invalid, ...unknown, ...closed },
 });

@@ -17,6 +17,7 @@ import { whileKeyed } from './keyed-connection.ts';
 import { documentedTypes } from './media-types.ts';
 import { ownPagesOnly, type RefusePage } from './own-pages.ts';
 import { type Doors, withinQuotas } from './quotas.ts';
+import { noteRoute, requestIdHeader } from './request-note.ts';
 import { declare, declaredPolicy, isOpen } from './route-policy.ts';
 import { pathWithoutSlash, redirectSlash } from './trailing-slash.ts';
 import type { TakeConnection } from './upgrade.ts';
@@ -58,6 +59,7 @@ export function createDialectApp(
   });
   app.onError(onError(logger, doors.refusals, presentError));
   app.notFound(onNotFound(presentError));
+  app.use(noteRoute(dialect.name));
   // Web pages of other origins may show results. Whether a host is for HTTPS alone is its proxy's to say.
   app.use(secureHeaders({ crossOriginResourcePolicy: false, strictTransportSecurity: false }));
   app.use(ownPagesOnly(refusePage));
@@ -139,7 +141,7 @@ function allowOrigins(origins: readonly string[]) {
     origin: origins.includes('*') ? '*' : [...origins],
     exposeHeaders: [
       ...['Content-Disposition', 'Content-Range', 'ETag'],
-      ...['Retry-After', 'RateLimit', 'RateLimit-Policy'],
+      ...['Retry-After', 'RateLimit', 'RateLimit-Policy', requestIdHeader],
     ],
     maxAge: 3_600,
   });

@@ -4,6 +4,7 @@ import type { DeclaredSettings, SettingValues } from '../config/fields.ts';
 import type { Scope } from '../core/caller.ts';
 import type { KeyControl } from '../core/key.ts';
 import type { MediaKind } from '../core/media.ts';
+import type { Readiness } from '../core/readiness.ts';
 import type { Tempo } from '../core/tempo.ts';
 import type { PauseService } from '../tasks/pause-service.ts';
 import type { ResultService } from '../tasks/result-service.ts';
@@ -40,6 +41,8 @@ export interface DialectDescription {
   /** Bytes that a body may have whose route says nothing else. It is held in memory. */
   readonly maxBodyBytes: number;
   readonly presentError: PresentError;
+  /** How its clients write the id of a task, where that is no UUID with dashes. */
+  readonly clientId?: (taskId: string) => string;
 }
 
 /** What a dialect contributes to the gateway. */
@@ -74,8 +77,8 @@ export interface DialectParts {
   readonly linkBase: LinkBase;
   /** Whether keys are asked for. */
   readonly isGuarded: () => boolean;
-  /** @throws GatewayError `unavailable` where requests are better sent to another gateway. */
-  readonly checkReady: () => Promise<void>;
+  /** Whether requests are better sent to another gateway, and what this one has. */
+  readonly readiness: () => Promise<Readiness>;
   readonly version: string;
   /** Aborts when the gateway is asked to stop: whoever holds a request answers it. */
   readonly stopping: AbortSignal;

@@ -5,11 +5,18 @@ import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { cutText } from '../core/cut-text.ts';
 import { errorMeanings } from '../core/error-meanings.ts';
-import { errorCodes, GatewayError, invalidField, toGatewayError } from '../core/errors.ts';
+import {
+  type ErrorCode,
+  errorCodes,
+  GatewayError,
+  invalidField,
+  toGatewayError,
+} from '../core/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { RefusalLog } from '../telemetry/refusal-log.ts';
 import { logRefusal, tellQuota } from './quotas.ts';
 import { brokenOff } from './request-body.ts';
+import { noteError, requestIdOf } from './request-note.ts';
 import { pathOfRoute } from './route-policy.ts';
 import { statusOf } from './status.ts';
 
@@ -55,17 +62,12 @@ export function presentError(error: GatewayError): ErrorAnswer {
 /** What was thrown becomes a code and a sentence; what is ours to mend goes to the log whole. */
 export function onError(logger: Logger, refusals: RefusalLog, present: PresentError): ErrorHandler {
   return (thrown, context) => {
-    const error = toGatewayError(
-      isGone(context, thrown) ? brokenOff(thrown) : translateHttpException(thrown),
-    );
+    const isLeft = isGone(context, thrown) || isAbortOf(context, thrown);
+    const error = toGatewayError(isLeft ? brokenOff(thrown) : translateHttpException(thrown));
+    noteError(context, error.code);
     const { status, body } = present(error);
-    if (error.code === 'limit_exceeded' || error.code === 'queue_full') {
-      logRefusal(context, error, refusals);
-    } else if (status >= 500) {
-      // What is in the address may be a secret.
-      const path = pathOfRoute(context);
-      logger.error({ err: thrown, path, code: error.code }, 'request.failed');
-    }
+    if (refused.has(error.code)) logRefusal(context, error, refusals);
+    else if (status >= 500) logFailure(context, thrown, error, logger);
     if (error.quota) tellQuota(context, error.quota);
     const retryAfterS = error.retryAfterS ?? (status === 503 ? 2 : null);
     if (retryAfterS !== null) context.header('Retry-After', String(retryAfterS));
@@ -75,11 +77,32 @@ export function onError(logger: Logger, refusals: RefusalLog, present: PresentEr
   };
 }
 
+/** Whoever has had enough, or is not let in, may ask as often as it likes. */
+const refused: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'limit_exceeded',
+  'queue_full',
+  'unauthorized',
+  'host_refused',
+  'origin_refused',
+]);
+
+/** What we say ourselves needs no stack; what we did not expect does. */
+function logFailure(context: Context, thrown: unknown, error: GatewayError, logger: Logger): void {
+  const { code, message, cause } = error;
+  // What is in the address may be a secret.
+  const told = { request: requestIdOf(context), path: pathOfRoute(context), code };
+  if (code === 'internal' || cause !== undefined) {
+    logger.error({ ...told, err: thrown }, 'request.failed');
+  } else {
+    logger.warn({ ...told, reason: message }, 'request.failed');
+  }
+}
+
 export function onNotFound(present: PresentError): NotFoundHandler {
   return (context) => {
-    const { status, body } = present(
-      new GatewayError('not_found', 'There is nothing at this address'),
-    );
+    const error = new GatewayError('not_found', 'There is nothing at this address');
+    noteError(context, error.code);
+    const { status, body } = present(error);
     return context.json(body, status);
   };
 }
@@ -87,6 +110,12 @@ export function onNotFound(present: PresentError): NotFoundHandler {
 /** Whether the client left before its request had come whole. */
 function isGone({ env }: Context<{ Bindings: Partial<HttpBindings> }>, thrown: unknown): boolean {
   return thrown !== null && thrown === env?.incoming?.errored;
+}
+
+/** Whether the work ended because the client left. */
+function isAbortOf(context: Context, thrown: unknown): boolean {
+  if (!(thrown instanceof Error) || thrown.name !== 'AbortError') return false;
+  return context.req.raw.signal.aborted;
 }
 
 function isRead({ env }: Context<{ Bindings: Partial<HttpBindings> }>): boolean {

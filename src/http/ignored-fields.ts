@@ -11,6 +11,13 @@ export const ignoredField = z
 
 export type IgnoredField = z.infer<typeof ignoredField>;
 
+/** The fields that a body says something in: typed clients of old write `null` for what they do not use. */
+export function namesWritten(body: object): string[] {
+  return Object.entries(body)
+    .filter(([, value]) => value !== null)
+    .map(([name]) => name);
+}
+
 /**
  * Those of the names that the request does not have: misspelt ones cost GPU time for the wrong thing.
  *

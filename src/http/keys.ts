@@ -3,7 +3,7 @@ import { scopes } from '../core/caller.ts';
 import type { IssuedKey, KeyControl, KeyView } from '../core/key.ts';
 import { actorOf } from './auth.ts';
 import { errorSchema } from './errors.ts';
-import { createRoutes, defineRoute, json } from './openapi.ts';
+import { createRoutes, defineRoute, json, jsonBody } from './openapi.ts';
 
 /** `/keys`: who may ask, beside those of the settings. */
 export function keyRoutes(keys: KeyControl): OpenAPIHono {
@@ -106,25 +106,23 @@ const createRoute = defineRoute({
   policy,
   summary: 'Make a key',
   request: {
-    body: {
-      ...json(
-        z
-          .object({
-            name: z.string().openapi({ example: 'ci' }),
-            tenant: z.string().nullish().openapi({
-              description: 'As the name, where it is left out.',
-              example: 'studio',
-            }),
-            scopes: z
-              .array(z.enum(scopes, `must be ${scopes.join(', ')}`), 'must be a list')
-              .openapi({ example: ['tasks:write', 'tasks:read'] }),
-            expires_at: instant.nullish().openapi({ description: 'Without it, it has no end.' }),
-          })
-          .openapi('NewKey'),
-        'Whose it is, and what it may do.',
-      ),
-      required: true,
-    },
+    body: jsonBody(
+      z
+        .object({
+          name: z.string().openapi({ example: 'ci' }),
+          tenant: z.string().nullish().openapi({
+            description: 'As the name, where it is left out.',
+            example: 'studio',
+          }),
+          scopes: z
+            .array(z.enum(scopes, `must be ${scopes.join(', ')}`), 'must be a list')
+            .openapi({ example: ['tasks:write', 'tasks:read'] }),
+          expires_at: instant.nullish().openapi({ description: 'Without it, it has no end.' }),
+        })
+        .openapi('NewKey'),
+      'Whose it is, and what it may do.',
+      { name: 'ci', tenant: 'studio', scopes: ['tasks:write', 'tasks:read'] },
+    ),
   },
   responses: {
     201: json(issued, 'It is good at every gateway from now on.'),

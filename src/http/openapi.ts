@@ -92,7 +92,12 @@ export function handleFiles(
   app.on([route.method], [route.getRoutingPath()], ...[middleware].flat(), handler);
 }
 
-/** A body in JSON, as a request's or a response's description. */
+/** A body that a request has to bring, in JSON, with a whole one that is taken as it stands. */
+export function jsonBody<T extends z.ZodType>(schema: T, description: string, example: z.input<T>) {
+  return { description, required: true, content: { 'application/json': { schema, example } } };
+}
+
+/** A body in JSON, as a response's description. */
 export function json<T extends z.ZodType>(schema: T, description: string) {
   return { description, content: { 'application/json': { schema } } };
 }

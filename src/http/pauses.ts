@@ -3,7 +3,7 @@ import { type Pause, pauseKinds } from '../core/pause.ts';
 import type { PauseService } from '../tasks/pause-service.ts';
 import { actorOf } from './auth.ts';
 import { errorSchema } from './errors.ts';
-import { createRoutes, defineRoute, json } from './openapi.ts';
+import { createRoutes, defineRoute, json, jsonBody } from './openapi.ts';
 
 /** `/pauses`: what operators keep from being begun. */
 export function pauseRoutes(pauses: PauseService): OpenAPIHono {
@@ -99,7 +99,10 @@ function resource(
     policy: { scope: 'admin' },
     summary: `Begin nothing new of ${what}`,
     description: 'What runs goes on. Tasks are taken on and wait.',
-    request: { ...params, body: { ...json(terms, 'Why, and until when.'), required: true } },
+    request: {
+      ...params,
+      body: jsonBody(terms, 'Why, and until when.', { reason: 'New drivers are installed' }),
+    },
     responses: {
       200: json(z.object({ status: z.literal('paused') }), 'It holds for every gateway.'),
       400: json(errorSchema, 'The request is wrong; `field` says where.'),

@@ -1,4 +1,5 @@
 import type { Context, MiddlewareHandler } from 'hono';
+import { addressGroup } from '../core/address-group.ts';
 import { accountOf } from '../core/caller.ts';
 import { type GatewayError, limitExceeded } from '../core/errors.ts';
 import { type QuotaState, type Quotas, quotaHeaders } from '../core/quota.ts';
@@ -7,6 +8,7 @@ import type { TaskQuotas } from '../tasks/task-quotas.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { RefusalLog } from '../telemetry/refusal-log.ts';
 import { addressOf, callerIfAny } from './auth.ts';
+import { noteRefusal } from './request-note.ts';
 import { bringsFile, policyOf } from './route-policy.ts';
 import { WrongKeys } from './wrong-keys.ts';
 
@@ -75,12 +77,16 @@ export function tellQuota(context: Context, state: QuotaState): void {
   }
 }
 
-/** Who was refused: its tenant, or its address where it has none. */
+/** Who was refused: its tenant, or its address where it has none; of IPv6 its network, which has as many as it likes. */
 export function logRefusal(context: Context, error: GatewayError, refusals: RefusalLog): void {
+  noteRefusal(context);
   const caller = callerIfAny(context);
   const { code, quota, message } = error;
   refusals.refused(
-    { ...(caller ? { tenant: caller.tenant } : { address: addressOf(context) }), code },
+    {
+      ...(caller ? { tenant: caller.tenant } : { address: addressGroup(addressOf(context)) }),
+      code,
+    },
     quota?.name ?? code,
     message,
   );

@@ -7,9 +7,12 @@ import {
 import type { Duplex } from 'node:stream';
 import { getRequestListener, RequestError } from '@hono/node-server';
 import { GatewayError, toGatewayError } from '../core/errors.ts';
+import { withoutQuery } from '../core/without-query.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { RequestLog } from '../telemetry/request-log.ts';
 import type { App } from './app.ts';
 import { presentError } from './errors.ts';
+import { noteRequest, noteUpgrade } from './request-note.ts';
 import { toOriginForm } from './request-target.ts';
 import type { TakeConnection } from './upgrade.ts';
 
@@ -28,6 +31,7 @@ export function createServer(
 ): AppServer {
   const takers = new WeakMap<IncomingMessage, TakeConnection>();
   const sockets = new Set<Duplex>();
+  const log = new RequestLog(logger);
 
   // What asks for another protocol, or for what nobody takes, is answered as if it asked for none.
   const shouldUpgradeCallback = (request: IncomingMessage): boolean => {
@@ -38,7 +42,7 @@ export function createServer(
       if (take) takers.set(request, take);
       return take !== null;
     } catch (error) {
-      logger.error({ err: error, path: request.url }, 'upgrade.failed');
+      logger.error({ err: error, path: withoutQuery(request.url ?? '') }, 'upgrade.failed');
       return false;
     }
   };
@@ -46,6 +50,7 @@ export function createServer(
     errorHandler: (error) => answerError(error, logger),
   });
   const server = createHttpServer({ ...limits, shouldUpgradeCallback }, (request, response) => {
+    noteRequest(request, response, log);
     toOriginForm(request);
     // Whoever wanted a WebSocket has no use for the connection.
     if (wantsWebSocket(request)) response.shouldKeepAlive = false;
@@ -57,13 +62,14 @@ export function createServer(
   });
   server.on('upgrade', async (request, socket, head) => {
     sockets.add(socket);
+    noteUpgrade(request, withoutQuery(request.url ?? ''), log);
     // Node has taken its own listener away, and an error that nobody hears ends the process.
     socket.on('error', () => socket.destroy());
     socket.once('close', () => sockets.delete(socket));
     try {
       await takers.get(request)?.(socket, head);
     } catch (error) {
-      logger.error({ err: error, path: request.url }, 'upgrade.failed');
+      logger.error({ err: error, path: withoutQuery(request.url ?? '') }, 'upgrade.failed');
       socket.destroy();
     }
   });

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import type { Context } from 'hono';
+import { mayRunScripts } from '../core/result-format.ts';
 
 /** What is known of a stored file before it is read. */
 export interface FileStat {
@@ -79,10 +80,11 @@ function headersOf({ contentType, modifiedAt, etag }: FileStat): Record<string, 
   };
 }
 
-/** `inline` where a browser can show it; the name in the form that takes any (RFC 6266). */
+/** `inline` where a browser can show it without running anything; the name in the form that takes any (RFC 6266). */
 export function disposition(name: string, contentType: string): string {
   const isMedia = /^(image|video|audio)\//.test(contentType);
-  return `${isMedia ? 'inline' : 'attachment'}; ${fileName(name)}`;
+  const isShown = isMedia && !mayRunScripts(contentType);
+  return `${isShown ? 'inline' : 'attachment'}; ${fileName(name)}`;
 }
 
 export function fileName(name: string): string {

@@ -6,9 +6,9 @@ import { uploadIdOf, uploadUrl } from '../core/upload.ts';
 import type { UploadService } from '../tasks/upload-service.ts';
 import { callerIfAny } from './auth.ts';
 import { errorSchema } from './errors.ts';
-import { ignoredField, unknownFields } from './ignored-fields.ts';
+import { ignoredField, namesWritten, unknownFields } from './ignored-fields.ts';
 import type { LinkBase } from './link-base.ts';
-import { createRoutes, defineRoute, json } from './openapi.ts';
+import { createRoutes, defineRoute, json, jsonBody } from './openapi.ts';
 import { paceOf, requestBody, whileThere } from './request-body.ts';
 
 /** Large files first, their tasks later. */
@@ -22,7 +22,7 @@ export function uploadRoutes(
 
   app.openapi(offerRoute, async (context) => {
     const { name, content_type: contentType } = context.req.valid('json');
-    const written = Object.keys(await context.req.json().catch(() => ({})));
+    const written = namesWritten(await context.req.json().catch(() => ({})));
     const ignored = unknownFields(written, openUpload.keyof().options, refusesUnknownFields);
     const { id, secret, target, openUntil } = await uploads.offer(context.var.caller.tenant, {
       name: name ?? null,
@@ -83,7 +83,13 @@ const offerRoute = defineRoute({
   policy: { scope: 'tasks:write', adds: 'file' },
   summary: 'Open an upload for a file that a task is to work on',
   request: {
-    body: json(openUpload, 'What the client calls the file, and what it is.'),
+    body: {
+      ...jsonBody(openUpload, 'What the client calls the file, and what it is.', {
+        name: 'holiday.jpg',
+        content_type: 'image/jpeg',
+      }),
+      required: false,
+    },
   },
   responses: {
     201: json(

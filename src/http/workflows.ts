@@ -1,11 +1,12 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { mediaKinds } from '../core/media.ts';
+import { resultKinds } from '../core/result-format.ts';
 import { maxWorkflowBytes } from '../workflows/parse.ts';
 import { presentWorkflow } from '../workflows/present.ts';
 import type { Draft, WorkflowDescription, WorkflowService } from '../workflows/workflow-service.ts';
 import { actorOf, type Caller, tenantSeenBy } from './auth.ts';
 import { errorSchema } from './errors.ts';
-import { createRoutes, defineRoute, json } from './openapi.ts';
+import { createRoutes, defineRoute, json, jsonBody } from './openapi.ts';
 
 /** `/workflows`: what clients can call, and what operators put there. */
 export function workflowRoutes(workflows: WorkflowService): OpenAPIHono {
@@ -50,14 +51,21 @@ const input = z.object({
   field: z.string(),
 });
 
-const output = z.object({ name: z.string(), type: z.enum(mediaKinds), node: z.string() });
+const output = z.object({
+  name: z.string(),
+  type: z.enum(resultKinds),
+  content_types: z.array(z.string()).openapi({
+    description: 'What its files are as a rule; empty where the node does not tell.',
+  }),
+  node: z.string(),
+});
 
 const workflow = z
   .object({
     name: z.string().openapi({ example: 'esrgan_image_4x' }),
     title: z.string().nullable(),
     description: z.string().nullable(),
-    type: z.enum(mediaKinds).nullable(),
+    type: z.enum(resultKinds).nullable(),
     hash: z.string().nullable().openapi({
       description: 'Which version it is; every task tells the one that it runs.',
     }),
@@ -130,6 +138,7 @@ function draftOf(body: z.infer<typeof draft>): Draft {
 const wrapperKeys = ['graph', 'meta'];
 
 const nameParam = z.object({ name: z.string().openapi({ example: 'esrgan_image_4x' }) });
+const newNameParam = z.object({ name: z.string().openapi({ example: 'scale_twice' }) });
 const unknown = { 404: json(errorSchema, 'There is no such workflow.') };
 const closed = {
   401: json(errorSchema, 'A key is needed.'),
@@ -142,7 +151,16 @@ const untold = {
 };
 /** A workflow comes with what is said of it. */
 const draftSize = { maxBodyBytes: maxWorkflowBytes + 1024 * 1024 };
-const draftBody = { body: { ...json(draft, 'The workflow.'), required: true } };
+const draftBody = {
+  body: jsonBody(draft, 'The workflow.', {
+    '1': { class_type: 'LoadImage', inputs: { image: 'source.png' } },
+    '2': {
+      class_type: 'ImageScaleBy',
+      inputs: { image: ['1', 0], upscale_method: 'lanczos', scale_by: 2 },
+    },
+    '3': { class_type: 'SaveImage', inputs: { images: ['2', 0], filename_prefix: 'twice' } },
+  }),
+};
 
 const listRoute = defineRoute({
   method: 'get',
@@ -209,7 +227,7 @@ const putRoute = defineRoute({
   tag: 'Workflows',
   policy: { scope: 'workflows:write', ...draftSize },
   summary: 'Put a workflow in place',
-  request: { params: nameParam, ...draftBody },
+  request: { params: newNameParam, ...draftBody },
   responses: {
     200: json(workflow, 'It can be called.'),
     ...refused,

@@ -22,7 +22,7 @@ import {
   sampleMp4,
   samplePng,
 } from '../../test/support/media-samples.ts';
-import type { MediaInfo, VideoInfo } from '../core/media.ts';
+import { type MediaInfo, pictureOf, type VideoInfo } from '../core/media.ts';
 import { generousLimits } from '../core/media-limits.ts';
 import { segmentEnd } from './matroska.ts';
 import { MediaProbe } from './probe.ts';
@@ -172,8 +172,8 @@ test('turns a picture and a clip as a viewer does', async () => {
     [8, [70, 90]],
   ] as const) {
     const bytes = await noise(90, 70).withMetadata({ orientation }).jpeg().toBuffer();
-    const info = await probeBytes(bytes);
-    assert.deepEqual([info.width, info.height], size, `orientation ${orientation}`);
+    const info = pictureOf(await probeBytes(bytes));
+    assert.deepEqual([info?.width, info?.height], size, `orientation ${orientation}`);
   }
   for (const rotation of [90, 180, 270] as const) {
     for (const format of [new Mp4OutputFormat(), new MovOutputFormat()]) {
@@ -295,7 +295,8 @@ test('holds an image to the cap on its pixels', async () => {
       code: 'media_too_large',
       message: 'The image has more than 5000 pixels',
     });
-    assert.equal((await probeBytes(await encode(format, 100, 50), { by })).height, 50);
+    const info = await probeBytes(await encode(format, 100, 50), { by });
+    assert.equal(pictureOf(info)?.height, 50);
   }
 });
 
@@ -315,9 +316,11 @@ test('takes nothing that is neither image nor video', async () => {
   }
 });
 
-test('takes no container without a picture', async () => {
-  const bytes = await clip({ frames: 0, audio: true });
-  await assert.rejects(probeBytes(bytes), { code: 'media_unsupported', message: /video track/ });
+test('takes a container without a picture for a sound, or not at all', async () => {
+  const matroska = await clip({ frames: 0, audio: true, format: new MkvOutputFormat() });
+  await assert.rejects(probeBytes(matroska), { code: 'media_unsupported', message: /video track/ });
+  const info = await probeBytes(await clip({ frames: 0, audio: true }));
+  assert.deepEqual([info.kind, info.format], ['audio', 'm4a']);
 });
 
 test('keeps the loaders of other formats shut', async () => {
@@ -394,7 +397,7 @@ test('survives boxes that were forged to stall it', async () => {
 });
 
 test('survives a clip with any byte changed', async () => {
-  const by = new MediaProbe({ videoDeadlineMs: 3_000 });
+  const by = new MediaProbe({ videoWorkDeadlineMs: 3_000 });
   for (const format of [new Mp4OutputFormat(), new WebMOutputFormat()]) {
     const codec = format instanceof WebMOutputFormat ? 'vp8' : 'avc';
     const bytes = await clip({ format, codec });
@@ -440,7 +443,7 @@ test('stops asking a remote source that has no end', async () => {
   const live = await clip({ format: new WebMOutputFormat({ appendOnly: true }), codec: 'vp8' });
   // After its packets comes nothing, for a thousand gigabytes.
   const source = remote(live, 1e12);
-  const by = new MediaProbe({ videoDeadlineMs: 1_500 });
+  const by = new MediaProbe({ videoWorkDeadlineMs: 1_500 });
   await assert.rejects(by.probe(source, signal), { code: 'media_corrupt' });
   assert.ok(source.readBytes <= 64 * 1024 * 1024 + 4_100, `${source.readBytes} bytes were read`);
 });
@@ -535,7 +538,7 @@ test('holds an animation to the cap on its frames, and reads no more of it than 
   const frame = Buffer.from('21f90400000000002c0000000001000100000202440100', 'hex');
   const gif = (frames: number) =>
     Buffer.concat([head, ...Array.from({ length: frames }, () => frame), Buffer.from([0x3b])]);
-  assert.equal((await probeBytes(gif(1_000))).width, 1);
+  assert.equal(pictureOf(await probeBytes(gif(1_000)))?.width, 1);
   const startedAt = performance.now();
   const { heldMs, grownBytes } = await watched(() =>
     assert.rejects(probeBytes(gif(100_000)), {

@@ -2,6 +2,8 @@ import { availableParallelism } from 'node:os';
 import PQueue from 'p-queue';
 import { GatewayError } from '../core/errors.ts';
 import {
+  type AudioFormat,
+  type AudioInfo,
   type ImageFormat,
   type MediaInfo,
   mediaKindOf,
@@ -21,10 +23,16 @@ import { PictureProbe, type PictureWish } from './picture/probe-picture.ts';
 import type { Probed } from './probed.ts';
 import { fileReader, type RangeReader } from './range-reader.ts';
 import { readStart, remuxFirst, sniffBuffer, sniffBytes, unsupported } from './sniff.ts';
+import type { VideoAnswer } from './video-thread.ts';
 import { VideoThreads } from './video-threads.ts';
 
 export interface MediaProbeOptions
-  extends Partial<Pick<Tempo['media'], 'imageDeadlineMs' | 'videoDeadlineMs' | 'idleThreadMs'>> {
+  extends Partial<
+    Pick<
+      Tempo['media'],
+      'imageDeadlineMs' | 'videoDeadlineMs' | 'videoWorkDeadlineMs' | 'videoLookMs' | 'idleThreadMs'
+    >
+  > {
   /** For workflows that have none of their own. */
   readonly limits?: MediaLimits;
 }
@@ -42,6 +50,7 @@ export class MediaProbe {
   readonly #limits: MediaLimits;
   readonly #pictures: PictureProbe;
   readonly #videoDeadlineMs: number;
+  readonly #videoWorkMs: number;
   readonly #threads: VideoThreads;
   /** A thread that shares its processor with many would not be done by its deadline. */
   readonly #videos = new PQueue({ concurrency: availableParallelism() });
@@ -50,12 +59,15 @@ export class MediaProbe {
     limits = generousLimits,
     imageDeadlineMs = realTempo.media.imageDeadlineMs,
     videoDeadlineMs = realTempo.media.videoDeadlineMs,
+    videoWorkDeadlineMs = realTempo.media.videoWorkDeadlineMs,
+    videoLookMs = realTempo.media.videoLookMs,
     idleThreadMs = realTempo.media.idleThreadMs,
   }: MediaProbeOptions = {}) {
     this.#limits = limits;
     this.#pictures = new PictureProbe(imageDeadlineMs);
     this.#videoDeadlineMs = videoDeadlineMs;
-    this.#threads = new VideoThreads(idleThreadMs);
+    this.#videoWorkMs = videoWorkDeadlineMs;
+    this.#threads = new VideoThreads({ idleMs: idleThreadMs, lookMs: videoLookMs });
   }
 
   /**
@@ -104,7 +116,9 @@ export class MediaProbe {
       return { info, made: null, checked: Promise.resolve() };
     }
     const video = () => this.#probeVideo(source, format as VideoFormat, signal);
-    const info = await this.#videos.add(video, { signal });
+    const sound = () => this.#probeSound(source, format as AudioFormat, signal);
+    const isSound = mediaKindOf(format) === 'audio';
+    const info = await this.#videos.add<VideoInfo | AudioInfo>(isSound ? sound : video, { signal });
     checkLimits(info, limits);
     return { info, made: null, checked: Promise.resolve() };
   }
@@ -113,21 +127,52 @@ export class MediaProbe {
     source: string | RangeReader,
     format: VideoFormat,
     signal: AbortSignal,
-  ): Promise<VideoInfo> {
+  ): Promise<VideoInfo | AudioInfo> {
+    const answer = await this.#read(source, 'video', signal);
+    if (answer.kind === 'info') return { kind: 'video', format, ...answer.info };
+    const mayBeSound = format === 'mp4' || format === 'mov';
+    if (!mayBeSound) throw noVideo(format);
+    // Its brand does not tell a recording of sound alone from a clip.
+    return await this.#probeSound(source, 'm4a', signal);
+  }
+
+  async #probeSound(
+    source: string | RangeReader,
+    format: AudioFormat,
+    signal: AbortSignal,
+  ): Promise<AudioInfo> {
+    const answer = await this.#read(source, 'audio', signal);
+    if (answer.kind === 'sound') return { kind: 'audio', format, ...answer.info };
+    throw new GatewayError(
+      'media_unsupported',
+      'The source is a container without a picture or a sound',
+    );
+  }
+
+  /** @throws GatewayError `media_corrupt`; the signal's reason. */
+  async #read(
+    source: string | RangeReader,
+    kind: 'video' | 'audio',
+    signal: AbortSignal,
+  ): Promise<VideoAnswer> {
     const isWhole = typeof source === 'string';
     await using file = isWhole ? await fileReader(source) : null;
     const reader = file ?? (source as RangeReader);
     const readingMs = isWhole ? Math.round(reader.size / bytesPerMs) : 0;
-    const videoMs = this.#videoDeadlineMs + readingMs;
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(videoMs)]);
+    const timeout = AbortSignal.timeout(this.#videoDeadlineMs + readingMs);
+    const until = {
+      signal: AbortSignal.any([signal, timeout]),
+      workMs: this.#videoWorkMs + readingMs,
+    };
     try {
-      const answer = await this.#threads.read(reader, { isWhole }, deadline);
-      if (answer.kind === 'no-video') throw noVideo(format);
+      const answer = await this.#threads.read(reader, { isWhole, kind }, until);
       if (answer.kind === 'failed') throw new Error(answer.reason);
-      return { kind: 'video', format, ...answer.info };
+      return answer;
     } catch (error) {
       signal.throwIfAborted();
-      throw error instanceof GatewayError ? error : corrupt('video', error);
+      throw error instanceof GatewayError
+        ? error
+        : corrupt(kind === 'video' ? kind : 'sound', error);
     }
   }
 }

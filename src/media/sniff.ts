@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { fileTypeFromBuffer } from 'file-type';
 import { GatewayError } from '../core/errors.ts';
-import { imageFormats, type MediaFormat, videoFormats } from '../core/media.ts';
+import { audioFormats, imageFormats, type MediaFormat, videoFormats } from '../core/media.ts';
 
 /** What file-type calls the formats that we take; anything else is none of ours. */
 const formats: Readonly<Record<string, MediaFormat>> = {
@@ -21,6 +21,14 @@ const formats: Readonly<Record<string, MediaFormat>> = {
   mts: 'ts',
   '3gp': '3gp',
   '3g2': '3gp',
+  mp3: 'mp3',
+  wav: 'wav',
+  flac: 'flac',
+  ogg: 'ogg',
+  oga: 'ogg',
+  opus: 'opus',
+  m4a: 'm4a',
+  m4b: 'm4a',
 };
 
 /** Containers that are not read here, by file-type's names, whose streams fit into one that is. */
@@ -66,7 +74,7 @@ export async function unsupported(head: Uint8Array): Promise<GatewayError> {
   const type = await fileTypeFromBuffer(head);
   const other = otherContainers[type?.ext ?? ''];
   if (other) return remuxFirst(`${other.name} is not taken`, other.file);
-  const known = [...imageFormats, ...videoFormats].join(', ');
+  const known = [...imageFormats, ...videoFormats, ...audioFormats].join(', ');
   return new GatewayError('media_unsupported', `The source is none of the known types: ${known}`);
 }
 

@@ -1,14 +1,22 @@
 import { parentPort } from 'node:worker_threads';
 import type { EncodedPacket, InputAudioTrack, InputTrack, InputVideoTrack } from 'mediabunny';
-import type { AudioTrackInfo, VideoInfo } from '../core/media.ts';
+import type { AudioInfo, AudioTrackInfo, VideoInfo } from '../core/media.ts';
 import { type ContainerBoxes, readBoxes } from './clip/boxes.ts';
 import { describeSound, describeVideo } from './clip/describe.ts';
 import { mediabunny } from './clip/mediabunny.ts';
+import { readSound, waveEnd } from './clip/sound.ts';
 import { trackTiming } from './clip/timing.ts';
 import { segmentEnd } from './matroska.ts';
 import { Scanner } from './metadata/edit.ts';
 
-const { CustomSource, EncodedPacketSink, Input, MATROSKA, MP4, MPEG_TS, QTFF, WEBM } = mediabunny;
+const { CustomSource, EncodedPacketSink, Input } = mediabunny;
+const { FLAC, MATROSKA, MP3, MP4, MPEG_TS, OGG, QTFF, WAVE, WEBM } = mediabunny;
+
+/** HLS is left out: its playlists name further URLs. */
+const formats = {
+  video: [MP4, QTFF, WEBM, MATROSKA, MPEG_TS],
+  audio: [MP3, WAVE, FLAC, OGG, MP4, QTFF],
+};
 
 /** Runs in a thread with limits: what it reads is hostile until it is read. */
 
@@ -17,16 +25,19 @@ export interface VideoJob {
   readonly size: number;
   /** Whether the file is ours, and must be whole. */
   readonly isWhole: boolean;
+  /** What is looked for in it. */
+  readonly kind: 'video' | 'audio';
 }
 
 /** Jobs come one after the other. */
 export type ToVideoThread =
-  | ({ readonly kind: 'probe'; readonly job: number } & VideoJob)
+  | { readonly kind: 'probe'; readonly number: number; readonly job: VideoJob }
   | { readonly kind: 'bytes'; readonly id: number; readonly bytes: Uint8Array };
 
 export type VideoAnswer =
   | { readonly kind: 'info'; readonly info: TrackInfo }
-  | { readonly kind: 'no-video' }
+  | { readonly kind: 'sound'; readonly info: Omit<AudioInfo, 'kind' | 'format'> }
+  | { readonly kind: 'nothing' }
   | { readonly kind: 'failed'; readonly reason: string };
 
 export type FromVideoThread = { readonly job: number } & (
@@ -61,13 +72,13 @@ port?.on('message', async (message: ToVideoThread) => {
     waiting.delete(message.id);
     return;
   }
-  const { job, ...file } = message;
+  const { job, number } = message;
   // What the job before has read ahead is of no use any more.
   waiting.clear();
-  const answer = await probe(file, (start, end) => read(job, start, end)).catch(
+  const answer = await probe(job, (start, end) => read(number, start, end)).catch(
     (error): VideoAnswer => ({ kind: 'failed', reason: String(error?.message ?? error) }),
   );
-  post({ job, ...answer });
+  post({ job: number, ...answer });
 });
 
 type Read = (start: number, end: number) => Promise<Uint8Array>;
@@ -81,13 +92,13 @@ function read(job: number, start: number, end: number): Promise<Uint8Array> {
   return promise;
 }
 
-async function probe({ size, isWhole }: VideoJob, read: Read): Promise<VideoAnswer> {
-  if (isWhole && (segmentEnd(await read(0, Math.min(size, 1_024))) ?? 0) > size) {
-    throw new Error('Its segment is longer than the file');
+async function probe({ size, isWhole, kind }: VideoJob, read: Read): Promise<VideoAnswer> {
+  const head = isWhole ? await read(0, Math.min(size, 1_024)) : new Uint8Array(0);
+  if ((segmentEnd(head) ?? waveEnd(head) ?? 0) > size) {
+    throw new Error('Its header says that the file is longer');
   }
-  // HLS is left out: its playlists name further URLs.
   using input = new Input({
-    formats: [MP4, QTFF, WEBM, MATROSKA, MPEG_TS],
+    formats: formats[kind],
     source: new CustomSource({
       read,
       getSize: () => size,
@@ -95,12 +106,19 @@ async function probe({ size, isWhole }: VideoJob, read: Read): Promise<VideoAnsw
     }),
   });
   const tracks = await input.getTracks();
+  if (kind === 'audio') {
+    const sound = tracks.find((track) => track.isAudioTrack());
+    if (tracks.length === 0) throw new Error('It has no tracks');
+    if (!sound) return { kind: 'nothing' };
+    if (isWhole) await readLastPacket(sound);
+    return { kind: 'sound', info: await readSound(sound, isWhole) };
+  }
   // ComfyUI takes the first one, too, whichever a player would choose.
   const video = tracks.find((track) => track.isVideoTrack());
   // An MP4 or WebM without any track is the beginning of one that has them further behind.
   const isStream = (await input.getFormat()) === MPEG_TS;
   if (tracks.length === 0 && !isStream) throw new Error('It has no tracks');
-  if (!video) return { kind: 'no-video' };
+  if (!video) return { kind: 'nothing' };
   const sounds = tracks.filter((track) => track.isAudioTrack());
   const boxes = await readBoxes(new Scanner(size, read, windowBytes));
   for (const track of [video, ...sounds]) if (isWhole) await readLastPacket(track);

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { sampleMp4 } from '../../test/support/media-samples.ts';
+import { WebMOutputFormat } from 'mediabunny';
+import { sampleClip, sampleMp4 } from '../../test/support/media-samples.ts';
 import type { RangeReader } from './range-reader.ts';
 import { VideoThreads } from './video-threads.ts';
 
 const { signal } = new AbortController();
+const tempo = { idleMs: 1_000, lookMs: 10 };
 
 /** Each piece comes after so many milliseconds. */
 function readerOf(bytes: Buffer, waitMs = 0): RangeReader {
@@ -18,13 +20,14 @@ function readerOf(bytes: Buffer, waitMs = 0): RangeReader {
   };
 }
 
-async function widthOf(threads: VideoThreads, reader: RangeReader, by = signal) {
-  const answer = await threads.read(reader, { isWhole: true }, by);
+async function widthOf(threads: VideoThreads, reader: RangeReader, by = signal, workMs = 60_000) {
+  const until = { signal: by, workMs };
+  const answer = await threads.read(reader, { isWhole: true, kind: 'video' }, until);
   return answer.kind === 'info' ? answer.info.width : answer.kind;
 }
 
 test('clips are told apart that one thread reads after another, and several beside each other', async () => {
-  const threads = new VideoThreads(1_000);
+  const threads = new VideoThreads(tempo);
   const widths = [16, 32, 48, 64];
   const clips = await Promise.all(
     widths.map((width) => sampleMp4({ width, height: 16, frames: 3, fps: 10 })),
@@ -37,7 +40,7 @@ test('clips are told apart that one thread reads after another, and several besi
 });
 
 test('a clip after a damaged one, and after one that was given up, is read as ever', async () => {
-  const threads = new VideoThreads(1_000);
+  const threads = new VideoThreads(tempo);
   const clip = await sampleMp4({ width: 32, height: 16, frames: 3, fps: 10 });
   assert.equal(await widthOf(threads, readerOf(clip)), 32);
   assert.equal(await widthOf(threads, readerOf(clip.subarray(0, clip.length - 200))), 'failed');
@@ -49,9 +52,33 @@ test('a clip after a damaged one, and after one that was given up, is read as ev
 });
 
 test('a thread that nobody has a use for ends', async () => {
-  const threads = new VideoThreads(20);
+  const threads = new VideoThreads({ ...tempo, idleMs: 20 });
   const clip = await sampleMp4({ width: 32, height: 16, frames: 3, fps: 10 });
   assert.equal(await widthOf(threads, readerOf(clip)), 32);
   await delay(200);
   assert.equal(await widthOf(threads, readerOf(clip)), 32);
+});
+
+test('a thread that works for too long is given up, and one that waits is not', async () => {
+  const threads = new VideoThreads(tempo);
+  const clip = await sampleMp4({ width: 32, height: 16, frames: 3, fps: 10 });
+  assert.equal(await widthOf(threads, readerOf(clip, 100), signal, 2_000), 32);
+  const format = new WebMOutputFormat({ appendOnly: true });
+  const live = await sampleClip({
+    width: 32,
+    height: 16,
+    frames: 3,
+    fps: 10,
+    format,
+    codec: 'vp8',
+  });
+  // After its packets comes nothing, without end.
+  const endless: RangeReader = {
+    size: 1e12,
+    read: async (start, end) => {
+      const piece = live.subarray(start, end);
+      return Buffer.concat([piece, Buffer.alloc(end - start - piece.length)]);
+    },
+  };
+  await assert.rejects(widthOf(threads, endless, signal, 100), { message: 'It takes too long' });
 });

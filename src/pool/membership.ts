@@ -69,7 +69,10 @@ export class Membership {
   async start(): Promise<void> {
     for (const discovery of this.#discoveries) {
       discovery.on('changed', this.#look.ring);
-      discovery.on('failed', (error) => this.#parts.log.discoveryFailed(error));
+      discovery.on('failed', (error, isNews) => {
+        // A resolver that is away for days is told of once.
+        if (isNews) this.#parts.log.discoveryFailed(error);
+      });
       discovery.start();
     }
     this.#parts.notices.on('pool', this.#look.ring);

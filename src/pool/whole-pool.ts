@@ -83,6 +83,13 @@ export class WholePool {
     return least;
   }
 
+  /** Whether any backend takes tasks, now or when it has done what it does. */
+  get isInService(): boolean {
+    return this.#members.some(({ owner, backend, report }) =>
+      backend ? backend.isInService : owner !== null && isInService(report?.state),
+    );
+  }
+
   /** The backends that are known to take no input so large. */
   tooSmallFor(bytes: number): string[] {
     return this.#members.flatMap(({ label, backend, report }) => {

@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { type BigIntStats, createReadStream } from 'node:fs';
+import { type BigIntStats, constants, createReadStream } from 'node:fs';
 import {
+  access,
   type FileHandle,
   link,
   mkdir,
@@ -11,12 +12,13 @@ import {
   rm,
   rmdir,
   stat,
+  statfs,
 } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { addAbortSignal } from 'node:stream';
 import { BatchedWriter } from '../core/batched-writer.ts';
 import { GatewayError } from '../core/errors.ts';
-import { contentTypeOf, formatOfName } from '../core/media.ts';
+import { resultFormatOfName, resultTypeOf } from '../core/result-format.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import { diskFailed, errorCodeOf, rangeNotSatisfiable } from './errors.ts';
 import { checkObjectKey, encodeObjectKey, keyOfUrl } from './object-key.ts';
@@ -161,6 +163,14 @@ export class DiskStore implements ObjectStore {
     }
   }
 
+  async check(): Promise<void> {
+    await onDisk(async () => {
+      await access(this.#temporaryRoot, constants.W_OK);
+      const { bavail } = await statfs(this.#temporaryRoot);
+      if (bavail === 0) throw Object.assign(new Error('no room'), { code: 'ENOSPC' });
+    });
+  }
+
   /** Unfinished files do not outlive their `put`, and those of a crash are swept. */
   async abandon(): Promise<void> {}
 
@@ -285,11 +295,11 @@ async function linkOrCopy(from: string, to: string, signal: AbortSignal): Promis
 }
 
 function describe(key: string, stats: BigIntStats): ObjectStat {
-  const format = formatOfName(key);
+  const format = resultFormatOfName(key);
   const fingerprint = [stats.size, stats.mtimeNs, stats.ino].map((part) => part.toString(36));
   return {
     size: Number(stats.size),
-    contentType: format ? contentTypeOf(format) : 'application/octet-stream',
+    contentType: format ? resultTypeOf(format) : 'application/octet-stream',
     modifiedAt: stats.mtime,
     etag: `"${fingerprint.join('-')}"`,
   };

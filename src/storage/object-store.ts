@@ -58,6 +58,13 @@ export interface ObjectStore {
   /** The keys of all objects, in no order; left out where a list costs a request for every thousand. */
   keys?(signal: AbortSignal): AsyncIterable<string>;
 
+  /**
+   * Makes sure that it can be written to, where `stat` does not show that.
+   *
+   * @throws GatewayError `storage_failed`, `storage_full`.
+   */
+  check?(): Promise<void>;
+
   /** Whether its addresses are the gateway's own, which then serves the objects under `/objects/`. */
   readonly isServedByGateway?: boolean;
 }

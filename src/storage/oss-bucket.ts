@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici';
+import { mayRunScripts } from '../core/result-format.ts';
 import { realTempo } from '../core/tempo.ts';
 import { untilAborted } from '../core/until-aborted.ts';
 import type {
@@ -72,7 +73,11 @@ export class OssBucket implements Bucket {
     const { res } = await this.#send(call, (options) =>
       this.#client.putStream(name, body.stream, {
         ...options,
-        headers: { ...this.#aclHeaders, ...this.#classHeaders },
+        headers: {
+          ...this.#aclHeaders,
+          ...this.#classHeaders,
+          ...dispositionOf(body.contentType),
+        },
         mime: body.contentType,
         // As text, because a number 0 would make the client send chunks of unknown length.
         contentLength: String(body.size),
@@ -115,7 +120,7 @@ export class OssBucket implements Bucket {
     const { uploadId } = await this.#send(call, (options) =>
       this.#client.initMultipartUpload(name, {
         ...options,
-        headers: this.#classHeaders,
+        headers: { ...this.#classHeaders, ...dispositionOf(contentType) },
         mime: contentType,
       }),
     );
@@ -233,4 +238,9 @@ function describe(headers: OssHeaders): ObjectStat {
     modifiedAt: new Date(headers['last-modified'] ?? 0),
     etag: headers.etag ?? '',
   };
+}
+
+/** A bucket says nothing of what a page may run. */
+function dispositionOf(contentType: string): Record<string, string> {
+  return mayRunScripts(contentType) ? { 'Content-Disposition': 'attachment' } : {};
 }

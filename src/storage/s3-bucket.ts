@@ -18,6 +18,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { S3RequestPresigner } from '@aws-sdk/s3-request-presigner';
 import type { Dispatcher } from 'undici';
+import { mayRunScripts } from '../core/result-format.ts';
 import { realTempo } from '../core/tempo.ts';
 import type {
   Bucket,
@@ -101,6 +102,7 @@ export class S3Bucket implements Bucket {
       Body: body.stream,
       ContentLength: body.size,
       ContentType: body.contentType,
+      ...dispositionOf(body.contentType),
     });
     const answer = await this.#send(call, (options) => this.#client.send(command, options));
     return receiptOf(answer);
@@ -141,6 +143,7 @@ export class S3Bucket implements Bucket {
       ...this.#named(name),
       ...this.#storageClass,
       ContentType: contentType,
+      ...dispositionOf(contentType),
     });
     const answer = await this.#send(call, (options) => this.#client.send(command, options));
     return answer.UploadId ?? '';
@@ -336,4 +339,9 @@ function receiptOf(answer: Received): Receipt {
   const isKeyed = /kms/.test(answer.ServerSideEncryption ?? '') || answer.SSECustomerAlgorithm;
   const isMd5 = /^[0-9a-f]{32}(-\d+)?$/.test(etag) && !isKeyed;
   return { checksum: isMd5 ? etag : null, requestId: answer.$metadata.requestId ?? null };
+}
+
+/** A bucket says nothing of what a page may run. */
+function dispositionOf(contentType: string) {
+  return mayRunScripts(contentType) ? { ContentDisposition: 'attachment' } : {};
 }

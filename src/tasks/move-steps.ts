@@ -65,7 +65,7 @@ export const sharedStages: Parts = {
 };
 
 /** Counters have so many rows each, so that connections seldom wait for each other. */
-const shard = sql.raw('pg_backend_pid() % 16');
+export const shard = sql.raw('pg_backend_pid() % 16');
 
 /**
  * The rows of a statement are always taken in the order of their key, and its tables in the order of its parts, or

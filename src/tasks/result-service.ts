@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Audit } from '../audit/audit.ts';
 import { taskNotFound } from '../core/errors.ts';
-import type { MediaKind } from '../core/media.ts';
+import type { ResultKind } from '../core/result-format.ts';
 import type { Tempo } from '../core/tempo.ts';
 import { reaching } from '../db/errors.ts';
 import type { ByteRange, ObjectStat, ObjectStore } from '../storage/object-store.ts';
@@ -120,7 +120,7 @@ export class ResultService {
   async discardCollected(
     actor: string,
     owner: DialectOwner,
-    kinds: readonly MediaKind[],
+    kinds: readonly ResultKind[],
   ): Promise<DiscardCounts> {
     const { results, audit } = this.#parts;
     const { ids, act } = await reaching(

@@ -1,6 +1,6 @@
 import { recordStep } from '../audit/record-step.ts';
-import type { MediaKind } from '../core/media.ts';
 import type { OperatorAct } from '../core/operator-event.ts';
+import type { ResultKind } from '../core/result-format.ts';
 import type { TaskOutput } from '../core/task.ts';
 import { realTempo, type Tempo } from '../core/tempo.ts';
 import { asJsonb } from '../db/columns.ts';
@@ -15,7 +15,7 @@ import { belongsTo, type DialectOwner, type TaskOwner } from './task-store.ts';
 
 /** What an owner has in the store, of one kind of media. */
 export interface ResultUsage {
-  readonly kind: MediaKind;
+  readonly kind: ResultKind;
   readonly storedBytes: number;
   /** Tasks with results. */
   readonly count: number;
@@ -182,7 +182,7 @@ export class ResultStore {
   /** Expires the collected results of these kinds, on record where there are any; returns the tasks' ids. */
   async expireCollected(
     owner: DialectOwner,
-    kinds: readonly MediaKind[],
+    kinds: readonly ResultKind[],
     { actor, gateway }: { readonly actor: string; readonly gateway: string },
   ): Promise<{ ids: string[]; act: OperatorAct | null }> {
     const { dialect, tenant } = owner;
@@ -207,7 +207,7 @@ export class ResultStore {
   /** Of these kinds, the tasks that have not ended and those whose results nobody has collected. */
   async countUncollected(
     owner: TaskOwner,
-    kinds: readonly MediaKind[],
+    kinds: readonly ResultKind[],
   ): Promise<{ inProgress: number; uncollected: number }> {
     const isUnderWay = inArray(tasks.state, ['pending', 'processing']);
     const isUncollected = and(isStored, isNull(tasks.collectedAt));
@@ -243,14 +243,15 @@ export class ResultStore {
     return rows.map(({ taskId, outputs }) => ({ taskId, keys: (outputs ?? []).flatMap(keysOf) }));
   }
 
-  /** Their objects are gone. */
+  /** Their objects are gone, and what was told of texts goes with them. */
   async recordRemoved(taskIds: readonly string[]): Promise<void> {
     if (taskIds.length === 0) return;
     const ids = sql`${sql.param([...taskIds], runs.taskIds)}::uuid[]`;
     await this.#orm.execute(
       withParts({
         removed: sql`
-          update tasks set removed_at = now() where id = any(${ids}) and ${isStored}
+          update tasks set removed_at = now(), outputs = ${withoutTexts}
+           where id = any(${ids}) and ${isStored}
           returning tenant, stored_bytes`,
         totaled: addToTotals(sql`
           select tenant, -sum(stored_bytes), 0 from removed where stored_bytes > 0 group by tenant`),
@@ -303,6 +304,13 @@ export class ResultStore {
   }
 }
 
+/** Most have none, and stay as they are. */
+const withoutTexts = sql`
+  case when outputs @? '$[*].text' then (
+    select jsonb_agg(output - 'text' order by place)
+      from jsonb_array_elements(outputs) with ordinality as each (output, place))
+  else outputs end`;
+
 const isKept = and(isStored, sql`(${tasks.keepUntil} is null or ${tasks.keepUntil} > now())`);
 const budgetLock = sql`pg_try_advisory_xact_lock(hashtext('tmlsr:result-budget'))`;
 
@@ -350,6 +358,6 @@ function fromNow(ms: number): SQL {
   return sql`${atOnce} + ${ms} * interval '1 ms'`;
 }
 
-function isOf(owner: TaskOwner, kinds: readonly MediaKind[]): SQL | undefined {
+function isOf(owner: TaskOwner, kinds: readonly ResultKind[]): SQL | undefined {
   return and(belongsTo(owner), inArray(tasks.kind, [...kinds]));
 }

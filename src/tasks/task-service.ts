@@ -7,6 +7,7 @@ import { withArticle } from '../core/media.ts';
 import { didYouMean } from '../core/nearest.ts';
 import { type Pause, pauseOf } from '../core/pause.ts';
 import { begunBefore, countOf } from '../core/queue-place.ts';
+import { severalOf } from '../core/result-format.ts';
 import { isStorable } from '../core/storable-text.ts';
 import type { NewTask, Source, TaskOutput, TaskRequest } from '../core/task.ts';
 import { hasEnded } from '../core/task.ts';
@@ -347,7 +348,7 @@ export class TaskService {
     if (kind !== null && workflow.kind !== kind) {
       throw new GatewayError(
         'workflow_mismatch',
-        `The workflow ${name} works on ${workflow.kind}s, the task is for ${kind}s`,
+        `The workflow ${name} works on ${severalOf(workflow.kind)}, the task is for ${severalOf(kind)}`,
         { field: 'type' },
       );
     }

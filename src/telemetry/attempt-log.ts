@@ -2,6 +2,7 @@ import type { Claim } from '../core/attempt.ts';
 import type { GatewayError } from '../core/errors.ts';
 import type { NextStep } from '../core/next-step.ts';
 import type { Logger } from './logger.ts';
+import { plainError } from './plain.ts';
 
 /** A seat knows the backend of the moment: an attempt may move before it has a GPU. */
 export interface Seated {
@@ -13,11 +14,13 @@ export class AttemptLog {
   readonly #logger: Logger;
   readonly #claim: Claim;
   readonly #seat: Seated;
+  readonly #clientId: string;
 
-  constructor(logger: Logger, claim: Claim, seat: Seated) {
+  constructor(logger: Logger, claim: Claim, seat: Seated, clientId: string) {
     this.#logger = logger;
     this.#claim = claim;
     this.#seat = seat;
+    this.#clientId = clientId;
   }
 
   started(): void {
@@ -33,10 +36,9 @@ export class AttemptLog {
   failed(failure: GatewayError, next: NextStep): void {
     const { code, fault, message, detail, cause } = failure;
     const expected = fault === 'client' || fault === 'source';
-    this.#logger[expected ? 'info' : 'warn'](
-      { ...this.#named, code, fault, next, reason: message, detail, err: cause },
-      'attempt.failed',
-    );
+    const told = { ...this.#named, code, fault, next, reason: message, detail };
+    if (expected) this.#logger.info({ ...told, because: messageOf(cause) }, 'attempt.failed');
+    else this.#logger.warn({ ...told, err: cause }, 'attempt.failed');
   }
 
   detached(): void {
@@ -68,6 +70,16 @@ export class AttemptLog {
 
   get #named(): Record<string, unknown> {
     const { task, attempt } = this.#claim;
-    return { task: task.id, attempt: attempt.number, backend: this.#seat.backend.label };
+    return {
+      task: task.id,
+      clientId: this.#clientId,
+      attempt: attempt.number,
+      backend: this.#seat.backend.label,
+    };
   }
+}
+
+/** A stack tells nothing of what somebody else did wrong. */
+function messageOf(cause: unknown): string | undefined {
+  return cause instanceof Error ? plainError(cause).message : undefined;
 }

@@ -1,13 +1,15 @@
 import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
 import { plainFields } from './plain.ts';
+import { terminalLog } from './terminal-log.ts';
 
 export type Logger = PinoLogger;
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
 /**
- * One JSON line an event; `msg` is the event's name, `noun.verb`. Whatever is logged holds no credentials: no query
- * of an address, no parameter of a statement, no header of a request.
+ * One JSON line an event, and easier to read where the standard output is a terminal; `msg` is the event's name,
+ * `noun.verb`. Whatever is logged holds no credentials: no query of an address, no parameter of a statement, no header
+ * of a request.
  */
 export function createLogger(level: LogLevel, destination?: DestinationStream): Logger {
   const options = {
@@ -22,5 +24,11 @@ export function createLogger(level: LogLevel, destination?: DestinationStream): 
       censor: '[redacted]',
     },
   };
-  return destination ? pino(options, destination) : pino(options);
+  const out = destination ?? terminal();
+  return out ? pino(options, out) : pino(options);
+}
+
+function terminal(): DestinationStream | null {
+  const { stdout } = process;
+  return stdout.isTTY ? terminalLog(stdout, stdout.hasColors()) : null;
 }

@@ -156,7 +156,7 @@ describe('parseMeta', () => {
     ['a text for a number', { run_timeout: 'long' }, /^run_timeout: must be a number$/],
     ['a time before now', { queue_timeout: -1 }, /^queue_timeout: /],
     ['a scale of nothing', { scale: 0 }, /^scale: /],
-    ['another type', { type: 'audio' }, /^type: must be image or video$/],
+    ['another type', { type: 'film' }, /^type: must be image, video, audio, 3d, text or latent$/],
     ['a parameter that is only true', { parameters: { a: true } }, /^parameters\.a: /],
     [
       'a default that no client could write',

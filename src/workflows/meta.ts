@@ -12,6 +12,7 @@ import { mediaKinds } from '../core/media.ts';
 import type { WorkflowLimits } from '../core/media-limits.ts';
 import { misfitWords } from '../core/misfit.ts';
 import { didYouMean } from '../core/nearest.ts';
+import { resultKinds } from '../core/result-format.ts';
 import { invalid, type Workflow } from '../core/workflow.ts';
 import { parseJsonText } from './json-text.ts';
 import { compileSchema } from './schema-compiler.ts';
@@ -27,14 +28,15 @@ export interface Meta
 
 /** An id of a node is a number in the editor, and a text in a graph. */
 const nodeName = z.union([z.string().min(1), z.number().int()]).transform(String);
-const kind = z.enum(mediaKinds);
+const sourceKind = z.enum(mediaKinds);
+const kind = z.enum(resultKinds);
 const seconds = z.number().min(0);
 const slot = z.strictObject({ node: nodeName, field: z.string().min(1) });
 
 const input = z.strictObject({
   node: nodeName.optional(),
   field: z.string().min(1).optional(),
-  type: kind.optional(),
+  type: sourceKind.optional(),
   required: z.boolean().optional(),
   description: z.string().optional(),
 });

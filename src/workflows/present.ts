@@ -1,3 +1,5 @@
+import { formatsOf } from '../core/bindings/made-formats.ts';
+import { type ResultKind, resultTypeOf } from '../core/result-format.ts';
 import { keepsTransparency } from '../core/transparency.ts';
 import type { Workflow } from '../core/workflow.ts';
 
@@ -18,7 +20,12 @@ export function presentWorkflow(workflow: Workflow | null) {
       description,
       ...slot,
     })),
-    outputs: (workflow?.outputs ?? []).map(({ name, kind, node }) => ({ name, type: kind, node })),
+    outputs: (workflow?.outputs ?? []).map(({ name, kind, node }) => ({
+      name,
+      type: kind,
+      content_types: contentTypes(workflow, node, kind),
+      node,
+    })),
     bindings: Object.fromEntries(
       (workflow?.parameters ?? []).map(({ name, slots }) => [
         name,
@@ -26,4 +33,12 @@ export function presentWorkflow(workflow: Workflow | null) {
       ]),
     ),
   };
+}
+
+/** As the node writes its files; a text that is only shown becomes one. */
+function contentTypes(workflow: Workflow | null, id: string, kind: ResultKind): string[] {
+  const node = workflow && Object.hasOwn(workflow.graph, id) ? workflow.graph[id] : undefined;
+  const formats = node ? formatsOf(node) : [];
+  const usual = kind === 'text' && formats.length === 0 ? (['txt'] as const) : formats;
+  return usual.map(resultTypeOf);
 }

@@ -29,7 +29,7 @@ describeDialect({
     'a task without a source': { send: (caller) => post(caller, { type: 'image' }), says: 'url' },
     'an unknown type': {
       send: (caller, { url }) => post(caller, { url, type: 'sound' }),
-      says: 'video or image',
+      says: 'must be image, video',
     },
     'an unknown workflow': {
       send: (caller, { url }) => post(caller, { url, workflow: 'nothing' }),

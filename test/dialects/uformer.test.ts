@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import sharp from 'sharp';
-import type { MediaKind } from '../../src/core/media.ts';
+import type { PictureKind } from '../../src/core/media.ts';
 import type { Database } from '../../src/db/connect.ts';
 import { sql } from '../../src/db/drizzle.ts';
 import { rowsOf } from '../../src/db/rows.ts';
@@ -119,7 +119,7 @@ async function send(
 /** What is told of a task at its end. */
 async function ended(
   base: string,
-  kind: MediaKind,
+  kind: PictureKind,
   started: Answer,
   key?: string,
 ): Promise<Answer> {
@@ -174,11 +174,11 @@ describe('the Uformer hub', () => {
 
   const get = (path: string, ask: Ask = {}, base = gateway.url) => send(base, 'GET', path, ask);
   const post = (path: string, json: unknown) => send(gateway.url, 'POST', path, { json });
-  const process = (kind: MediaKind, fields: FormFields) =>
+  const process = (kind: PictureKind, fields: FormFields) =>
     send(gateway.url, 'POST', `/api/process_${kind}`, { form: formOf(fields) });
 
   async function completed(
-    kind: MediaKind = 'image',
+    kind: PictureKind = 'image',
     name = kind === 'image' ? 'photo.jpg' : 'clip.mp4',
   ): Promise<Result> {
     const file = { bytes: kind === 'image' ? jpg : mp4, name };
@@ -643,7 +643,7 @@ describe('the Uformer hub with keys', () => {
   type Name = keyof typeof keys;
   let emulator: Emulator;
   let gateway: TestGateway;
-  let files: Record<MediaKind, Buffer>;
+  let files: Record<PictureKind, Buffer>;
 
   before(async () => {
     emulator = cleanup.use(await Emulator.start());
@@ -670,13 +670,13 @@ describe('the Uformer hub with keys', () => {
   const ask = (who: Name | null, method: string, path: string, more: Omit<Ask, 'key'> = {}) =>
     send(gateway.url, method, path, { ...more, ...(who ? { key: keys[who] } : {}) });
 
-  async function submitted(who: Name, kind: MediaKind): Promise<Answer> {
+  async function submitted(who: Name, kind: PictureKind): Promise<Answer> {
     const file = { bytes: files[kind], name: 'a' };
     const form = formOf({ [`${kind}_file`]: file, ...wishes });
     return await ask(who, 'POST', `/api/process_${kind}`, { form });
   }
 
-  async function completed(who: Name, kind: MediaKind = 'image'): Promise<Result> {
+  async function completed(who: Name, kind: PictureKind = 'image'): Promise<Result> {
     const started = await submitted(who, kind);
     const { body } = await ended(gateway.url, kind, started, keys[who]);
     assert.equal(body.status, 'completed', JSON.stringify(body));

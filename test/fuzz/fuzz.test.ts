@@ -7,7 +7,7 @@ import { targets } from './targets/index.ts';
 const casesPerWeight = 12;
 const seeds = [1, randomInt(2 ** 31)];
 /** They start encoders or a database. */
-const slow = ['sniff', 'metadata', 'clip-boxes', 'pictures', 'clips', 'gateway'];
+const slow = ['sniff', 'metadata', 'clip-boxes', 'pictures', 'clips', 'sounds', 'gateway'];
 
 for (const { name, weight, run } of targets.filter((each) => !slow.includes(each.name))) {
   it(`${name} holds what it promises, whatever comes`, async () => {

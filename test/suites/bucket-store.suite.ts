@@ -158,6 +158,21 @@ export function describeBucketStore(
       });
     }
 
+    test('keeps a bucket from showing what a browser would run', async () => {
+      for (const tuning of [{}, inParts]) {
+        await using tested = await start(tuning);
+        const { server, store } = tested;
+        const svg = { contentType: 'image/svg+xml', signal: never() };
+        await store.put('x.svg', new GeneratedSource(300 * kibibyte), svg);
+        const named = server.requests.map(({ headers }) => headers['content-disposition']);
+        assert.equal(named[0], 'attachment');
+        server.requests.length = 0;
+        await store.put('x.mp4', new GeneratedSource(300 * kibibyte), putOptions());
+        const others = server.requests.map(({ headers }) => headers['content-disposition']);
+        assert.ok(others.every((each) => each === undefined));
+      }
+    });
+
     test('copies what is large in parts, and leaves nothing when one fails', async () => {
       await using tested = await start({
         singleCopyMaxBytes: 500 * kibibyte,

@@ -27,6 +27,7 @@ export interface TaskBody {
   readonly inputs: Record<string, unknown>;
   readonly output: OutputBody | null;
   readonly outputs: (OutputBody & { readonly name: string })[];
+  readonly text: string | null;
   readonly warnings: { readonly code: string; readonly message: string }[];
   readonly cached: boolean;
   readonly queue: {

@@ -7,7 +7,12 @@ import { parseBackendAddress } from '../../src/comfyui/address.ts';
 import { ComfyClient } from '../../src/comfyui/client.ts';
 import type { OutputFile } from '../../src/comfyui/messages.ts';
 import { bind } from '../../src/core/bind.ts';
-import { contentTypeOf, type MediaInfo, type MediaKind } from '../../src/core/media.ts';
+import {
+  contentTypeOf,
+  type PictureInfo,
+  type PictureKind,
+  pictureOf,
+} from '../../src/core/media.ts';
 import type { NodeCatalogue } from '../../src/core/node-catalogue.ts';
 import { isSameSize, pictureSize, type Size } from '../../src/core/picture-size.ts';
 import { planSize, type SizeRequest, sizeAsTheWorkflowGives } from '../../src/core/size-plan.ts';
@@ -25,7 +30,7 @@ const clip = { width: 64, height: 48, frames: 6, fps: 30_000 / 1_001, audio: tru
 interface Sample {
   readonly path: string;
   readonly bytes: number;
-  readonly info: MediaInfo;
+  readonly info: PictureInfo;
 }
 
 /** Runs workflows on one server, spoken to directly, and looks at what comes out. */
@@ -33,13 +38,13 @@ export class WorkflowRunner implements AsyncDisposable {
   readonly catalogue: NodeCatalogue;
   readonly #client: ComfyClient;
   readonly #probe = new MediaProbe();
-  readonly #samples: Readonly<Record<MediaKind, Sample>>;
+  readonly #samples: Readonly<Record<PictureKind, Sample>>;
   readonly #folder: string;
 
   private constructor(
     client: ComfyClient,
     catalogue: NodeCatalogue,
-    samples: Readonly<Record<MediaKind, Sample>>,
+    samples: Readonly<Record<PictureKind, Sample>>,
     folder: string,
   ) {
     this.#client = client;
@@ -116,14 +121,14 @@ export class WorkflowRunner implements AsyncDisposable {
     return { id, folder };
   }
 
-  #sourceOf({ inputs: [input], kind }: Workflow): Sample {
-    return this.#samples[input?.kind ?? kind];
+  #sourceOf({ inputs: [input] }: Workflow): Sample {
+    return this.#samples[input?.kind === 'video' ? 'video' : 'image'];
   }
 
   async #ended(id: string, signal: AbortSignal): Promise<readonly OutputFile[]> {
     for (;;) {
       const end = await this.#client.promptEnd(id, signal);
-      if (end?.kind === 'success') return end.files;
+      if (end?.kind === 'success') return end.made.files;
       if (end) throw new Error(`it ended otherwise: ${JSON.stringify(end)}`);
       await delay(100, undefined, { signal });
     }
@@ -134,7 +139,7 @@ export class WorkflowRunner implements AsyncDisposable {
     return !running.has(id) && !pending.has(id);
   }
 
-  async #probeOutput(file: OutputFile, signal: AbortSignal): Promise<MediaInfo> {
+  async #probeOutput(file: OutputFile, signal: AbortSignal): Promise<PictureInfo> {
     const size = await this.#client.fileSize(file, signal);
     if (!size) throw new Error('its file cannot be fetched');
     const read = async (start: number, endExclusive: number) => {
@@ -142,7 +147,9 @@ export class WorkflowRunner implements AsyncDisposable {
       const stream = await this.#client.openOutput(file, range, signal);
       return Buffer.concat(await stream.toArray());
     };
-    return await this.#probe.probe({ size, read }, signal);
+    const info = pictureOf(await this.#probe.probe({ size, read }, signal));
+    if (!info) throw new Error('it is a sound');
+    return info;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -153,7 +160,8 @@ export class WorkflowRunner implements AsyncDisposable {
 
 async function sample(path: string, content: Buffer): Promise<Sample> {
   await writeFile(path, content);
-  const info = await new MediaProbe().probe(path, AbortSignal.timeout(deadlineMs));
+  const info = pictureOf(await new MediaProbe().probe(path, AbortSignal.timeout(deadlineMs)));
+  if (!info) throw new Error('The sample is a sound');
   return { path, bytes: content.length, info };
 }
 
@@ -169,7 +177,7 @@ function promisedSize({ graph, inputs, outputs, scale }: Workflow, source: Size)
 }
 
 /** Sound, frame rate and frames are those of the source. */
-function checkVideo(source: MediaInfo, result: MediaInfo): void {
+function checkVideo(source: PictureInfo, result: PictureInfo): void {
   if (source.kind !== result.kind) throw new Error(`it is ${inWords(result)}`);
   if (source.kind !== 'video' || result.kind !== 'video') return;
   if (!result.hasAudio) throw new Error('it lost the sound');
@@ -181,7 +189,7 @@ function checkVideo(source: MediaInfo, result: MediaInfo): void {
   }
 }
 
-function inWords(info: MediaInfo): string {
+function inWords(info: PictureInfo): string {
   const size = `${info.format} ${info.width}x${info.height}`;
   if (info.kind === 'image') return size;
   const sound = info.hasAudio ? 'with sound' : 'without sound';

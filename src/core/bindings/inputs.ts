@@ -1,5 +1,5 @@
 import { type Graph, type GraphNode, isLink, type Slot } from '../graph.ts';
-import { formatOfName, type MediaKind, mediaKindOf } from '../media.ts';
+import { formatOfName, type MediaKind, mediaKindOf, mediaKinds } from '../media.ts';
 import { didYouMean } from '../nearest.ts';
 import { labelOf } from '../node-label.ts';
 import { invalid, type WorkflowInput } from '../workflow.ts';
@@ -15,15 +15,14 @@ export function findInputs(
   wishes: Pick<BindingWishes, 'kind' | 'inputs'>,
 ): WorkflowInput[] {
   const wished = wishes.inputs;
+  const kind = mediaKinds.find((each) => each === wishes.kind) ?? null;
   // A wish that names no node is about one that is found.
   const found =
-    !wished || wished.some(({ node }) => node === null)
-      ? foundInputs(graph, titles, wishes.kind)
-      : [];
+    !wished || wished.some(({ node }) => node === null) ? foundInputs(graph, titles, kind) : [];
   const inputs = wished
-    ? wished.map((wish) => wishedInput(graph, titles, wish, wishes.kind, found))
+    ? wished.map((wish) => wishedInput(graph, titles, wish, kind, found))
     : found;
-  const main = inputs.find((input) => isMain(input, wishes.kind)) ?? inputs[0];
+  const main = inputs.find((input) => isMain(input, kind)) ?? inputs[0];
   return main ? [main, ...inputs.filter((input) => input !== main)] : [];
 }
 
@@ -39,16 +38,27 @@ function foundInputs(graph: Graph, titles: NodeTitles, kind: MediaKind | null): 
   const candidates = titled.length > 0 ? titled : inputsByClass(graph, titles);
   const main = mainOf(candidates, kind);
   const ordered = main ? [main, ...candidates.filter((each) => each !== main)] : [];
-  return nameAll(ordered, (only) => only.kind, 'input').map(({ name, candidate }) => ({
+  // A sound beside pictures changes none of their names, by which clients know them.
+  const isBeside = (each: InputCandidate) => each.kind === 'audio' && main?.kind !== 'audio';
+  const first = nameAll(
+    ordered.filter((each) => !isBeside(each)),
+    (only) => only.kind,
+    'input',
+  );
+  const names = first.map(({ name }) => name);
+  const sounds = nameAll(ordered.filter(isBeside), (only) => only.kind, 'input', names);
+  return [...first, ...sounds].map(({ name, candidate }) => ({
     name,
     kind: candidate.kind,
     slot: candidate.slot,
-    isRequired: true,
+    // Before sounds were found, the file that the graph names was read.
+    isRequired: candidate.isTitled || !isBeside(candidate),
     description: null,
   }));
 }
 
 interface InputCandidate extends Candidate {
+  readonly kind: MediaKind;
   readonly slot: Slot;
   readonly isMask: boolean;
 }
@@ -62,6 +72,7 @@ function mainOf(
   return (
     ofKind.find(({ isTitled, name }) => isTitled && name === null) ??
     ofKind.find(({ name }) => name !== null && mainNames.includes(name)) ??
+    ofKind.find(({ isMask, kind }) => !isMask && kind !== 'audio') ??
     ofKind.find(({ isMask }) => !isMask) ??
     candidates[0]
   );
@@ -143,7 +154,10 @@ function wishedInput(
 }
 
 /** Inputs of unknown classes that take a file, as their authors call them. */
-const fileFields = ['image', 'video', 'file', 'filename', 'file_name', 'image_file', 'video_file'];
+const fileFields = [
+  ...['image', 'video', 'audio', 'file', 'filename', 'file_name'],
+  ...['image_file', 'video_file', 'audio_file'],
+];
 
 function fileField(node: GraphNode, where: string): string {
   const instead = insteadOfPathReader(node.class_type);
@@ -174,11 +188,12 @@ function kindOf(
   const kind = (format && mediaKindOf(format)) ?? workflowKind;
   if (kind) return kind;
   throw invalid(
-    `${where}, but whether it reads an image or a video is not known; say it in .meta.json: "type": "image"`,
+    `${where}, but whether it reads an image, a video or a sound is not known; say it in .meta.json: "type": "image"`,
   );
 }
 
 function kindInName(field: string): MediaKind | null {
   if (field.includes('image')) return 'image';
+  if (field.includes('audio')) return 'audio';
   return field.includes('video') ? 'video' : null;
 }

@@ -1,5 +1,5 @@
-import type { MediaKind } from '../media.ts';
 import { lettersOf } from '../node-label.ts';
+import type { ResultKind } from '../result-format.ts';
 import { invalid } from '../workflow.ts';
 import { namePattern } from './titles.ts';
 
@@ -13,7 +13,7 @@ export interface Candidate {
   readonly usualTitle: string | null;
   /** Whether its title says what it is for. */
   readonly isTitled: boolean;
-  readonly kind: MediaKind;
+  readonly kind: ResultKind;
 }
 
 export interface Named<Each> {
@@ -24,7 +24,7 @@ export interface Named<Each> {
 /**
  * Gives each a name: its operator's; the usual one where there is only one; else its title where an
  * operator wrote one; else its kind and id. A name stays the same when other nodes come or go, as far
- * as that can be.
+ * as that can be, and none has one of `others`.
  *
  * @throws GatewayError `workflow_invalid` where an operator gave a name twice.
  */
@@ -32,11 +32,12 @@ export function nameAll<Each extends Candidate>(
   candidates: readonly Each[],
   usualName: (only: Each) => string,
   duty: 'input' | 'output',
+  others: readonly string[] = [],
 ): Named<Each>[] {
   const given = candidates.flatMap(({ name }) => name ?? []);
   const twice = given.find((name, index) => given.indexOf(name) !== index);
   if (twice !== undefined) throw invalid(`Several nodes are titled @${duty}:${twice}`);
-  const taken = new Set(given);
+  const taken = new Set([...given, ...others]);
   return candidates.map((candidate, index) => {
     if (candidate.name !== null) return { name: candidate.name, candidate };
     const isMain = index === 0 && (candidates.length === 1 || candidate.isTitled);
@@ -45,11 +46,16 @@ export function nameAll<Each extends Candidate>(
       slug !== null && candidates.filter((each) => slugOf(each) === slug).length === 1;
     const wanted = isMain ? usualName(candidate) : isSlugUsable ? slug : null;
     const isFree = wanted !== null && !taken.has(wanted);
-    let name = isFree ? wanted : `${candidate.kind}_${candidate.id.replace(/\W/g, '_')}`;
+    let name = isFree ? wanted : `${wordOf(candidate.kind)}_${candidate.id.replace(/\W/g, '_')}`;
     while (taken.has(name)) name += '_';
     taken.add(name);
     return { name, candidate };
   });
+}
+
+/** A kind as a part of a name, which begins with no digit. */
+export function wordOf(kind: ResultKind): string {
+  return kind === '3d' ? 'mesh' : kind;
 }
 
 /** The title as a name, where its operator wrote it. */

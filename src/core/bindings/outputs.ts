@@ -1,9 +1,10 @@
 import { type Graph, type GraphNode, isLink, type Slot } from '../graph.ts';
-import type { MediaKind } from '../media.ts';
 import { didYouMean } from '../nearest.ts';
 import { labelOf } from '../node-label.ts';
+import { kindOfFormat, type ResultKind } from '../result-format.ts';
 import { invalid, type WorkflowOutput } from '../workflow.ts';
-import { type Candidate, nameAll } from './names.ts';
+import { formatsOf } from './made-formats.ts';
+import { type Candidate, type Named, nameAll, wordOf } from './names.ts';
 import {
   carriedField,
   previewRole,
@@ -24,7 +25,7 @@ export function findOutputs(
   graph: Graph,
   titles: NodeTitles,
   wishes: Pick<BindingWishes, 'outputs'>,
-  usualKind: MediaKind | null,
+  usualKind: ResultKind | null,
 ): WorkflowOutput[] {
   if (!wishes.outputs) return mainFirst(foundOutputs(graph, titles, usualKind));
   const found = wishes.outputs.some(({ node }) => node === null)
@@ -44,7 +45,7 @@ function mainFirst(outputs: readonly WorkflowOutput[]): WorkflowOutput[] {
 function foundOutputs(
   graph: Graph,
   titles: NodeTitles,
-  usualKind: MediaKind | null,
+  usualKind: ResultKind | null,
 ): WorkflowOutput[] {
   const titled = Object.keys(graph).flatMap((id) => titledOutput(graph, titles, id, usualKind));
   const candidates = titled.length > 0 ? unnamedFirst(titled) : outputsByClass(graph, titles);
@@ -54,9 +55,26 @@ function foundOutputs(
       `No node writes the result: one of ${classes} is needed, or a node that is titled @output`,
     );
   }
-  return nameAll(candidates, () => 'result', 'output').map(({ name, candidate }) =>
-    outputOf(graph, candidate.id, name, candidate.kind),
-  );
+  const named =
+    titled.length > 0 ? nameAll(candidates, () => 'result', 'output') : nameByKind(candidates);
+  return named.map(({ name, candidate }) => outputOf(graph, candidate.id, name, candidate.kind));
+}
+
+/**
+ * What can be seen comes first, and has the names that it has by itself: clients know it by these, and other
+ * results of the same graph were not found before.
+ */
+function nameByKind(candidates: readonly Candidate[]): Named<Candidate>[] {
+  const seen = candidates.filter(({ kind }) => kind === 'image' || kind === 'video');
+  const others = candidates.filter((each) => !seen.includes(each));
+  if (seen.length === 0) return nameAll(others, () => 'result', 'output');
+  const named = nameAll(seen, () => 'result', 'output');
+  for (const kind of new Set(others.map((each) => each.kind))) {
+    const ofKind = others.filter((each) => each.kind === kind);
+    const taken = named.map(({ name }) => name);
+    named.push(...nameAll(ofKind, () => wordOf(kind), 'output', taken));
+  }
+  return named;
 }
 
 /** A title that leaves the name open marks the main one. */
@@ -69,7 +87,7 @@ function titledOutput(
   graph: Graph,
   titles: NodeTitles,
   id: string,
-  usualKind: MediaKind | null,
+  usualKind: ResultKind | null,
 ): Candidate[] {
   const tokens = titles.get(id)?.tokens.filter(({ duty }) => duty === 'output') ?? [];
   const [token, second] = tokens;
@@ -100,7 +118,7 @@ function outputsByClass(graph: Graph, titles: NodeTitles): Candidate[] {
     title: titles.get(id)?.text ?? '',
     usualTitle: writerRole(node.class_type)?.title ?? null,
     isTitled: false,
-    kind: writerRole(node.class_type)?.kind ?? 'image',
+    kind: madeKind(node) ?? 'image',
   }));
 }
 
@@ -108,7 +126,7 @@ function wishedOutputs(
   graph: Graph,
   titles: NodeTitles,
   wishes: readonly OutputWish[],
-  usualKind: MediaKind | null,
+  usualKind: ResultKind | null,
   found: readonly WorkflowOutput[],
 ): WorkflowOutput[] {
   if (wishes.length === 0) throw invalid('Its .meta.json: outputs: at least one node has to count');
@@ -149,7 +167,7 @@ function idOfFound(wish: OutputWish, found: readonly WorkflowOutput[], where: st
   throw invalid(`${where}: no output of this name is found, so "node" is needed${hint}`);
 }
 
-function outputOf(graph: Graph, id: string, name: string, kind: MediaKind): WorkflowOutput {
+function outputOf(graph: Graph, id: string, name: string, kind: ResultKind): WorkflowOutput {
   const node = graph[id] as GraphNode;
   const role = roleOf(node);
   const hasPrefix = Object.hasOwn(node.inputs, 'filename_prefix');
@@ -161,19 +179,29 @@ function roleOf(node: GraphNode): WriterRole | null {
   return writerRole(node.class_type) ?? previewRole(node.class_type);
 }
 
-function kindOf(node: GraphNode, usualKind: MediaKind | null, where: string): MediaKind {
-  const kind = roleOf(node)?.kind ?? usualKind;
+/** A writer of clips may be told to write pictures. */
+function madeKind(node: GraphNode): ResultKind | null {
+  const kind = roleOf(node)?.kind ?? null;
+  const [only, second] = kind === 'video' ? formatsOf(node) : [];
+  const isPicture = only !== undefined && second === undefined && kindOfFormat(only) === 'image';
+  return isPicture ? 'image' : kind;
+}
+
+function kindOf(node: GraphNode, usualKind: ResultKind | null, where: string): ResultKind {
+  const kind = madeKind(node) ?? usualKind;
   if (kind) return kind;
   throw invalid(
-    `${where}, but whether it writes an image or a video is not known; say it in .meta.json: "type": "image"`,
+    `${where}, but what it writes is not known; say it in .meta.json: "outputs": {"NAME": {"node": …, "type": "image"}}`,
   );
 }
 
 /** Back from the node that writes to the place where the pictures are pictures still. */
 function picturesOf(graph: Graph, id: string, role: WriterRole | null): Slot | null {
   const node = graph[id] as GraphNode;
-  const field = role?.pictures ?? ['images', 'image'].find((name) => isLink(node.inputs[name]));
-  if (field === undefined) return null;
+  const field = role
+    ? role.pictures
+    : ['images', 'image'].find((name) => isLink(node.inputs[name]));
+  if (field == null) return null;
   const link = node.inputs[field];
   if (!isLink(link)) return null;
   if (role?.pictures !== 'video') return { node: id, field };

@@ -3,13 +3,14 @@ import type { JsonSchema } from '../json-schema.ts';
 import type { MediaKind } from '../media.ts';
 import { didYouMean } from '../nearest.ts';
 import { labelsOf } from '../node-label.ts';
+import type { ResultKind } from '../result-format.ts';
 import { invalid } from '../workflow.ts';
 import type { NodeTitles } from './titles.ts';
 
 /** What the graph's titles cannot say: what the editor's file exposes and the sidecar asks for. */
 export interface BindingWishes {
   /** What the workflow works on; `null`: what its main input is. */
-  readonly kind: MediaKind | null;
+  readonly kind: ResultKind | null;
   /** The only inputs there are; `null`: those that are found. */
   readonly inputs: readonly InputWish[] | null;
   /** The only results that count, the main one first; `null`: those that are found. */
@@ -35,7 +36,7 @@ export interface OutputWish {
   readonly name: string | null;
   /** A node's id, or its title; `null` for an output that is found under this name. */
   readonly node: string | null;
-  readonly kind: MediaKind | null;
+  readonly kind: ResultKind | null;
 }
 
 export interface ParameterWish {

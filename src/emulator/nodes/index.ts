@@ -5,6 +5,8 @@ import {
   maskToImage,
   splitImageWithAlpha,
 } from './alpha.ts';
+import { saveAnimatedWebp } from './animation.ts';
+import { emptyAudio, loadAudio, previewAudio, saveAudio } from './audio.ts';
 import { loadImage, previewImage, saveImage } from './image.ts';
 import {
   kSampler,
@@ -19,7 +21,15 @@ import {
   vaeLoader,
 } from './native-seedvr2.ts';
 import type { NodeClass } from './node.ts';
-import { primitive } from './primitive.ts';
+import {
+  emptyLatentImage,
+  previewAny,
+  saveGlb,
+  saveLatent,
+  saveSvg,
+  saveText,
+} from './other-results.ts';
+import { emulatorValue, primitive } from './primitive.ts';
 import { imageRotate } from './rotate.ts';
 import { imageScale, imageScaleBy, imageScaleToTotalPixels, resizeImageMask } from './scale.ts';
 import { seedVr2LoadDit, seedVr2LoadVae, seedVr2Upscale } from './seedvr2.ts';
@@ -73,4 +83,18 @@ export const nodeClasses: Readonly<Record<string, NodeClass>> = {
   PrimitiveStringMultiline: primitive,
   PrimitiveBoolean: primitive,
   EmulatorSleep: emulatorSleep,
+  EmulatorValue: emulatorValue,
+  SaveAnimatedWEBP: saveAnimatedWebp,
+  LoadAudio: loadAudio,
+  EmptyAudio: emptyAudio,
+  SaveAudio: saveAudio('flac'),
+  SaveAudioMP3: saveAudio('mp3'),
+  SaveAudioOpus: saveAudio('opus'),
+  PreviewAudio: previewAudio,
+  EmptyLatentImage: emptyLatentImage,
+  SaveLatent: saveLatent,
+  SaveSVGNode: saveSvg,
+  SaveGLB: saveGlb,
+  PreviewAny: previewAny,
+  SaveText: saveText,
 };

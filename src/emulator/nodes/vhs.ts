@@ -150,11 +150,15 @@ export const vhsVideoInfoLoaded: NodeClass = {
   },
 };
 
+/** FFmpeg numbers the pictures, and the node tells no more than the pattern. */
+const sequences = ['video/8bit-png', 'video/16bit-png'];
+
 export const vhsVideoCombine: NodeClass = {
   async run(context) {
     const { inputs, folders } = context;
     const format = textOf(inputs, 'format');
-    if (format !== 'video/h264-mp4') {
+    const isSequence = sequences.some((each) => each === format);
+    if (format !== 'video/h264-mp4' && !isSequence) {
       throw new PythonError('ValueError', `${format} is not a format that this emulator writes`);
     }
     const images = framesOf(inputs, 'images');
@@ -175,6 +179,20 @@ export const vhsVideoCombine: NodeClass = {
 
     // It leaves three files: the first frame with the graph, the silent clip, and the one with sound.
     await writeFile(at(`${base}.png`), await firstFrame(context, images));
+    if (isSequence) {
+      // FFmpeg copies them with the sound in mind, for which they have no room.
+      const filename = `${base}${audio === null ? '' : '-audio'}.%03d.png`;
+      let number = 0;
+      for await (const { width, height, rgb } of ordered(context, images)) {
+        number += 1;
+        const png = sharp(rgb, { raw: { width, height, channels: 3 } }).png();
+        await png.toFile(at(filename.replace('%03d', String(number).padStart(3, '0'))));
+      }
+      const { subfolder } = place;
+      const told = number === 1 ? filename.replace('%03d', '001') : filename;
+      const shown = { filename: told, subfolder, type, format, frame_rate: fps };
+      return { outputs: [[true, [at(filename)]]], ui: { gifs: [shown] } };
+    }
     await encodeClip({
       frames: batch ? inTurn(batch.frames) : ordered(context, images),
       fps,

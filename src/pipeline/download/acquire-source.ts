@@ -1,6 +1,7 @@
 import { GatewayError } from '../../core/errors.ts';
-import { type MediaKind, withArticle } from '../../core/media.ts';
+import { type MediaInfo, type MediaKind, mediaKinds, withArticle } from '../../core/media.ts';
 import type { WorkflowLimits } from '../../core/media-limits.ts';
+import type { ResultKind } from '../../core/result-format.ts';
 import type { SourceNote, StoredSource } from '../../core/source-note.ts';
 import type { Workflow } from '../../core/workflow.ts';
 import type { MediaProbe } from '../../media/probe.ts';
@@ -45,9 +46,10 @@ export interface WantedSource {
 export function takenAt(
   workflow: Workflow,
   input: string,
-  usual: MediaKind,
+  usual: ResultKind,
 ): Pick<WantedSource, 'kind' | 'limits' | 'frames'> {
-  const { kind = usual } = workflow.inputs.find(({ name }) => name === input) ?? {};
+  const found = workflow.inputs.find(({ name }) => name === input);
+  const kind = found?.kind ?? mediaKinds.find((each) => each === usual) ?? 'image';
   return { kind, limits: workflow.limits ?? {}, frames: workflow.frames ?? 'first' };
 }
 
@@ -89,8 +91,18 @@ export async function acquireSource(
       `The source is ${withArticle(info.kind)} (${info.format}), but the workflow takes ${withArticle(kind)}`,
     );
   }
+  refuseUnusualSound(info);
   const sent = made ?? { path, bytes, format: info.format };
   return { path, bytes, sha256, info, sent, checked };
+}
+
+/** More channels become noise on some versions of ComfyUI, and end the encoder's process on others. */
+function refuseUnusualSound(info: MediaInfo): void {
+  if (info.kind !== 'audio' || info.channels <= 2) return;
+  throw new GatewayError(
+    'media_unsupported',
+    `The sound has ${info.channels} channels; mix it down to two: ffmpeg -i in.${info.format} -ac 2 out.flac`,
+  );
 }
 
 /** Of a file that whoever had it before has looked at, what a server gets. */
@@ -100,7 +112,7 @@ export async function sentOf(
   { limits, frames, plain }: Pick<WantedSource, 'limits' | 'frames' | 'plain'>,
   signal: AbortSignal,
 ): Promise<Pick<AcquiredSource, 'info'> & { readonly sent: SentFile }> {
-  if (info.kind === 'video') return { info, sent: { path, bytes, format: info.format } };
+  if (info.kind !== 'image') return { info, sent: { path, bytes, format: info.format } };
   const looked = await probe.begin(path, signal, limits, { plain, frames, isChecked: true });
   const sent = looked.made ?? { path, bytes, format: looked.info.format };
   return { info: looked.info, sent };

@@ -1,6 +1,6 @@
 import type { Backend } from '../../comfyui/backend.ts';
 import { executionFailed } from '../../comfyui/errors.ts';
-import type { OutputFile, PromptEnd } from '../../comfyui/messages.ts';
+import type { MadeByNodes, PromptEnd } from '../../comfyui/messages.ts';
 import type { Prompt } from '../../core/bind.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { Tempo } from '../../core/tempo.ts';
@@ -44,7 +44,7 @@ export async function promptEnd(
 }
 
 /**
- * Follows a prompt to its end and returns the files that it wrote.
+ * Follows a prompt to its end and returns what its nodes made.
  *
  * @throws GatewayError as {@link promptEnd}; `execution_failed`, `out_of_memory`,
  *   `execution_interrupted`.
@@ -54,8 +54,8 @@ export async function awaitPrompt(
   awaited: AwaitedPrompt,
   tempo: Tempo['prompt'],
   signal: AbortSignal,
-): Promise<readonly OutputFile[]> {
-  return successOf(await promptEnd(backend, awaited, tempo, signal), awaited.prompt).files;
+): Promise<MadeByNodes> {
+  return successOf(await promptEnd(backend, awaited, tempo, signal), awaited.prompt).made;
 }
 
 export function isSilence(error: unknown): boolean {

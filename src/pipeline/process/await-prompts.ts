@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Backend } from '../../comfyui/backend.ts';
-import type { OutputFile } from '../../comfyui/messages.ts';
+import type { MadeByNodes, OutputFile, ShownText } from '../../comfyui/messages.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { StageProgress } from '../../core/stage.ts';
 import type { Tempo } from '../../core/tempo.ts';
@@ -9,7 +9,7 @@ import { PromptWatch } from './prompt-watch.ts';
 
 /**
  * Follows a prompt that a node may queue again: it has ended when the last of them has, and the GPU is its
- * own till then. Its files are those of all.
+ * own till then. It made what all of them did.
  *
  * @throws GatewayError as `awaitPrompt`.
  */
@@ -18,24 +18,26 @@ export async function awaitPrompts(
   awaited: AwaitedPrompt,
   tempo: Tempo['prompt'],
   signal: AbortSignal,
-): Promise<readonly OutputFile[]> {
+): Promise<MadeByNodes> {
   const startedAt = performance.now();
   const { prompt, promptId: root, leftMs } = awaited;
   /** A server may name what lies in its cache again. */
   const files = new Map<string, OutputFile>();
+  const texts = new Map<string, ShownText>();
   let present = { ...awaited, onGpuFree: () => {} };
   for (let batch = 0; ; batch += 1) {
     const onProgress = (progress: StageProgress) => awaited.onProgress(ofBatch(batch, progress));
     const left = leftMs === null ? null : leftMs - (performance.now() - startedAt);
     const one = { ...present, onProgress, leftMs: left };
     const end = successOf(await promptEnd(backend, one, tempo, signal), prompt);
-    for (const file of end.files) files.set(JSON.stringify(file), file);
+    for (const file of end.made.files) files.set(JSON.stringify(file), file);
+    for (const text of end.made.texts) texts.set(text.node, text);
     if (!end.goesOn) break;
     const promptId = await nextAfter(backend, { ...one, root }, tempo, signal);
     present = { ...present, promptId, isFresh: false };
   }
   awaited.onGpuFree();
-  return [...files.values()];
+  return { files: [...files.values()], texts: [...texts.values()] };
 }
 
 /** How many batches there will be is not known: each takes a smaller share of what is left. */

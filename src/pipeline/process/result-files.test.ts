@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { OutputFile } from '../../comfyui/messages.ts';
+import type { OutputFile, ShownText } from '../../comfyui/messages.ts';
 import type { WorkflowOutput } from '../../core/workflow.ts';
 import { resultFiles } from './result-files.ts';
 
@@ -14,9 +14,14 @@ function file(node: string, filename: string, change: Partial<OutputFile> = {}):
   return { node, filename, subfolder: folder, type: 'output', ...change };
 }
 
-function found(outputs: readonly WorkflowOutput[], files: readonly OutputFile[]): string[] {
-  return resultFiles({ outputs }, files, folder, 2).map(
-    ({ output: { name }, index, file: { filename } }) => `${name} ${index} ${filename}`,
+function found(
+  outputs: readonly WorkflowOutput[],
+  files: readonly OutputFile[],
+  texts: readonly ShownText[] = [],
+): string[] {
+  return resultFiles({ outputs }, { files, texts }, folder, 2).map(
+    ({ output: { name }, index, file, text }) =>
+      `${name} ${index} ${file?.filename ?? null}${text === null ? '' : ` ${text}`}`,
   );
 }
 
@@ -56,6 +61,18 @@ describe('resultFiles', () => {
       code: 'outputs_too_many',
       message: 'The result is 3 files; this gateway takes 2 of one task',
     });
+  });
+
+  it('takes what a node shows for an output that is a text, and does without it beside others', () => {
+    const text: WorkflowOutput = { ...output('text', '2', null), kind: 'text' };
+    const shown = [
+      { node: '2', text: 'shown' },
+      { node: '1', text: 'of a picture' },
+    ];
+    assert.deepEqual(found([text], [], shown), ['text 0 null shown']);
+    assert.deepEqual(found([text], [file('2', 'a.txt')], shown), ['text 0 a.txt shown']);
+    assert.deepEqual(found([output('main', '1'), text], [file('1', 'a.png')]), ['main 0 a.png']);
+    assert.throws(() => found([text], []), /without writing a result$/);
   });
 
   it('says which of several results is missing', () => {

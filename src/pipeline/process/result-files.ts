@@ -1,29 +1,36 @@
-import type { OutputFile } from '../../comfyui/messages.ts';
+import type { MadeByNodes, OutputFile } from '../../comfyui/messages.ts';
 import { GatewayError } from '../../core/errors.ts';
-import type { Workflow, WorkflowOutput } from '../../core/workflow.ts';
+import { neededOutputs, type Workflow, type WorkflowOutput } from '../../core/workflow.ts';
 
-/** A file that is a part of the result, on its backend. */
+/** A part of the result. */
 export interface ResultFile {
   readonly output: WorkflowOutput;
   /** 0, 1, … among those of its output. */
   readonly index: number;
-  readonly file: OutputFile;
+  /** On its backend; `null` for a text that was shown, and written nowhere. */
+  readonly file: OutputFile | null;
+  /** What its node showed, of an output that is a text. */
+  readonly text: string | null;
 }
 
 /**
- * What of a prompt's files is the result, the main output's first.
+ * What of a prompt's files and texts is the result, the main output's first.
  *
  * @throws GatewayError `output_missing` where an output that counts wrote nothing; `outputs_too_many`.
  */
 export function resultFiles(
   { outputs }: Pick<Workflow, 'outputs'>,
-  files: readonly OutputFile[],
+  { files, texts }: MadeByNodes,
   folder: string,
   maxOutputs: number,
 ): ResultFile[] {
+  const needed = neededOutputs(outputs);
   const results = outputs.flatMap((output) => {
-    const written = files.filter((file) => isOf(output, file, folder));
-    if (written.length === 0) {
+    const written: (OutputFile | null)[] = files.filter((file) => isOf(output, file, folder));
+    const shown = output.kind === 'text' ? texts.find(({ node }) => node === output.node) : null;
+    const text = shown?.text ?? null;
+    if (written.length === 0 && text !== null) written.push(null);
+    if (written.length === 0 && needed.includes(output)) {
       const which = outputs.length > 1 ? ` for ${output.name}` : '';
       throw new GatewayError(
         'output_missing',
@@ -31,7 +38,7 @@ export function resultFiles(
         { detail: files },
       );
     }
-    return written.map((file, index) => ({ output, index, file }));
+    return written.map((file, index) => ({ output, index, file, text: index === 0 ? text : null }));
   });
   checkOutputCount(results.length, maxOutputs);
   return results;

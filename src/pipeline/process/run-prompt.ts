@@ -52,13 +52,13 @@ export async function runPrompt(
   };
   try {
     const follow = queuesItself(workflow.graph) ? awaitPrompts : awaitPrompt;
-    const files = await follow(seat.backend, awaited, tempo.prompt, signal);
+    const made = await follow(seat.backend, awaited, tempo.prompt, signal);
     if (gpuMs !== null) {
       // How long a failure takes says nothing of the next run.
       if (!isAdopted) recordGpuTime(attempt, gpuMs);
       else journal.gpuTime(await adoptedMs(elapsedMs, gpuMs, awaited), false);
     }
-    return { kind: 'made', files: resultFiles(workflow, files, folderOf(journal), maxOutputs) };
+    return { kind: 'made', files: resultFiles(workflow, made, folderOf(journal), maxOutputs) };
   } catch (error) {
     const isGone = error instanceof GatewayError && error.code === 'prompt_lost';
     if (isGone && isAdopted && row.postedAt === null) return undone('Its prompt was never posted');

@@ -10,7 +10,7 @@ import { queuesItself } from '../../core/requeuing.ts';
 import { alphaClass } from '../../core/transparency.ts';
 import { notTurned } from '../../core/turn-frames.ts';
 import type { Warning } from '../../core/warning.ts';
-import type { Workflow } from '../../core/workflow.ts';
+import { neededOutputs, type Workflow } from '../../core/workflow.ts';
 import { reached } from '../../telemetry/milestones.ts';
 import { folderOf } from '../attempt-folder.ts';
 import type { Attempt } from '../attempt-parts.ts';
@@ -49,7 +49,7 @@ export async function submitPrompt(
   journal.posting();
   let isFresh = false;
   try {
-    const outputs = workflow.outputs.map(({ node }) => node);
+    const outputs = neededOutputs(workflow.outputs).map(({ node }) => node);
     const { clientId } = backend;
     const isBatched = queuesItself(prompt);
     const posted = { id: ready.promptId, prompt, outputs, clientId, queuesItself: isBatched };

@@ -10,6 +10,7 @@ import sharp from 'sharp';
 import { sampleClip, samplePng } from '../../../test/support/media-samples.ts';
 import { type Delivery, deliveryAsUsual } from '../../core/delivery.ts';
 import type { ClipPlan } from '../../core/made-clip.ts';
+import { pictureOf } from '../../core/media.ts';
 import type { Size } from '../../core/size-plan.ts';
 import { withText } from '../../emulator/png-text.ts';
 import { ImageEncoder } from '../../media/image-encoder.ts';
@@ -65,7 +66,13 @@ describe('formOutput', () => {
     }: Partial<Delivery> & { size?: Size | null; thumbnails?: boolean; clip?: ClipPlan } = {},
   ) {
     const parts = { probe: new MediaProbe(), encoder: new ImageEncoder(1), spool, thumbnails };
-    const wanted = { owner: 'attempt', delivery: { ...deliveryAsUsual, ...wishes }, size, clip };
+    const wanted = {
+      owner: 'attempt',
+      name: 'made',
+      delivery: { ...deliveryAsUsual, ...wishes },
+      size,
+      clip,
+    };
     const { source, ...rest } = await formOutput(parts, made, wanted, signal);
     const bytes = Buffer.concat(await (await source.open(null, signal)).toArray());
     assert.equal(bytes.length, source.size);
@@ -150,7 +157,7 @@ describe('formOutput', () => {
     });
     assert.ok(bytes.equals(plain));
     const resized = await formed(new Made(png), { size: { width: 15, height: 20 } });
-    assert.equal(resized.info?.width, 15);
+    assert.equal(pictureOf(resized.info)?.width, 15);
     await spool.clear('attempt');
   });
 

@@ -5,21 +5,22 @@ import { type ClipPlan, type ClipStart, clipFault } from '../../core/made-clip.t
 import {
   type Animation,
   type ImageFormat,
-  type MediaFormat,
   type MediaInfo,
-  mediaKindOf,
+  pictureOf,
   type VideoFormat,
 } from '../../core/media.ts';
 import { unlimited } from '../../core/media-limits.ts';
 import { isSameSize, type Size } from '../../core/picture-size.ts';
+import { isMediaFormat, kindOfFormat, type ResultFormat } from '../../core/result-format.ts';
 import { animationOf } from '../../media/animation.ts';
 import { clipStart } from '../../media/clip-start.ts';
 import type { Encoding, ImageEncoder } from '../../media/image-encoder.ts';
 import type { Scanner } from '../../media/metadata/edit.ts';
-import { findEdits, scan } from '../../media/metadata/find-edits.ts';
+import { canBeEdited, findEdits, scan } from '../../media/metadata/find-edits.ts';
 import type { Wish } from '../../media/metadata/wish.ts';
 import type { MediaProbe } from '../../media/probe.ts';
-import { sniffBuffer, sniffBytes } from '../../media/sniff.ts';
+import { sniffBytes } from '../../media/sniff.ts';
+import { sniffResult } from '../../media/sniff-result.ts';
 import type { Spool } from '../../media/spool.ts';
 import type { ByteSource } from '../../storage/object-store.ts';
 import { editedSource } from './edited-source.ts';
@@ -36,6 +37,8 @@ export interface FormParts {
 export interface WantedForm {
   /** For whom files are spooled. */
   readonly owner: string;
+  /** What its server calls it. */
+  readonly name: string;
   readonly delivery: Delivery;
   /** The size that the graph could not give it; `null` keeps its own. */
   readonly size: Size | null;
@@ -46,15 +49,17 @@ export interface WantedForm {
 /** A result as it is handed over. */
 export interface FormedOutput {
   readonly source: ByteSource;
-  /** `null` for something else than pictures and videos. */
-  readonly format: MediaFormat | null;
+  /** `null` for something of which nothing is known. */
+  readonly format: ResultFormat | null;
   /** What its own header says; `null` where that cannot be told. */
   readonly info: MediaInfo | null;
+  /** Whether what ComfyUI wrote into it, the whole graph, may be in it still. */
+  readonly keepsMetadata: boolean;
   /** Makes a small WebP of it; `null` where none is to be had. */
   readonly thumbnail: (signal: AbortSignal) => Promise<Buffer | null>;
 }
 
-interface Shaped extends Pick<FormedOutput, 'source' | 'thumbnail'> {
+interface Shaped extends Pick<FormedOutput, 'source' | 'keepsMetadata' | 'thumbnail'> {
   /** `null` for a picture that does not move, or was not looked at. */
   readonly animation: Animation | null;
 }
@@ -73,9 +78,15 @@ export async function formOutput(
   signal: AbortSignal,
 ): Promise<FormedOutput> {
   const head = await readerOf(made).read(0, Math.min(made.size, sniffBytes), signal);
-  const format = await sniffBuffer(head);
-  if (format === null) return { source: made, format, info: null, thumbnail: noThumbnail };
-  if (mediaKindOf(format) === 'video') {
+  const format = await sniffResult(head, wanted.name);
+  if (format === null) {
+    const asItIs = { keepsMetadata: true, info: null, thumbnail: noThumbnail };
+    return { source: made, format, ...asItIs };
+  }
+  if (!isMediaFormat(format) || kindOfFormat(format) === 'audio') {
+    return await shapeOther(parts, made, format, wanted, signal);
+  }
+  if (kindOfFormat(format) === 'video') {
     return await shapeClip(parts, made, format as VideoFormat, wanted, signal);
   }
   const shaped = await shapeImage(parts, made, format as ImageFormat, wanted, signal);
@@ -86,6 +97,21 @@ export async function formOutput(
 }
 
 const noThumbnail = async () => null;
+
+/** A sound, a drawing or anything else that is stored as it was made, without its graph. */
+async function shapeOther(
+  { probe }: FormParts,
+  made: ByteSource,
+  format: ResultFormat,
+  { delivery }: WantedForm,
+  signal: AbortSignal,
+): Promise<FormedOutput> {
+  const info = isMediaFormat(format) ? await describe(probe, made, signal) : null;
+  const file = scan(readerOf(made), signal);
+  const wish = { keepsMetadata: delivery.keepsMetadata, colour: null };
+  const edit = await edited(made, file, format, wish, signal);
+  return { ...edit, format, info, thumbnail: noThumbnail };
+}
 
 /** A clip is looked at by its tables alone, and says what its colours are unless it does already. */
 async function shapeClip(
@@ -103,8 +129,8 @@ async function shapeClip(
   if (fault) throw new GatewayError('output_broken', fault);
   const tells = info?.kind === 'video' && info.color !== undefined;
   const wish = { keepsMetadata: delivery.keepsMetadata, colour: tells ? null : clip.colour };
-  const source = await edited(made, file, format, wish, signal);
-  return { source, format: info?.format ?? format, info, thumbnail: noThumbnail };
+  const edit = await edited(made, file, format, wish, signal);
+  return { ...edit, format: info?.format ?? format, info, thumbnail: noThumbnail };
 }
 
 /** `null` for a file whose structure we cannot follow. */
@@ -129,7 +155,9 @@ async function shapeImage(
 ): Promise<Shaped> {
   const { owner, delivery, size } = wanted;
   const isKept = delivery.keepsMetadata && delivery.format === null && size === null;
-  if (isKept && !thumbnails) return { source: made, animation: null, thumbnail: noThumbnail };
+  if (isKept && !thumbnails) {
+    return { source: made, keepsMetadata: true, animation: null, thumbnail: noThumbnail };
+  }
 
   const { path, onBytes } = spool.file(owner, 'made');
   await fetchResult({ path, onBytes }, made, signal);
@@ -140,7 +168,7 @@ async function shapeImage(
   const picture = { path, reader: readerOf(local), format };
   const animation = await animationOf(picture, signal);
   const isAnimated = animation !== null;
-  const info = size && (await describe(probe, local, signal));
+  const info = size && pictureOf(await describe(probe, local, signal));
   const encoding = {
     ...encodingOf(format, delivery, isAnimated),
     size: size && info && isSameSize(size, info) ? null : size,
@@ -148,7 +176,7 @@ async function shapeImage(
   if (encoding.format === null && encoding.size === null) {
     const wish = { keepsMetadata: delivery.keepsMetadata, colour: null };
     const file = scan(readerOf(local), signal);
-    return { source: await edited(local, file, format, wish, signal), animation, thumbnail };
+    return { ...(await edited(local, file, format, wish, signal)), animation, thumbnail };
   }
   if (isAnimated && format === 'png') {
     throw new GatewayError(
@@ -160,7 +188,8 @@ async function shapeImage(
   await encoder.encode(path, formed.path, encoding, signal);
   const { size: bytes } = await stat(formed.path);
   formed.onBytes(bytes);
-  return { source: fileSource(formed.path, bytes), animation, thumbnail };
+  const source = fileSource(formed.path, bytes);
+  return { source, keepsMetadata: delivery.keepsMetadata, animation, thumbnail };
 }
 
 /**
@@ -182,14 +211,16 @@ function encodingOf(
 async function edited(
   source: ByteSource,
   file: Scanner,
-  format: MediaFormat,
+  format: ResultFormat,
   wish: Wish,
   signal: AbortSignal,
-): Promise<ByteSource> {
+): Promise<Pick<FormedOutput, 'source' | 'keepsMetadata'>> {
   try {
-    return editedSource(source, await findEdits(file, format, wish));
+    const edits = await findEdits(file, format, wish);
+    const keepsMetadata = wish.keepsMetadata || !canBeEdited(format);
+    return { source: editedSource(source, edits), keepsMetadata };
   } catch (error) {
-    return unlessOurs(error, signal, source);
+    return unlessOurs(error, signal, { source, keepsMetadata: true });
   }
 }
 

@@ -8,6 +8,7 @@ import type { AttemptEnd } from '../outcome.ts';
 import type { ResultFile } from '../process/result-files.ts';
 import type { Ready } from '../ready.ts';
 import { deliver } from './deliver.ts';
+import { wholeSequences } from './sequences.ts';
 import { storeOutputs } from './store-outputs.ts';
 
 /** Streams the result into the store, while the next run has the GPU, and completes the run. */
@@ -17,18 +18,20 @@ export async function keepResults(
   ready: Ready,
   files: readonly ResultFile[],
 ): Promise<AttemptEnd> {
-  const { journal, seat, uploads, onStoring, signal } = attempt;
+  const { journal, seat, uploads, maxOutputs, onStoring, signal } = attempt;
   const { input, size } = ready;
   const { client } = seat.backend;
   const outputs = await journal.run(
     'upload',
     async (report) => {
       reached('uploading');
+      const sequences = { client, maxOutputs, tempo: attempt.tempo };
+      const whole = await wholeSequences(sequences, files, signal);
       return await storeOutputs(attempt, {
         claim: journal.claim,
         server: seat.backend.label,
         client,
-        files,
+        files: whole,
         workflow,
         input,
         source: sourceOf(ready),

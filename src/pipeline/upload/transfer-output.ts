@@ -1,9 +1,11 @@
 import { Readable } from 'node:stream';
 import type { ComfyClient } from '../../comfyui/client.ts';
 import { type Claim, resultOwnerOf } from '../../core/attempt.ts';
+import { cutBytes } from '../../core/cut-text.ts';
 import { GatewayError } from '../../core/errors.ts';
 import { planClip } from '../../core/made-clip.ts';
-import { contentTypeOf, formatOfName, type MediaFormat, type MediaInfo } from '../../core/media.ts';
+import { contentTypeOf, type MediaInfo } from '../../core/media.ts';
+import { type ResultFormat, resultFormatOfName, resultTypeOf } from '../../core/result-format.ts';
 import { resultKey, thumbnailKey } from '../../core/result-key.ts';
 import type { SizePlan } from '../../core/size-plan.ts';
 import type { TaskOutput } from '../../core/task.ts';
@@ -72,23 +74,26 @@ export async function transferOutput(
 ): Promise<TaskOutput> {
   const { store } = parts;
   const { thumbnailDeadlineMs } = parts.tempo.transfer;
-  const made = await openSource(client, result.file, pace, signal);
+  const { file, text } = result;
+  const filename = file?.filename ?? shownName;
+  const made = file ? await openSource(client, file, pace, signal) : textSource(text ?? '');
   const wanted = {
     owner: spoolOwner,
+    name: filename,
     delivery: claim.task.delivery,
     size: isMain && plan.by === 'gateway' ? plan.size : null,
     clip: planClip(input, workflow, result.output),
   };
   const formed = await formOutput(parts, made, wanted, signal);
   const { source, info: output } = formed;
-  const named = formatOfName(result.file.filename);
+  const named = resultFormatOfName(filename);
   const format = formed.format ?? named;
-  const contentType = format ? contentTypeOf(format) : 'application/octet-stream';
+  const contentType = format ? resultTypeOf(format) : 'application/octet-stream';
   const key = resultKey(resultOwnerOf(claim), {
     output: result.output.name,
     index: result.index,
     isMain,
-    extension: extensionOf(result, format === named ? null : format),
+    extension: extensionOf(filename, format === named ? null : format),
   });
   // It is made while the result is stored.
   const thumbnail = formed.thumbnail(
@@ -119,7 +124,28 @@ export async function transferOutput(
   const delivered = putUrl ? { deliveredTo: withoutQuery(putUrl) } : {};
   const { name } = result.output;
   const stored = { name, key, ...delivered, thumbnailKey: storedThumbnail, size, sha256 };
-  return { ...stored, contentType, input, output };
+  const kept = formed.keepsMetadata ? { keepsMetadata: true } : {};
+  const texts = workflow.outputs.filter(({ kind }) => kind === 'text').length;
+  const shown = text === null ? {} : { text: cutBytes(text, Math.floor(toldBytes / texts)) };
+  return { ...stored, contentType, input, output, ...kept, ...shown };
+}
+
+/** Of a text that its server wrote into no file. */
+const shownName = 'text.txt';
+/** How much of its texts a task tells by itself; their files have all of them. */
+const toldBytes = 64 * 1024;
+
+/** A file has at least one byte: a link that leads to nothing looks like a failure. */
+function textSource(text: string): ByteSource {
+  return bytesSource(Buffer.from(text || '\n'));
+}
+
+function bytesSource(bytes: Uint8Array): ByteSource {
+  return {
+    size: bytes.length,
+    open: async (range) =>
+      Readable.from([range ? bytes.subarray(range.start, range.end + 1) : bytes]),
+  };
 }
 
 const flatResult: Warning = {
@@ -164,11 +190,7 @@ async function storeThumbnail(
     if (!bytes) return null;
     const key = thumbnailKey(objectKey);
     onStoring(key);
-    const source: ByteSource = {
-      size: bytes.length,
-      open: async (range) =>
-        Readable.from([range ? bytes.subarray(range.start, range.end + 1) : bytes]),
-    };
+    const source = bytesSource(bytes);
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]);
     await store.put(key, source, { contentType: contentTypeOf('webp'), signal: deadline });
     return key;
@@ -180,7 +202,7 @@ async function storeThumbnail(
 
 async function openSource(
   client: ComfyClient,
-  file: ResultFile['file'],
+  file: NonNullable<ResultFile['file']>,
   pace: TransferPace,
   signal: AbortSignal,
 ): Promise<ByteSource> {
@@ -197,7 +219,7 @@ async function openSource(
 }
 
 /** What it is, or else what the file's name says. */
-function extensionOf({ file: { filename } }: ResultFile, format: MediaFormat | null): string {
+function extensionOf(filename: string, format: ResultFormat | null): string {
   return format ?? filename.slice(filename.lastIndexOf('.') + 1).replace(/[^A-Za-z0-9]/g, '');
 }
 

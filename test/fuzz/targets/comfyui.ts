@@ -100,9 +100,10 @@ export const comfyuiTargets: readonly FuzzTarget[] = [
         if (end.kind !== 'success') continue;
         const own = { outputs: [{ ...output, prefixField }] };
         const codes = ['output_missing', 'outputs_too_many'] as const;
-        const files = orRefusal(codes, () => resultFiles(own, end.files, 'gw', maxOutputs)) ?? [];
+        const files = orRefusal(codes, () => resultFiles(own, end.made, 'gw', maxOutputs)) ?? [];
         assert.ok(files.length <= maxOutputs);
         for (const { file } of files) {
+          assert.ok(file);
           assert.doesNotMatch(file.filename, /[/\\\0]|^\.{0,2}$/);
           assert.ok(prefixField === null || file.subfolder === 'gw');
         }

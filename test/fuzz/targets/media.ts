@@ -6,6 +6,7 @@ import { MkvOutputFormat, MovOutputFormat, WebMOutputFormat } from 'mediabunny';
 import sharp from 'sharp';
 import { GatewayError } from '../../../src/core/errors.ts';
 import { mediaKindOf, type VideoFormat } from '../../../src/core/media.ts';
+import { encodeSound } from '../../../src/emulator/sound.ts';
 import { readBoxes } from '../../../src/media/clip/boxes.ts';
 import { findSps, readSps } from '../../../src/media/clip/h264-sps.ts';
 import { clipStart } from '../../../src/media/clip-start.ts';
@@ -17,6 +18,7 @@ import { MediaProbe } from '../../../src/media/probe.ts';
 import type { RangeReader } from '../../../src/media/range-reader.ts';
 import { sniffBuffer, sniffBytes } from '../../../src/media/sniff.ts';
 import { sampleClip, sampleMp4, samplePng } from '../../support/media-samples.ts';
+import { sampleWav } from '../../support/sample-wav.ts';
 import { mutatedBytes } from '../mutate.ts';
 import { type FuzzTarget, type Property, target } from '../target.ts';
 
@@ -49,6 +51,19 @@ async function clips(): Promise<Buffer[]> {
   ];
 }
 
+/** With something to take out of each. */
+async function sounds(parts: AsyncDisposableStack): Promise<Buffer[]> {
+  const folder = await temporaryFolder(parts);
+  const made: Buffer[] = [sampleWav({ seconds: 0.1 })];
+  for (const format of ['flac', 'mp3', 'opus'] as const) {
+    const path = join(folder, format);
+    const silence = { seconds: 0.1, sampleRate: 48_000, channels: 2 };
+    await encodeSound(silence, format, { prompt: '{"graph": 1}' }, path);
+    made.push(await readFile(path));
+  }
+  return made;
+}
+
 /** Edits, fields, another shape, a turn, a stream: what is read beside mediabunny. */
 async function oddClips(): Promise<Buffer[]> {
   const names = ['cases/rot90.mp4', 'cases/sar.mp4', 'cases/ts30.mp4', 'cases/twov.mkv'];
@@ -61,23 +76,28 @@ function readerOf(bytes: Buffer): RangeReader {
   return { size: bytes.length, read: async (start, end) => bytes.subarray(start, end) };
 }
 
+async function temporaryFolder(parts: AsyncDisposableStack): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'tmlsr-fuzz-'));
+  parts.defer(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
 /** Bytes on a disk, as they are when a source has come. */
 async function onDisk(
   parts: AsyncDisposableStack,
   seeds: readonly Buffer[],
 ): Promise<Property<Buffer>> {
-  const folder = await mkdtemp(join(tmpdir(), 'tmlsr-fuzz-'));
-  parts.defer(() => rm(folder, { recursive: true, force: true }));
-  const path = join(folder, 'source');
-  const probe = new MediaProbe({ imageDeadlineMs: 500, videoDeadlineMs: 500 });
+  const path = join(await temporaryFolder(parts), 'source');
+  const probe = new MediaProbe({ imageDeadlineMs: 500, videoWorkDeadlineMs: 500 });
   return {
     cases: mutatedBytes(seeds),
     async check(bytes) {
       await writeFile(path, bytes);
       for (const from of [path, readerOf(bytes)]) {
         try {
-          const { width, height } = await probe.probe(from, signal);
-          assert.ok(width > 0 && height > 0);
+          const info = await probe.probe(from, signal);
+          if (info.kind === 'audio') assert.ok(info.channels > 0 && info.sampleRate > 0);
+          else assert.ok(info.width > 0 && info.height > 0);
         } catch (error) {
           assert.ok(
             error instanceof GatewayError && error.code.startsWith('media_'),
@@ -90,18 +110,18 @@ async function onDisk(
 }
 
 export const mediaTargets: readonly FuzzTarget[] = [
-  target('sniff', 3, async () => ({
-    cases: mutatedBytes([...(await pictures()), ...(await clips())]),
-    async check(bytes) {
+  target('sniff', 3, async (parts) => ({
+    cases: mutatedBytes([...(await pictures()), ...(await clips()), ...(await sounds(parts))]),
+    async check(bytes: Buffer) {
       const format = await sniffBuffer(bytes.subarray(0, sniffBytes));
       if (format !== null) assert.ok(mediaKindOf(format));
       const end = segmentEnd(bytes);
       assert.ok(end === null || end > 0);
     },
   })),
-  target('metadata', 4, async () => ({
-    cases: mutatedBytes([...(await pictures()), ...(await clips())]),
-    async check(bytes) {
+  target('metadata', 4, async (parts) => ({
+    cases: mutatedBytes([...(await pictures()), ...(await clips()), ...(await sounds(parts))]),
+    async check(bytes: Buffer) {
       const reader = readerOf(bytes);
       const format = await sniffBuffer(bytes.subarray(0, sniffBytes));
       if (format === null) return;
@@ -130,6 +150,7 @@ export const mediaTargets: readonly FuzzTarget[] = [
     },
   })),
   target('pictures', 0.5, async (parts) => await onDisk(parts, await pictures())),
+  target('sounds', 0.04, async (parts) => await onDisk(parts, await sounds(parts))),
   target('clips', 0.04, async (parts) =>
     onDisk(parts, [...(await clips()), ...(await oddClips())]),
   ),

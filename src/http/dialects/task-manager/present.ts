@@ -1,4 +1,5 @@
 import type { z } from '@hono/zod-openapi';
+import { pictureOf } from '../../../core/media.ts';
 import { overallProgress } from '../../../core/overall-progress.ts';
 import type { Stage, StageState } from '../../../core/stage.ts';
 import { hasEnded } from '../../../core/task.ts';
@@ -73,7 +74,7 @@ function progressOf({ state, stages }: TaskView): number {
 function presentResult({ id, sources, outputs, removedAt }: TaskView, base: string): Result {
   const [main] = outputs;
   const isKept = removedAt === null || main?.deliveredTo !== undefined;
-  const size = main?.input ?? main?.output ?? null;
+  const size = pictureOf(main?.input ?? main?.output ?? null);
   return {
     task_id: id,
     input_url: sources[0]?.url ?? null,

@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi';
-import { mediaKinds } from '../../../core/media.ts';
+import { resultKinds } from '../../../core/result-format.ts';
 import { stageNames } from '../../../core/stage.ts';
 
 export const managedTaskStates = [
@@ -141,7 +141,7 @@ export const taskNameList = z
         task_name: z.string(),
         workflow: z.string(),
         description: z.string().nullable(),
-        kind: z.enum(mediaKinds).nullable().openapi({ description: 'What it works on.' }),
+        kind: z.enum(resultKinds).nullable().openapi({ description: 'What it works on.' }),
         parameters: z.array(z.string()).openapi({ description: 'What `kwargs` may hold.' }),
         available: z.boolean().openapi({
           description: 'Whether there is a server that can run it at present.',

@@ -11,7 +11,7 @@ import { pauseRoutes } from '../../pauses.ts';
 import { uploadRoutes } from '../../uploads.ts';
 import { usageRoutes } from '../../usage.ts';
 import { workflowRoutes } from '../../workflows.ts';
-import { dialect } from './parse.ts';
+import { dialect, presentTaskId } from './parse.ts';
 import { tmlsrRoutes } from './routes.ts';
 
 /** TMLSR's own API, and what its operators need. */
@@ -24,6 +24,7 @@ export const tmlsr: Dialect = {
   // Requests are small JSON.
   maxBodyBytes: 1024 * 1024,
   presentError,
+  clientId: presentTaskId,
   create: (parts) => ({ routes: routesOf(parts) }),
 };
 

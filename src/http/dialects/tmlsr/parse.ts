@@ -1,6 +1,7 @@
 import { deliveryAsUsual } from '../../../core/delivery.ts';
 import { invalidField } from '../../../core/errors.ts';
 import type { MediaKind } from '../../../core/media.ts';
+import { type ResultKind, severalOf } from '../../../core/result-format.ts';
 import type { TaskRequest } from '../../../core/task.ts';
 import { uuidOfHex } from '../../../core/uuid.ts';
 import { withoutQuery } from '../../../core/without-query.ts';
@@ -92,13 +93,16 @@ export function parseTaskRequest(
  */
 function workflowOfModel(
   { model, outscale }: CreateTask,
-  kind: MediaKind,
+  kind: ResultKind,
   workflows: WorkflowAliases,
 ): string {
   const isMeant = (workflow: Workflow) =>
     workflow.kind === kind && (outscale == null || (workflow.scale ?? outscale) >= outscale);
   const known = model ? workflows.findByAlias(model, isMeant) : null;
   if (known) return known.name;
+  if (kind !== 'image' && kind !== 'video') {
+    throw invalidField('workflow', `is missing: which one is to work on ${severalOf(kind)}`);
+  }
   if (model?.toLowerCase().includes('seedvr2')) {
     return kind === 'image' ? 'seedvr2_image_4096' : 'seedvr2_video_1080';
   }

@@ -1,6 +1,6 @@
 import type { z } from '@hono/zod-openapi';
 import type { BackendView } from '../../../core/backend.ts';
-import type { MediaInfo } from '../../../core/media.ts';
+import { type MediaInfo, pictureOf } from '../../../core/media.ts';
 import type { Stage } from '../../../core/stage.ts';
 import type { QueuePlace, TaskView, WorkflowView } from '../../../tasks/task-service.ts';
 import type { IgnoredField } from '../../ignored-fields.ts';
@@ -31,7 +31,8 @@ export function presentTask(
     status: task.state,
     created_at: task.createdAt.toISOString(),
     updated_at: task.updatedAt.toISOString(),
-    params: task.params,
+    // Where the client left it to the file, old pages tell pictures from clips by this.
+    params: { type: task.kind, ...task.params },
     workflow: task.workflow,
     workflow_hash: task.workflowHash || null,
     inputs: {
@@ -41,6 +42,7 @@ export function presentTask(
     stages: task.stages.map((stage) => presentStage(stage, now)),
     output: main ? presentOutput(main, base) : null,
     outputs: task.outputs.map((output) => ({ name: output.name, ...presentOutput(output, base) })),
+    text: task.outputs.find(({ text }) => text !== undefined)?.text ?? null,
     warnings: presentWarnings(task),
     cached: task.outputs.some(({ takenFrom }) => takenFrom !== undefined),
     results_removed_at: task.removedAt?.toISOString() ?? null,
@@ -55,6 +57,12 @@ export function presentTask(
     error_code: task.error?.code ?? null,
     retries: task.retries,
   };
+}
+
+/** As `presentTask`, one of many: their texts may be long. */
+export function presentListed(task: TaskView, seen: Seen): TaskBody {
+  const outputs = task.outputs.map(({ text: _, ...output }) => output);
+  return presentTask({ ...task, outputs }, seen);
 }
 
 /** The answer to a request for a task. */
@@ -86,34 +94,44 @@ function presentOutput(
   output: TaskView['outputs'][number],
   base: string,
 ): NonNullable<TaskBody['output']> {
-  const { url, thumbnailUrl, size, sha256, contentType, input, output: made } = output;
+  const { url, thumbnailUrl, size, sha256, contentType, input, output: made, text } = output;
   return {
     url: linkTo(base, url),
     thumbnail_url: thumbnailUrl && linkTo(base, thumbnailUrl),
     size_mb: Math.round((size / 1024 ** 2) * 100) / 100,
+    ...(text === undefined ? {} : { text }),
     metadata: {
       ...(made && presentMedia(made)),
       content_type: contentType,
       size_bytes: size,
       sha256,
       input: input && presentMedia(input),
+      ...(output.keepsMetadata ? { metadata_kept: true as const } : {}),
       ...(hasAlpha(input) ? { transparency: hasAlpha(made) ? 'kept' : 'dropped' } : {}),
-      scale: input && made ? Math.round((made.width / input.width) * 1_000) / 1_000 : null,
+      scale: scaleOf(input, made),
     },
   };
 }
 
-/** What a client is told of a picture or a clip; other facts are for the gateway. */
+/** What a client is told of a picture, a clip or a sound; other facts are for the gateway. */
 function presentMedia(info: MediaInfo): MediaBody {
-  if (info.kind === 'image') {
-    // Whether it can be seen through is told of source and result together.
-    const { hasAlpha: _, ...shown } = info;
-    return shown;
+  const { kind, format, durationSeconds } = info;
+  const told = { kind, format, duration_seconds: durationSeconds };
+  if (info.kind === 'audio') {
+    const { codec, channels, sampleRate } = info;
+    return { ...told, codec, channels, sample_rate: sampleRate };
   }
-  const { stored, rotation, bitDepth, color, audioTracks, ...shown } = info;
-  const { isHdr, isVariableRate, isInterlaced, ...rest } = shown;
+  const { width, height, frames, fps } = info;
+  const shown = { ...told, width, height, frames, fps };
+  if (info.kind === 'image') return shown;
+  const { codec, hasAudio, isHdr, isVariableRate, isInterlaced } = info;
   const facts = { hdr: isHdr, variable_rate: isVariableRate, interlaced: isInterlaced };
-  return { ...rest, ...facts };
+  return { ...shown, codec, has_audio: hasAudio, ...facts };
+}
+
+function scaleOf(input: MediaInfo | null, made: MediaInfo | null): number | null {
+  const [from, to] = [pictureOf(input), pictureOf(made)];
+  return from && to ? Math.round((to.width / from.width) * 1_000) / 1_000 : null;
 }
 
 function hasAlpha(info: MediaInfo | null): boolean {

@@ -4,22 +4,23 @@ import { accountOf } from '../../../core/caller.ts';
 import { taskNotFound } from '../../../core/errors.ts';
 import { mediaKindOfType } from '../../../core/media.ts';
 import type { Pause } from '../../../core/pause.ts';
+import type { Readiness } from '../../../core/readiness.ts';
 import type { PauseService } from '../../../tasks/pause-service.ts';
 import type { TaskService, TaskView } from '../../../tasks/task-service.ts';
 import type { TaskOwner } from '../../../tasks/task-store.ts';
 import { type Caller, tenantSeenBy } from '../../auth.ts';
 import type { KindOf } from '../../dialect.ts';
-import { errorSchema } from '../../errors.ts';
+import { errorSchema, presentError } from '../../errors.ts';
 import {
   type FormParts,
   type FormUploads,
   receiveForm,
   submitWithFiles,
 } from '../../form-tasks.ts';
-import type { IgnoredField } from '../../ignored-fields.ts';
+import { type IgnoredField, namesWritten } from '../../ignored-fields.ts';
 import type { LinkBase } from '../../link-base.ts';
 import { isForm } from '../../multipart.ts';
-import { createRoutes, defineRoute, handleFiles, json } from '../../openapi.ts';
+import { createRoutes, defineRoute, handleFiles, json, jsonBody } from '../../openapi.ts';
 import { presentPause } from '../../pauses.ts';
 import { poolSeenBy } from '../../pool-view.ts';
 import { whileThere } from '../../request-body.ts';
@@ -32,7 +33,13 @@ import {
   parseTaskRequest,
   type WorkflowAliases,
 } from './parse.ts';
-import { presentBackend, presentSubmitted, presentTask, presentWorkflow } from './present.ts';
+import {
+  presentBackend,
+  presentListed,
+  presentSubmitted,
+  presentTask,
+  presentWorkflow,
+} from './present.ts';
 import * as schema from './schema.ts';
 
 export interface TmlsrParts extends FormParts {
@@ -44,7 +51,7 @@ export interface TmlsrParts extends FormParts {
   readonly linkBase: LinkBase;
   readonly kindOf: KindOf;
   readonly refusesUnknownFields: boolean;
-  readonly checkReady: () => Promise<void>;
+  readonly readiness: () => Promise<Readiness>;
   readonly version: string;
 }
 
@@ -53,7 +60,7 @@ const newestTasks = 50;
 
 /** TMLSR's own API, versions 1 and 2 as a union. */
 export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
-  const { tasks, registry, pauses, linkBase, kindOf, checkReady, version } = parts;
+  const { tasks, registry, pauses, linkBase, kindOf, readiness, version } = parts;
   const app = createRoutes();
 
   handleFiles(app, createTaskRoute, async (context, next) => {
@@ -64,7 +71,7 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
   });
   app.openapi({ ...createTaskInJsonRoute, hide: true }, async (context) => {
     const body = context.req.valid('json');
-    const names = Object.keys(await context.req.json().catch(() => ({})));
+    const names = namesWritten(await context.req.json().catch(() => ({})));
     const ignored = ignoredIn(body, names, parts.refusesUnknownFields);
     const account = accountOf(context.var.caller);
     const { signal } = context.req.raw;
@@ -112,7 +119,7 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
         stats: counts,
         workflows: each.map(presentWorkflow),
         pauses: paused.filter((each) => isShownTo(each, tenant)).map(presentPause),
-        tasks: newest.map((task) => presentTask(task, seen)),
+        tasks: newest.map((task) => presentListed(task, seen)),
       },
       200,
     );
@@ -125,8 +132,11 @@ export function tmlsrRoutes(parts: TmlsrParts): OpenAPIHono {
     ),
   );
   app.openapi(readyRoute, async (context) => {
-    await checkReady();
-    return context.json({ status: 'ready' as const }, 200);
+    const { refusal, checks } = await readiness();
+    if (refusal === null) return context.json({ status: 'ready' as const, checks }, 200);
+    const { body } = presentError(refusal);
+    context.header('Retry-After', '2');
+    return context.json({ ...(body as z.infer<typeof errorSchema>), checks }, 503);
   });
   app.openapi(indexRoute, (context) =>
     context.json(
@@ -194,12 +204,15 @@ const creating = {
 
 const submitting = { scope: 'tasks:write', adds: 'task' } as const;
 
-const inJson = json(schema.createTask, 'The source and what to do with it.');
+const inJson = jsonBody(schema.createTask, 'The source and what to do with it.', {
+  url: 'https://example.com/image.jpg',
+  workflow: 'seedvr2_image_4096.json',
+});
 
 const createTaskInJsonRoute = defineRoute({
   ...creating,
   policy: submitting,
-  request: { body: { ...inJson, required: true } },
+  request: { body: inJson },
 });
 
 const createTaskRoute = defineRoute({
@@ -209,7 +222,6 @@ const createTaskRoute = defineRoute({
     body: {
       ...inJson,
       content: { ...inJson.content, 'multipart/form-data': { schema: schema.createTaskForm } },
-      required: true,
     },
   },
 });
@@ -281,9 +293,9 @@ const readyRoute = defineRoute({
   policy: { isOpen: true, anyHost: true },
   summary: 'Whether the gateway takes requests on',
   description:
-    'For load balancers. A gateway that cannot reach its database, or is asked to stop, is not ready.',
+    'For load balancers. A gateway that cannot reach its database, or is asked to stop, is not ready. `checks` tells of the object store and the servers as well, which all gateways have in common: tasks wait for those, and they do not decide.',
   responses: {
     200: json(schema.ready, 'It does.'),
-    503: json(errorSchema, 'Send requests to another gateway.'),
+    503: json(schema.notReady, 'Send requests to another gateway.'),
   },
 });

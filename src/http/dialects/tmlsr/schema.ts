@@ -1,11 +1,13 @@
 import { z } from '@hono/zod-openapi';
 import { encodedFormats } from '../../../core/delivery.ts';
+import { mediaKinds } from '../../../core/media.ts';
+import { resultKinds } from '../../../core/result-format.ts';
 import { maxSidePixels } from '../../../core/size-plan.ts';
 import { stageNames, stageStates } from '../../../core/stage.ts';
 import { taskStates } from '../../../core/task.ts';
 import { warningCodes } from '../../../core/warning.ts';
 import { isWorkflowName } from '../../../workflows/folder.ts';
-import { errorCodeSchema } from '../../errors.ts';
+import { errorCodeSchema, errorSchema } from '../../errors.ts';
 import { ignoredField } from '../../ignored-fields.ts';
 import { pauseSchema } from '../../pauses.ts';
 
@@ -43,7 +45,7 @@ export const createTask = z
       example: 'https://example.com/image.jpg',
     }),
     inputs: inputs.nullish(),
-    type: z.enum(['video', 'image']).nullish(),
+    type: z.enum(resultKinds).nullish().openapi({ description: 'What the workflow works on.' }),
     workflow: workflowName.nullish().openapi({ example: 'seedvr2_image_4096.json' }),
     model: z.string().max(200).nullish(),
     outscale: factor.nullish(),
@@ -88,8 +90,7 @@ export const createTask = z
     }),
     target_url: z.string().min(1).max(8192).nullish().openapi({
       description:
-        'Where the main result goes instead of the object store: an address that takes one PUT, such as a presigned one. It has to hold until the task ends.',
-      example: 'https://bucket.example.com/result.png?signature=x',
+        'Where the main result goes instead of the object store: an address that takes one PUT, such as a presigned one (https://bucket.example.com/result.png?signature=x). It has to hold until the task ends.',
     }),
   })
   .openapi('CreateTask');
@@ -132,7 +133,25 @@ const stage = z.object({
   detail: z.string(),
 });
 
-const mediaInfo = z.looseObject({ width: z.int(), height: z.int(), format: z.string() });
+/** What is not known of a file, or is of another kind of file, is left out. */
+const mediaFacts = {
+  kind: z.enum(mediaKinds).optional(),
+  format: z.string().optional(),
+  width: z.int().optional().openapi({ description: 'Pixels, as it is shown.' }),
+  height: z.int().optional(),
+  frames: z.int().nullish().openapi({ description: 'Of a clip, or of a picture that moves.' }),
+  fps: z.number().nullish(),
+  duration_seconds: z.number().optional(),
+  codec: z.string().nullish(),
+  has_audio: z.boolean().optional(),
+  hdr: z.boolean().optional().openapi({ description: 'Whether a clip is in PQ or HLG.' }),
+  variable_rate: z.boolean().optional(),
+  interlaced: z.boolean().optional(),
+  channels: z.int().optional().openapi({ description: 'Of a sound.' }),
+  sample_rate: z.int().optional().openapi({ description: 'Hertz, of a sound.' }),
+};
+
+const mediaInfo = z.looseObject(mediaFacts);
 
 const output = z.object({
   url: z.string(),
@@ -140,11 +159,20 @@ const output = z.object({
     description: 'A WebP of at most 320 pixels a side, of a picture.',
   }),
   size_mb: z.number(),
+  text: z.string().optional().openapi({
+    description:
+      'Of a text, its beginning: 64 KiB at most of all of a task. Not in lists of tasks.',
+  }),
   metadata: z.looseObject({
+    ...mediaFacts,
     content_type: z.string(),
     size_bytes: z.int(),
     sha256: z.string(),
     input: mediaInfo.nullable().openapi({ description: 'What the main input was.' }),
+    metadata_kept: z.literal(true).optional().openapi({
+      description:
+        'Set where what ComfyUI wrote into the file, the whole graph, may be in it still: because it was asked for, or because it cannot be taken out of such a file.',
+    }),
     transparency: z.enum(['kept', 'dropped']).optional().openapi({
       description: 'For a picture that is transparent somewhere: whether the result is so, too.',
     }),
@@ -174,6 +202,9 @@ export const task = z
     outputs: z.array(output.extend({ name: z.string() })).openapi({
       description: 'All results, the main one first.',
     }),
+    text: z.string().nullable().openapi({
+      description: 'What a node of the workflow showed or wrote as text. Not in lists of tasks.',
+    }),
     warnings: z.array(warning).openapi({
       description: 'What may not be as expected of the results, though nothing has failed.',
     }),
@@ -199,7 +230,8 @@ export const task = z
       description: 'Set while a task whose attempt failed waits before it is tried again.',
     }),
     error: z.string().nullable(),
-    error_code: errorCodeSchema.nullable(),
+    // A nullable name of a schema would be written as both at once, which nothing fits.
+    error_code: z.union([errorCodeSchema, z.null()]),
     retries: z.int(),
   })
   .openapi('Task');
@@ -271,7 +303,22 @@ export const stats = z
   .openapi('Stats');
 
 /** What other services tell of themselves is told with it, where it does not contradict. */
-export const ready = z.object({ status: z.literal('ready') }).openapi('Ready');
+const check = z
+  .object({
+    ok: z.boolean(),
+    reason: z.string().nullable().openapi({ description: 'Why not.' }),
+  })
+  .openapi('Check');
+
+const checks = z.object({
+  database: check,
+  store: check.openapi({ description: 'Of the object store; up to ten seconds old.' }),
+  servers: check.openapi({ description: 'Whether a ComfyUI server of the pool is in service.' }),
+});
+
+export const ready = z.object({ status: z.literal('ready'), checks }).openapi('Ready');
+
+export const notReady = errorSchema.extend({ checks }).openapi('NotReady');
 
 export const health = z
   .object({

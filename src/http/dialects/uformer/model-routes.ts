@@ -33,7 +33,7 @@ export function modelRoutes({
   app.openapi(strategyRoute, (context) => context.json({ load_all_on_startup: false }, 200));
 
   app.openapi(unloadRoute, async (context) => {
-    const { model_names: wanted } = context.req.valid('json');
+    const { model_names: wanted = [] } = context.req.valid('json');
     const models = modelsOf(registry.all());
     const isMeant = (model: Model) =>
       wanted.length === 0 || wanted.some((name) => isNamed(model, name));

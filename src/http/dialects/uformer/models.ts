@@ -1,5 +1,5 @@
 import type { BackendView, UnloadedWorkflows } from '../../../core/backend.ts';
-import type { MediaKind } from '../../../core/media.ts';
+import type { PictureKind } from '../../../core/media.ts';
 import type { Workflow } from '../../../core/workflow.ts';
 import { type TaskType, taskTypes } from './schema.ts';
 
@@ -10,18 +10,27 @@ export interface Model {
   readonly workflow: Workflow;
 }
 
+/** What a model does, by the beginning of its name. */
+export function taskTypeOf(name: string): TaskType | undefined {
+  return taskTypes.find((type) => name.toLowerCase().startsWith(type));
+}
+
 /** Of pictures and of clips: a name may be there twice. */
 export function modelsOf(workflows: readonly Workflow[]): Model[] {
   return workflows.flatMap((workflow) =>
     workflow.aliases.flatMap((name) => {
-      const taskType = taskTypes.find((type) => name.toLowerCase().startsWith(type));
+      const taskType = taskTypeOf(name);
       return taskType ? { name, taskType, workflow } : [];
     }),
   );
 }
 
 /** The models among these that do a task on files of a kind. */
-export function modelsFor(models: readonly Model[], taskType: TaskType, kind: MediaKind): Model[] {
+export function modelsFor(
+  models: readonly Model[],
+  taskType: TaskType,
+  kind: PictureKind,
+): Model[] {
   return models.filter((model) => model.taskType === taskType && model.workflow.kind === kind);
 }
 
@@ -47,10 +56,10 @@ export function presentModels(
 /** The names by task, for those who let people choose. */
 export function presentControls(
   models: readonly Model[],
-): Record<MediaKind, Record<TaskType, string[]>> {
-  const namesOf = (kind: MediaKind, type: TaskType) =>
+): Record<PictureKind, Record<TaskType, string[]>> {
+  const namesOf = (kind: PictureKind, type: TaskType) =>
     [...new Set(modelsFor(models, type, kind).map(({ name }) => name))].sort();
-  const ofKind = (kind: MediaKind) => ({
+  const ofKind = (kind: PictureKind) => ({
     denoise: namesOf(kind, 'denoise'),
     deblur: namesOf(kind, 'deblur'),
   });

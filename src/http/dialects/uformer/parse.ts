@@ -1,7 +1,7 @@
 import { deliveryAs, deliveryAsUsual, formatLike } from '../../../core/delivery.ts';
 import { invalidField } from '../../../core/errors.ts';
 import { fileStem } from '../../../core/file-stem.ts';
-import { type MediaKind, withArticle } from '../../../core/media.ts';
+import { type PictureKind, withArticle } from '../../../core/media.ts';
 import { sizeAsTheWorkflowGives } from '../../../core/size-plan.ts';
 import type { TaskRequest } from '../../../core/task.ts';
 import { uploadUrl } from '../../../core/upload.ts';
@@ -9,7 +9,7 @@ import type { Workflow } from '../../../core/workflow.ts';
 import { invalidRequest } from '../../errors.ts';
 import type { FormFile } from '../../form-tasks.ts';
 import { type Form, type FormFields, onlyText } from '../../multipart.ts';
-import { isNamed, modelsFor, modelsOf } from './models.ts';
+import { isNamed, modelsFor, modelsOf, taskTypeOf } from './models.ts';
 import { keepMs } from './result-life.ts';
 import { imageWishes, type KeptParams, type TaskType, videoWishes, type Wishes } from './schema.ts';
 
@@ -18,7 +18,7 @@ export const dialect = 'uformer';
 const usualModel: Record<TaskType, string> = { denoise: 'denoise_b', deblur: 'deblur_b' };
 
 /** The one file of a form. */
-export function fileOf(form: Form<FormFile>, kind: MediaKind): FormFile {
+export function fileOf(form: Form<FormFile>, kind: PictureKind): FormFile {
   const part = `${kind}_file`;
   if (form.fields.has(part)) throw invalidField(part, 'must be a file');
   for (const name of form.files.keys()) {
@@ -39,7 +39,7 @@ export function fileOf(form: Form<FormFile>, kind: MediaKind): FormFile {
  */
 export function parseForm(
   form: Form<FormFile>,
-  kind: MediaKind,
+  kind: PictureKind,
   workflows: readonly Workflow[],
 ): TaskRequest {
   const wishes = parseWishes(form.fields, kind);
@@ -59,7 +59,7 @@ export function parseForm(
   };
 }
 
-function parseWishes(fields: FormFields, kind: MediaKind): Wishes {
+function parseWishes(fields: FormFields, kind: PictureKind): Wishes {
   const schema = kind === 'image' ? imageWishes : videoWishes;
   const written = Object.keys(schema.shape).flatMap((name) => {
     // A form sends a field that was left empty as an empty text.
@@ -68,12 +68,13 @@ function parseWishes(fields: FormFields, kind: MediaKind): Wishes {
   });
   const { data, error } = schema.safeParse(Object.fromEntries(written));
   if (!data) throw invalidRequest(error);
-  return data;
+  const { task_type = taskTypeOf(data.model_name ?? '') ?? 'denoise' } = data;
+  return { ...data, task_type };
 }
 
 function workflowOf(
   { task_type, model_name }: Wishes,
-  kind: MediaKind,
+  kind: PictureKind,
   workflows: readonly Workflow[],
 ): Workflow {
   const models = modelsFor(modelsOf(workflows), task_type, kind);

@@ -1,5 +1,5 @@
 import type { z } from '@hono/zod-openapi';
-import type { MediaKind } from '../../../core/media.ts';
+import type { PictureKind } from '../../../core/media.ts';
 import { overallProgress } from '../../../core/overall-progress.ts';
 import { secretOfResult } from '../../../core/result-key.ts';
 import type { StageName } from '../../../core/stage.ts';
@@ -59,7 +59,7 @@ export function resultPath(task: TaskView): string | null {
 }
 
 export function presentCacheStatus(usage: readonly ResultUsage[]): z.infer<typeof cacheStatus> {
-  const megabytes = (kind: MediaKind) => {
+  const megabytes = (kind: PictureKind) => {
     const bytes = usage.find((each) => each.kind === kind)?.storedBytes ?? 0;
     return Math.round((bytes / 1024 ** 2) * 100) / 100;
   };

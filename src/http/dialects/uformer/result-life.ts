@@ -1,4 +1,4 @@
-import type { MediaKind } from '../../../core/media.ts';
+import type { PictureKind } from '../../../core/media.ts';
 import type { ResultService } from '../../../tasks/result-service.ts';
 import type { TaskView } from '../../../tasks/task-service.ts';
 import type { TaskOwner } from '../../../tasks/task-store.ts';
@@ -12,7 +12,7 @@ const signEveryMs = 5 * 60_000;
 export const keepMs = abandonedMs + signEveryMs;
 
 /** How long it stays after its client has said that it has it. */
-export const graceMs: Readonly<Record<MediaKind, number>> = {
+export const graceMs: Readonly<Record<PictureKind, number>> = {
   image: 60 * 60_000,
   video: 180 * 60_000,
 };

@@ -1,6 +1,6 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { GatewayError } from '../../../core/errors.ts';
-import { type MediaKind, mediaKinds } from '../../../core/media.ts';
+import { type PictureKind, pictureKinds } from '../../../core/media.ts';
 import type { TaskView } from '../../../tasks/task-service.ts';
 import { actorOf, type Caller, callerIfAny, tenantSeenBy, unauthorized } from '../../auth.ts';
 import type { DialectParts } from '../../dialect.ts';
@@ -49,7 +49,7 @@ export function resultRoutes({
     const owner = ownerOf(context.var.caller);
     const path = parseResultPath(context.req.valid('json').result_path);
     const task = await findByResult(tasks, path ?? '', owner);
-    const keptMs = graceMs[task.kind];
+    const keptMs = graceMs[task.kind === 'video' ? 'video' : 'image'];
     await results.collected(task.id, owner, keptMs);
     const message = `Download confirmed. The result is kept for ${keptMs / 60_000} minutes more.`;
     return context.json({ message }, 200);
@@ -103,10 +103,10 @@ function nullIfUnknown(error: unknown): null {
 }
 
 /** Whoever names neither kind means both. */
-function kindsToClear(wanted: z.infer<typeof schema.clearCache>): MediaKind[] {
+function kindsToClear(wanted: z.infer<typeof schema.clearCache>): PictureKind[] {
   const isWanted = { image: wanted.clear_images, video: wanted.clear_videos };
-  if (isWanted.image === undefined && isWanted.video === undefined) return [...mediaKinds];
-  return mediaKinds.filter((kind) => isWanted[kind]);
+  if (isWanted.image === undefined && isWanted.video === undefined) return [...pictureKinds];
+  return pictureKinds.filter((kind) => isWanted[kind]);
 }
 
 const file = { schema: { type: 'string', format: 'binary' } } as const;

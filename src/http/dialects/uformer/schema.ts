@@ -31,9 +31,12 @@ const modelName = z
 
 /** The fields of a form beside its file; unknown ones are let pass. */
 export const imageWishes = z.object({
-  task_type: taskType.default('denoise'),
+  // With a default in the reference, generated clients would demand these.
+  task_type: taskType.optional().openapi({
+    description: 'Where it is left out, the one that the model is for; `denoise` without a model.',
+  }),
   model_name: modelName.optional().openapi({
-    description: 'One of the task; the first of its models where it is left out.',
+    description: 'One of the task; `denoise_b` or `deblur_b` where it is left out.',
   }),
   use_patch_processing: formBoolean.optional().openapi({
     description: 'Passed on to workflows that have a parameter of this name.',
@@ -41,7 +44,7 @@ export const imageWishes = z.object({
 });
 export const videoWishes = imageWishes.omit({ use_patch_processing: true });
 
-export type Wishes = z.infer<typeof imageWishes>;
+export type Wishes = z.infer<typeof imageWishes> & { readonly task_type: TaskType };
 
 /** What a task remembers of its request, as far as its result is named by it. */
 export const keptParams = z.object({
@@ -130,8 +133,11 @@ export const unloadModels = z
     model_names: z
       .array(z.string().max(200), 'must be a list of names')
       .max(100, 'must be at most 100 names')
-      .default([])
-      .openapi({ description: 'All models where it is empty.', example: ['denoise_b'] }),
+      .optional()
+      .openapi({
+        description: 'All models where it is empty or left out.',
+        example: ['denoise_b'],
+      }),
   })
   .openapi('UformerUnloadModels');
 

@@ -2,7 +2,7 @@ import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { accountOf } from '../../../core/caller.ts';
 import { GatewayError, taskNotFound } from '../../../core/errors.ts';
-import type { MediaKind } from '../../../core/media.ts';
+import type { PictureKind } from '../../../core/media.ts';
 import type { TaskView } from '../../../tasks/task-service.ts';
 import type { Caller } from '../../auth.ts';
 import type { DialectParts } from '../../dialect.ts';
@@ -32,7 +32,7 @@ export function taskRoutes(parts: TaskRouteParts): OpenAPIHono {
   const { tasks, results, isGuarded } = parts;
   const app = createRoutes();
 
-  const submit = (kind: MediaKind, message: string) => async (context: Context) => {
+  const submit = (kind: PictureKind, message: string) => async (context: Context) => {
     const { raw } = context.req;
     const { id } = await whileThere(raw, submitForm(parts, kind, raw, context.var.caller));
     return context.json({ task_id: id, message }, 202);
@@ -40,7 +40,7 @@ export function taskRoutes(parts: TaskRouteParts): OpenAPIHono {
   handleFiles(app, processImageRoute, submit('image', 'Image processing task started.'));
   handleFiles(app, processVideoRoute, submit('video', 'Video processing task started.'));
 
-  const statusOf = async (kind: MediaKind, id: string, caller: Caller) => {
+  const statusOf = async (kind: PictureKind, id: string, caller: Caller) => {
     const owner = ownerOf(caller);
     const task = await findTask(tasks, id, owner);
     if (task.kind !== kind) throw taskNotFound();
@@ -68,7 +68,7 @@ export function taskRoutes(parts: TaskRouteParts): OpenAPIHono {
 /** A task whose file comes with it. It is kept before the task is taken on, and gone if it is not. */
 async function submitForm(
   parts: TaskRouteParts,
-  kind: MediaKind,
+  kind: PictureKind,
   raw: Request,
   caller: Caller,
 ): Promise<TaskView> {

@@ -1,5 +1,6 @@
 import type { Dialect } from '../../dialect.ts';
 import { presentError } from './errors.ts';
+import { jobIdOf } from './job-id.ts';
 import { dialect } from './parse.ts';
 import { upscaleRoutes } from './routes.ts';
 
@@ -13,5 +14,6 @@ export const upscale: Dialect = {
   // But for forms, no request has a body worth mentioning.
   maxBodyBytes: 64 * 1024,
   presentError,
+  clientId: jobIdOf,
   create: (parts) => ({ routes: upscaleRoutes(parts) }),
 };

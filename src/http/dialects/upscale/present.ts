@@ -1,5 +1,5 @@
 import type { z } from '@hono/zod-openapi';
-import type { MediaInfo } from '../../../core/media.ts';
+import { type MediaInfo, pictureOf } from '../../../core/media.ts';
 import { overallProgress } from '../../../core/overall-progress.ts';
 import type { TaskView } from '../../../tasks/task-service.ts';
 import { jobIdOf } from './job-id.ts';
@@ -68,5 +68,6 @@ function secondsBetween(from: Date | null, to: Date | null): number {
 
 /** Known of every picture; clients find numbers here in any case. */
 function sizeOf(info: MediaInfo | null): SizeBody {
-  return { width: info?.width ?? 0, height: info?.height ?? 0 };
+  const picture = pictureOf(info);
+  return { width: picture?.width ?? 0, height: picture?.height ?? 0 };
 }

@@ -1,0 +1,1 @@
+CREATE INDEX "tasks_bare" ON "tasks" USING btree ("finished_at") WHERE "tasks"."finished_at" is not null and ("tasks"."outputs" is null or "tasks"."removed_at" is not null);
