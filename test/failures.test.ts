@@ -71,7 +71,7 @@ describe('a backend that fails', { concurrency: scenesAtOnce }, () => {
     const [wedged, other] = [await scene.emulator(), await scene.emulator()];
     const tempo = {
       ...testTempo,
-      breaker: { ...testTempo.breaker, firstRestMs: 60_000, longestRestMs: 60_000 },
+      breaker: { ...testTempo.breaker, firstRestMs: 60_000, longestRestMs: 120_000 },
     };
     const gateway = await scene.gateway([wedged, other], { tempo });
     wedged.faults.wedge();
