@@ -15,7 +15,7 @@ import { oddPictures } from '../test/pack/pictures.ts';
 import { SourceServer } from '../test/support/source-server.ts';
 import { TestGateway } from '../test/support/test-gateway.ts';
 
-const patienceMs = 300_000;
+const patienceMs = 1_800_000;
 
 const { values, positionals } = parseArgs({
   options: { url: { type: 'string' } },

@@ -10,7 +10,16 @@ import { enginesAboveStores } from './support/test-database.ts';
 import { TestGateway } from './support/test-gateway.ts';
 
 /** A short choice: `npm run pack` has all of them, in both manners of reading. */
-const chosen = ['plain.png', 'exif6.png', 'deep.png', 'rot90.mp4', 'nonsense.png'];
+const chosen = [
+  'plain.png',
+  'exif6.png',
+  'deep.png',
+  'iphone.heic',
+  'animated.gif',
+  'rot90.mp4',
+  'longaudio.mp4',
+  'nonsense.png',
+];
 const pack = [...oddPictures, ...oddClips];
 
 for (const engine of enginesAboveStores) {

@@ -25,7 +25,7 @@ const clip = (name: string, make: () => Promise<Buffer>, expected: Expectation):
 });
 
 const shape = { width: 64, height: 48, frames: 10, fps: 10 } as const;
-const shown: Expectation = { size: [64, 48], frames: 10, seconds: 1 };
+const shown: Expectation = { size: [64, 48], frames: 10, seconds: 1, sound: false };
 
 const sample = (
   name: string,
@@ -51,7 +51,11 @@ const bars = [
 
 export const oddClips: readonly OddFile[] = [
   sample('plain.mp4', { format: new Mp4OutputFormat(), codec: 'avc' }),
-  sample('sound.mp4', { format: new Mp4OutputFormat(), codec: 'avc', audio: true }),
+  sample(
+    'sound.mp4',
+    { format: new Mp4OutputFormat(), codec: 'avc', audio: true },
+    { ...shown, sound: true },
+  ),
   sample('plain.mov', { format: new MovOutputFormat(), codec: 'avc' }),
   sample('plain.mkv', { format: new MkvOutputFormat(), codec: 'avc' }),
   sample('vp9.webm', { format: new WebMOutputFormat(), codec: 'vp9' }),
@@ -74,9 +78,14 @@ export const oddClips: readonly OddFile[] = [
   clip('cut.mp4', stored('cut.mp4'), { size: [64, 48], frames: 42, seconds: 4.2 }),
   clip('ts30.mp4', stored('ts30.mp4'), { size: [64, 48], frames: 20, seconds: 2 }),
   clip('twov.mkv', stored('twov.mkv'), { size: [160, 90], frames: 30, seconds: 1 }),
-  clip('longaudio.mp4', stored('longaudio.mp4'), { size: [64, 48], frames: 20, seconds: 2 }),
+  clip('longaudio.mp4', stored('longaudio.mp4'), {
+    size: [64, 48],
+    frames: 20,
+    seconds: 2,
+    sound: true,
+  }),
   clip('duration-unknown.mp4', stored('duration-unknown.mp4'), { size: [128, 96], frames: 10 }),
-  clip('hdr.mp4', stored('hdr.mp4'), { size: [64, 48], frames: 5 }),
+  clip('hdr.mp4', stored('hdr.mp4'), { size: [64, 48], frames: 5, told: { hdr: true } }),
   clip('x.3gp', stored('x.3gp'), { size: [128, 96], frames: 10 }),
   clip('bframes.mkv', stored('bframes.mkv'), { size: [64, 48], frames: 48, seconds: 2 }),
 ];

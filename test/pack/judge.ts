@@ -72,7 +72,14 @@ async function compare(file: OddFile, expected: Expectation, task: TaskBody): Pr
     file.kind === 'image'
       ? await lookAtPicture(bytes, expected)
       : await lookAtClip(bytes, expected);
-  return [...several, ...seen];
+  return [...several, ...seen, ...differentlyTold(task, expected)];
+}
+
+function differentlyTold({ output }: TaskBody, { told = {} }: Expectation): string[] {
+  return Object.entries(told)
+    .map(([name, wanted]) => ({ name, wanted, seen: output?.metadata.input[name] }))
+    .filter(({ wanted, seen }) => wanted !== seen)
+    .map(({ name, wanted, seen }) => `${name} is told as ${seen}, not ${wanted}`);
 }
 
 interface Pixels {
@@ -139,7 +146,11 @@ async function lookAtClip(bytes: Buffer, expected: Expectation): Promise<string[
   const [first] = frames;
   if (first === undefined) return ['no frame'];
   const seconds = await track.computeDuration();
+  const sound = (await input.getPrimaryAudioTrack()) !== null;
   return [
+    ...(expected.sound === undefined || expected.sound === sound
+      ? []
+      : [sound ? 'a sound' : 'no sound']),
     ...differentSize(
       { ...first, width: await track.getDisplayWidth(), height: await track.getDisplayHeight() },
       expected,

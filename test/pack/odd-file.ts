@@ -14,6 +14,10 @@ export interface Expectation {
   /** Of clips. */
   readonly frames?: number;
   readonly seconds?: number;
+  /** Whether the result has sound. */
+  readonly sound?: boolean;
+  /** What the gateway tells of the source, in part. */
+  readonly told?: Readonly<Record<string, unknown>>;
 }
 
 export interface OddFile {

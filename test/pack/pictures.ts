@@ -182,6 +182,10 @@ async function half(): Promise<Buffer> {
   return whole.subarray(0, whole.length / 2);
 }
 
+/** In Display P3 31, 60, 200. */
+const p3Blue: Colour = [20, 61, 208];
+const middleGrey: Colour = [128, 128, 128];
+
 export const oddPictures: readonly OddFile[] = [
   image('plain.png', () => opaque().png().toBuffer()),
   image('plain.jpg', () => jpeg(opaque()).toBuffer()),
@@ -237,6 +241,21 @@ export const oddPictures: readonly OddFile[] = [
   image('mif1.avif', stored('mif1.avif')),
   image('idat-crc.png', stored('idat-crc.png'), { size: [48, 32] }),
   image('noeoi.jpg', stored('noeoi.jpg')),
+  image('iphone.heic', stored('../iphone.heic'), {
+    size: [150, 200],
+    colours: corners(p3Blue, red, white, middleGrey),
+  }),
+  image('mirrored.heic', stored('../mirrored.heic'), {
+    size: [150, 200],
+    colours: corners(white, middleGrey, p3Blue, red),
+  }),
+  image('alpha.heic', stored('../rgba.heic'), {
+    size: [64, 48],
+    alphas: [
+      [[0.2, 0.2], 0],
+      [[0.8, 0.2], 128],
+    ],
+  }),
   image('lab.tif', stored('lab.tif'), { refusedAs: ['media_unsupported'] }),
   image('nonsense.png', async () => Buffer.from('this is no picture '.repeat(20)), {
     refusedAs: ['media_unsupported', 'media_corrupt'],
