@@ -87,3 +87,16 @@ test('leaves a clip as it is where there is no room', async () => {
   assert.ok((await tagged(without, true)).equals(without));
   assert.deepEqual((await read(await tagged(without, false))).colour, bt601);
 });
+
+test('tells the colours of HEVC in a tag of its own', async () => {
+  const bytes = await readFile(new URL('h264-720.mp4', folder));
+  // Of the codec, its name alone is looked at.
+  const hevc = Buffer.from(
+    bytes.toString('latin1').replace('avc1', 'hvc1').replace('avcC', 'hvcC'),
+    'latin1',
+  );
+  // A box of 19 bytes: primaries 1, transfer 1, matrix 6, and not in the full range (ISO 14496-12 §12.1.5).
+  const tag = Buffer.from('00000013636f6c726e636c7800010001000600', 'hex');
+  assert.ok(!hevc.includes(tag));
+  assert.ok((await tagged(hevc, false)).includes(tag));
+});
