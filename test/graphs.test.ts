@@ -48,6 +48,8 @@ const graphs = {
     '5': preview('4'),
     '6': save('2'),
   },
+  /** Looks at what it goes on with: newer versions pass it on. */
+  through: { '1': load, '2': preview('1'), '3': scaled('2'), '4': save('3') },
   /** Shows its result, and keeps nothing. */
   showing: { '1': load, '2': { ...preview('1'), _meta: { title: '@output' } } },
   /** Chooses, and does not say what belongs to the choice. */
@@ -164,6 +166,8 @@ describe('a graph', () => {
     await only(newer);
     const { graph } = await run('looking');
     assert.deepEqual(Object.keys(graph), ['1', '2', '6']);
+    const through = await run('through');
+    assert.deepEqual(Object.keys(through.graph), ['1', '2', '3', '4']);
     const shown = await run('showing');
     assert.deepEqual(Object.keys(shown.graph), ['1', '2']);
   });

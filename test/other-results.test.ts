@@ -73,6 +73,10 @@ const graphs = {
     '3': { class_type: 'PrimitiveString', inputs: { value: 'a caption' } },
     '4': saving('SaveText', { text: ['3', 0], format: 'md' }),
   },
+  listed: {
+    '1': { class_type: 'PrimitiveString', inputs: { value: 'name,age' } },
+    '2': saving('SaveText', { text: ['1', 0], format: 'csv' }),
+  },
   sequence: {
     '1': {
       class_type: 'VHS_LoadVideo',
@@ -318,6 +322,18 @@ describe('results that are no pictures', () => {
     assert.equal(listed?.text, null);
     const empty = await run('told', { inputs: { said: '' } });
     assert.equal(empty.text, '');
+  });
+
+  it('gives a table as a text, of which no graph is said to be in it', async () => {
+    assert.deepEqual((await described('listed')).outputs, ['result text text/csv; charset=utf-8']);
+    const { text, output } = await run('listed');
+    assert.ok(output);
+    const { metadata } = output;
+    assert.deepEqual(
+      [text, metadata.content_type, metadata.metadata_kept],
+      ['name,age', 'text/csv; charset=utf-8', undefined],
+    );
+    assert.equal((await opened(output)).bytes.toString(), 'name,age');
   });
 
   it('gives a text beside the pictures of the same graph', async () => {

@@ -85,7 +85,9 @@ export function promptRejected(
   const reasons = Object.entries(refused.node_errors).flatMap(([id, { errors }]) =>
     errors.map(({ type, message, extra_info: { input_name: input } }) => {
       const where = input === undefined ? titleOf(prompt, id) : `${titleOf(prompt, id)}, ${input}`;
-      return `${where}: ${message} (${type})`;
+      const value = type === notInList ? prompt[id]?.inputs[input ?? ''] : undefined;
+      const named = typeof value === 'string' ? `${message}: ${JSON.stringify(value)}` : message;
+      return `${where}: ${named} (${type})`;
     }),
   );
   const lacking = missing.length > 1 ? [`it has no node classes ${missing.join(', ')}`] : [];
@@ -96,6 +98,9 @@ export function promptRejected(
     detail: refused,
   });
 }
+
+/** The server names the value only beside a list of its files, which stays here: the graph tells it. */
+const notInList = 'value_not_in_list';
 
 /** Whether the server has no class of some node. */
 export function isClassMissing({ error }: z.infer<typeof promptRefused>): boolean {
@@ -108,7 +113,7 @@ function isShortcoming(refused: z.infer<typeof promptRefused>): boolean {
   const { node_errors } = refused;
   if (isClassMissing(refused)) return true;
   return Object.values(node_errors).some(({ errors }) =>
-    errors.some(({ type }) => type === 'value_not_in_list'),
+    errors.some(({ type }) => type === notInList),
   );
 }
 

@@ -34,6 +34,7 @@ const otherTypes = {
   spz: 'application/octet-stream',
   txt: 'text/plain; charset=utf-8',
   md: 'text/markdown; charset=utf-8',
+  csv: 'text/csv; charset=utf-8',
   json: 'application/json',
   latent: 'application/octet-stream',
 } as const;
@@ -66,8 +67,14 @@ export function mayRunScripts(contentType: string): boolean {
 export function kindOfFormat(format: ResultFormat): ResultKind {
   if (!isOther(format)) return mediaKindOf(format);
   if (format === 'svg' || format === 'exr') return 'image';
-  if (format === 'txt' || format === 'md' || format === 'json') return 'text';
+  if (isTextFormat(format)) return 'text';
   return format === 'latent' ? 'latent' : '3d';
+}
+
+const textFormats: readonly OtherFormat[] = ['txt', 'md', 'csv', 'json'];
+
+function isTextFormat(format: OtherFormat): boolean {
+  return textFormats.includes(format);
 }
 
 function isOther(name: string): name is OtherFormat {

@@ -17,6 +17,8 @@ export interface ClassInfo {
     readonly hidden?: Readonly<Record<string, unknown>>;
   };
   readonly output: readonly string[];
+  readonly output_is_list: readonly boolean[];
+  readonly output_name: readonly string[];
   readonly output_node: boolean;
 }
 
@@ -46,6 +48,7 @@ export interface CatalogOptions {
 /** What one server offers. */
 export class Catalog {
   readonly classes: ReadonlyMap<string, ClassInfo>;
+  readonly checksNewCombos: boolean;
 
   constructor({
     withoutNodes = [],
@@ -53,6 +56,7 @@ export class Catalog {
     renamedModels = {},
     loaders,
   }: CatalogOptions = {}) {
+    this.checksNewCombos = loaders !== '0.3.64';
     const offered = [...classes].filter(([name]) => !withoutNodes.includes(name));
     const named = (choices: readonly unknown[]) =>
       choices
@@ -61,7 +65,7 @@ export class Catalog {
     this.classes = new Map(
       offered.map(([name, info]) => {
         const known = withChoices(info, named);
-        return [name, loaders === '0.3.64' ? withoutLaterInputs(known) : known];
+        return [name, loaders === '0.3.64' ? withoutLaterParts(known) : known];
       }),
     );
   }
@@ -100,7 +104,13 @@ const laterInputs: Readonly<Record<string, readonly string[]>> = {
   ImageScaleToTotalPixels: ['resolution_steps'],
 };
 
-function withoutLaterInputs(info: ClassInfo): ClassInfo {
+/** What passes on the pictures that it saves, in a newer version alone. */
+const laterOutputs: ReadonlySet<string> = new Set(['PreviewImage', 'SaveImage']);
+
+function withoutLaterParts(info: ClassInfo): ClassInfo {
+  if (laterOutputs.has(info.name)) {
+    return { ...info, output: [], output_is_list: [], output_name: [] };
+  }
   const later = laterInputs[info.name] ?? [];
   const required = Object.entries(info.input.required ?? {}).filter(([id]) => !later.includes(id));
   return later.length === 0

@@ -153,7 +153,7 @@ class GraphCheck {
         errors.push(...verdict.errors);
         isValid &&= verdict.isValid;
       } else {
-        const error = checkValue(node, name, spec);
+        const error = checkValue(node, name, spec, this.#catalog);
         if (error !== null) errors.push(error);
       }
     }
@@ -209,7 +209,12 @@ class GraphCheck {
   }
 }
 
-function checkValue(node: PromptNode, name: string, spec: InputSpec): NodeError | null {
+function checkValue(
+  node: PromptNode,
+  name: string,
+  spec: InputSpec,
+  { checksNewCombos }: Catalog,
+): NodeError | null {
   const [type, options = {}] = spec;
   const input_config = [type, options];
   const received_value = node.inputs[name];
@@ -239,15 +244,23 @@ function checkValue(node: PromptNode, name: string, spec: InputSpec): NodeError 
       message: `Value ${printed(type, value)} bigger than max of ${printed(type, options.max)}`,
     };
   }
-  // The loaders' own check speaks for their file lists. A combo of the new kind, whose type is the
-  // word COMBO, is not checked at all: an unknown value fails when its node runs.
-  if (typeof type === 'string' || nodeClasses[node.class_type]?.validate !== undefined) return null;
-  if (type.includes(value)) return null;
-  const choices = type.length > 20 ? `(list of length ${type.length})` : repr(type);
-  return inputError('value_not_in_list', name, `${name}: '${str(value)}' not in ${choices}`, {
+  // The loaders' own check speaks for their file lists.
+  if (nodeClasses[node.class_type]?.validate !== undefined) return null;
+  const choices = choicesOf(spec, checksNewCombos);
+  if (choices === null || choices.includes(value)) return null;
+  const isLong = choices.length > 20;
+  const listed = isLong ? `(list of length ${choices.length})` : repr(choices);
+  return inputError('value_not_in_list', name, `${name}: '${str(value)}' not in ${listed}`, {
     ...extra,
-    input_config: type.length > 20 ? null : input_config,
+    input_config: isLong ? null : input_config,
   });
+}
+
+/** Before 0.33 a combo of the new kind is not checked: an unknown value fails when its node runs. */
+function choicesOf([type, options]: InputSpec, checksNew: boolean): readonly unknown[] | null {
+  if (typeof type !== 'string') return type;
+  if (type !== 'COMBO' || !checksNew) return null;
+  return Array.isArray(options?.options) ? options.options : [];
 }
 
 function convert(type: InputSpec[0], value: unknown): unknown {

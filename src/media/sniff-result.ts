@@ -13,7 +13,7 @@ const signatures: readonly (readonly [ResultFormat, RegExp])[] = [
 /** Formats that begin as they like: of these, the name tells. */
 const byName: ReadonlySet<ResultFormat> = new Set([
   ...(['gltf', 'obj', 'stl', 'usdz', 'fbx', 'ply', 'splat', 'ksplat', 'spz'] as const),
-  ...(['txt', 'md', 'json', 'latent'] as const),
+  ...(['txt', 'md', 'csv', 'json', 'latent'] as const),
 ]);
 
 /** The format of a result, by its first bytes, and by its name where bytes do not tell; else `null`. */

@@ -23,6 +23,11 @@ const newerAnswers: Record<string, string> = {
   'UI-format workflow instead of API format': '500',
 };
 
+/** Of these, the ones that the emulator answers in the newer way, too. */
+const emulated: ReadonlySet<string> = new Set([
+  'V3 combo value not in list (UpscaleModelLoader.model_name)',
+]);
+
 const cases: ValidationCase[] = recording('prompt-validation');
 
 export function testPrompts(subject: () => Subject): void {
@@ -39,6 +44,10 @@ export function testPrompts(subject: () => Subject): void {
         const seen = summary(answer.status, answer.json);
         const recorded = summary(each.status, each.response);
         if (isNewer(subject, seen, recorded, newerAnswers[each.case])) return;
+        if (faults !== null && emulated.has(each.case)) {
+          assert.equal(seen, newerAnswers[each.case]);
+          return;
+        }
         assert.equal(answer.status, each.status, answer.text);
         assert.equal(answer.headers['content-type'], each.contentType);
         if (typeof each.response === 'string') {

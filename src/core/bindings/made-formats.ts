@@ -22,7 +22,7 @@ const makers: Readonly<Record<string, (inputs: Inputs) => readonly ResultFormat[
   // Newer versions write the file that they are given.
   SaveGLB: () => ['glb'],
   SaveLatent: () => ['latent'],
-  SaveText: ({ format }) => chosen(format, ['txt', 'md', 'json']),
+  SaveText: ({ format }) => chosen(format, ['txt', 'md', 'csv', 'json']),
 };
 
 /** What a node's files are as a rule; empty where that is not known. */

@@ -122,7 +122,7 @@ async function save(
     await writeFile(path.join(place.folder, filename), withText(png, metadata(context)));
     saved.push({ filename, subfolder: place.subfolder, type });
   }
-  return { outputs: [], ui: { images: saved } };
+  return { outputs: [images], ui: { images: saved } };
 }
 
 /** ComfyUI writes the whole graph into what it saves. */

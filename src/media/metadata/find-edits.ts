@@ -48,6 +48,7 @@ const finders: Readonly<Partial<Record<ResultFormat, Finder>>> = {
   // A text says what it says.
   txt: async () => [],
   md: async () => [],
+  csv: async () => [],
   json: async () => [],
 };
 
