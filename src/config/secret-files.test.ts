@@ -41,6 +41,7 @@ describe('secrets from files', () => {
       API_KEYS: 'alice:alice-0123456789abcdef',
       API_KEYS_FILE: await file('alice:alice-0123456789abcdef'),
       OPERATOR_KEYS_FILE: await file('\n'),
+      COMFYUI_BACKENDS_FILE: await file(' ,\n,\n'),
       DATABASE_URL_FILE: join(folder, 'none'),
     };
     assert.throws(
@@ -48,6 +49,7 @@ describe('secrets from files', () => {
       ({ message }: Error) => {
         assert.match(message, /API_KEYS and API_KEYS_FILE are both set/);
         assert.match(message, /OPERATOR_KEYS_FILE: \S+ is empty/);
+        assert.match(message, /COMFYUI_BACKENDS_FILE: \S+ is empty/);
         assert.match(message, /DATABASE_URL_FILE: \S+none cannot be read \(ENOENT\)/);
         return !message.includes('0123456789');
       },

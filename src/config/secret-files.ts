@@ -38,7 +38,7 @@ export function withSecretFiles(variables: Variables): {
     try {
       const text = readFileSync(path, 'utf8').trim();
       // As if there were no key: the gateway would ask nobody for one.
-      if (text === '') problems.push(`${fileNameOf(name)}: ${path} is empty`);
+      if (!/[^\s,]/.test(text)) problems.push(`${fileNameOf(name)}: ${path} is empty`);
       else found[name] = isList(name) ? text.replace(/\s*[\r\n]+\s*/g, ',') : text;
     } catch (error) {
       problems.push(`${fileNameOf(name)}: ${path} cannot be read (${systemCodeOf(error)})`);

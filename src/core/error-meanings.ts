@@ -40,7 +40,8 @@ export const errorMeanings: Readonly<Record<ErrorCode, string>> = {
   source_interrupted: 'The source broke off before its end.',
   media_unsupported: 'The file is of a kind that is not taken; the message says which are.',
   media_corrupt: 'The file is damaged.',
-  media_mismatch: 'The file is a picture where the workflow takes a clip, or the other way round.',
+  media_mismatch:
+    'The file is a picture, a clip or a sound, and the workflow takes another of them.',
   media_too_large: 'The picture or the clip has more pixels, frames or seconds than are taken.',
   backend_unreachable: 'The ComfyUI server cannot be reached.',
   backend_failed: 'The ComfyUI server gave no answer that can be used.',

@@ -61,7 +61,7 @@ export function planSize(
   request: SizeRequest,
 ): SizePlan {
   const source = pictureOf(input);
-  const wanted = wantedSize(source, request);
+  const wanted = wantedSize(source, request, workflow);
   const encoder = writesClips(workflow) ? clipEncoder(workflow) : null;
   if (wanted === null) return asShown(source, workflow, encoder);
   const size = mapSides(wanted, encoder?.step === 2 ? toEven : toWhole);
@@ -74,16 +74,18 @@ export function planSize(
   // What an ImageScale takes is what our own resize takes as well.
   refuseTooLarge(size);
   if (picturesOf(workflow)) return { by: 'graph', resolution, resize: size };
-  const kind = outputKind(workflow);
-  const main = workflow.outputs[0]?.node ?? '';
-  if (kind === 'image' && mayHavePixels(workflow.graph[main])) {
-    return { by: 'gateway', resolution, size };
-  }
-  const why =
-    kind === 'video'
-      ? 'gives its videos the size that it chooses'
-      : 'makes nothing that has a size in pixels';
-  throw new GatewayError('invalid_request', `This workflow ${why}; leave the size out`);
+  if (makesPixels(workflow)) return { by: 'gateway', resolution, size };
+  const isClip = outputKind(workflow) === 'video';
+  throw isClip ? leaveOut('gives its videos the size that it chooses') : sizeless();
+}
+
+/**
+ * What can be told before the files are there, of a workflow that takes no picture whose size counts.
+ *
+ * @throws GatewayError as {@link planSize}.
+ */
+export function checkSize(workflow: Sizing, request: SizeRequest): void {
+  if (workflow.inputs.every(({ kind }) => kind === 'audio')) planSize(null, workflow, request);
 }
 
 /** The size of the main output by such a plan; `null` where it is not known. */
@@ -98,11 +100,12 @@ export function plannedSize(
   return plan.resize ?? sizeMade(source, workflow, plan.resolution);
 }
 
-function wantedSize(source: Size | null, request: SizeRequest): Size | null {
+function wantedSize(source: Size | null, request: SizeRequest, workflow: Sizing): Size | null {
   if (request.dims) return request.dims;
   const factor = request.magnification ?? request.outscale;
   if (factor === null) return null;
   if (source) return mapSides(source, (side) => side * factor);
+  if (outputKind(workflow) !== 'video' && !makesPixels(workflow)) throw sizeless();
   throw new GatewayError(
     'invalid_request',
     'This workflow has no input whose size could be multiplied; ask for exact dimensions',
@@ -196,6 +199,20 @@ function writesClips(workflow: Sizing): boolean {
 
 function outputKind({ kind, outputs: [main] }: Sizing): Workflow['kind'] {
   return main?.kind ?? kind;
+}
+
+/** Whether its main output is a picture that has a size in pixels. */
+function makesPixels(workflow: Sizing): boolean {
+  const main = workflow.outputs[0]?.node ?? '';
+  return outputKind(workflow) === 'image' && mayHavePixels(workflow.graph[main]);
+}
+
+function sizeless(): GatewayError {
+  return leaveOut('makes nothing that has a size in pixels');
+}
+
+function leaveOut(why: string): GatewayError {
+  return new GatewayError('invalid_request', `This workflow ${why}; leave the size out`);
 }
 
 function refuseTooLarge({ width, height }: Size): void {

@@ -8,6 +8,7 @@ import { didYouMean } from '../core/nearest.ts';
 import { type Pause, pauseOf } from '../core/pause.ts';
 import { begunBefore, countOf } from '../core/queue-place.ts';
 import { severalOf } from '../core/result-format.ts';
+import { checkSize } from '../core/size-plan.ts';
 import { isStorable } from '../core/storable-text.ts';
 import type { NewTask, Source, TaskOutput, TaskRequest } from '../core/task.ts';
 import { hasEnded } from '../core/task.ts';
@@ -168,6 +169,7 @@ export class TaskService {
     }
     const workflow = this.#workflowFor(request);
     checkDelivery(wishes.delivery, workflow);
+    checkSize(workflow, wishes.size);
     if (wishes.delivery.putUrl !== null) this.#parts.checkTarget(wishes.delivery.putUrl);
     const { files, values } = split(workflow, inputs);
     const { queueMs, runMs } = { ...timeouts, ...workflow.timeouts };

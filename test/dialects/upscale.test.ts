@@ -12,6 +12,7 @@ import { multipartForm } from '../support/form.ts';
 import { assertGolden, type Varying } from '../support/golden.ts';
 import { sampleJpeg, sampleMp4, samplePng } from '../support/media-samples.ts';
 import { patienceMs } from '../support/patience.ts';
+import { sampleWav } from '../support/sample-wav.ts';
 import { TestGateway } from '../support/test-gateway.ts';
 import { createTestWorkflows } from '../support/test-workflows.ts';
 
@@ -400,10 +401,12 @@ describe('the Image Upscale Service', () => {
       });
     }
 
-    it('a clip', async () => {
+    it('a clip, and a sound', async () => {
       const clip = await sampleMp4({ width: 32, height: 32, frames: 2, fps: 8, seed: 1 });
       const answer = await submit({ image: image(clip, 'clip.mp4') });
       await assertGolden('upscale/upscale-refused', answer);
+      const heard = await submit({ image: image(sampleWav(), 'voice.wav') });
+      assert.equal(heard.body.error, 'image: must be a picture, not a sound');
     });
 
     it('two files of one name', async () => {

@@ -8,11 +8,12 @@ import { after, before, describe, it } from 'node:test';
 import { samplePng } from '../../../test/support/media-samples.ts';
 import { parseBackendAddress } from '../../comfyui/address.ts';
 import { Backend } from '../../comfyui/backend.ts';
-import type { ComfyMessage } from '../../comfyui/messages.ts';
+import { type ComfyMessage, endedPrompt } from '../../comfyui/messages.ts';
 import type { Prompt } from '../../core/bind.ts';
 import { realTempo } from '../../core/tempo.ts';
 import { Emulator } from '../../emulator/emulator.ts';
 import { createLogger } from '../../telemetry/logger.ts';
+import { EarlyMessages } from './early-messages.ts';
 import { PromptHints } from './prompt-hints.ts';
 
 const { signal } = new AbortController();
@@ -101,5 +102,30 @@ describe('PromptHints', () => {
     const endingMs = backend.runTimes.endingMs('learned');
     assert.ok(endingMs !== null && endingMs >= 0);
     assert.equal(backend.runTimes.endingMs('unheard of'), null);
+  });
+
+  it('knows of an end that came before the answer to the post', async () => {
+    const promptId = randomUUID();
+    const prompt = await upload(promptId);
+    using early = new EarlyMessages(backend, promptId);
+    const over = new Promise<void>((resolve) => {
+      backend.on('message', function listen(message) {
+        if (endedPrompt(message) !== promptId || message.type !== 'executing') return;
+        backend.off('message', listen);
+        resolve();
+      });
+    });
+    const posted = { id: promptId, prompt, outputs: ['2'], clientId: backend.clientId };
+    await Promise.all([over, backend.client.submit(posted, signal)]);
+    let isFree = false;
+    const hinted = {
+      ...{ promptId, prompt, workflow: 'quick', isFresh: true, early, onProgress: () => {} },
+      onGpuFree: () => {
+        isFree = true;
+      },
+    };
+    using hints = new PromptHints(backend, hinted, realTempo.prompt);
+    assert.deepEqual([isFree, hints.isEndAwaited], [true, false]);
+    await hints.next(30_000, signal);
   });
 });

@@ -5,6 +5,7 @@ import type { Prompt } from '../../core/bind.ts';
 import type { StageProgress } from '../../core/stage.ts';
 import type { Tempo } from '../../core/tempo.ts';
 import { Alarm } from '../../timing/alarm.ts';
+import type { EarlyMessages } from './early-messages.ts';
 import { PromptProgress } from './prompt-progress.ts';
 
 export interface HintedPrompt {
@@ -14,6 +15,8 @@ export interface HintedPrompt {
   readonly workflow: string;
   /** Whether it is sure to be there and to be new: otherwise HTTP is asked at once. */
   readonly isFresh: boolean;
+  /** What was told of it before its hints are listened to. */
+  readonly early?: EarlyMessages;
   readonly onProgress: (progress: StageProgress) => void;
   /** Called when the next prompt may be posted: the server has done with this one, or as good as. */
   readonly onGpuFree: () => void;
@@ -37,9 +40,11 @@ export class PromptHints implements Disposable {
     this.#hinted = hinted;
     this.#tempo = tempo;
     this.#progress = new PromptProgress(hinted.prompt);
-    this.#isEndAwaited = hinted.isFresh && backend.isListening;
+    const { early } = hinted;
+    this.#isEndAwaited = hinted.isFresh && backend.isListening && early?.isLost !== true;
     backend.on('message', this.#receive);
     backend.on('reconnected', this.#lose);
+    for (const message of early?.take() ?? []) this.#receive(message);
   }
 
   /** When the last message about the prompt came (`performance.now()`). */

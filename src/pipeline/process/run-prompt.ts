@@ -9,6 +9,7 @@ import { type Undone, undone } from '../outcome.ts';
 import type { Ready } from '../ready.ts';
 import { awaitPrompt } from './await-prompt.ts';
 import { awaitPrompts } from './await-prompts.ts';
+import { EarlyMessages } from './early-messages.ts';
 import { type ResultFile, resultFiles } from './result-files.ts';
 import { submitPrompt } from './submit-prompt.ts';
 
@@ -28,6 +29,7 @@ export async function runPrompt(
   const { journal, seat, stats, maxOutputs, tempo, signal } = attempt;
   const { run, attempt: row } = journal.claim;
   const isAdopted = ready.kind === 'left-behind';
+  using early = new EarlyMessages(seat.backend, ready.promptId);
   const posted = isAdopted ? null : await submitPrompt(attempt, workflow, ready);
   if (posted === 'too late') return undone('The leases may have run out');
   const startedAt = performance.now();
@@ -42,6 +44,7 @@ export async function runPrompt(
     prompt: posted?.prompt ?? null,
     workflow: run.workflow,
     isFresh: posted?.isFresh ?? false,
+    early,
     learnedMs: learned(stats, run.workflow),
     leftMs: run.runTimeoutMs === null ? null : run.runTimeoutMs - elapsedMs,
     onProgress: (progress: Parameters<ReportProgress>[0]) => {

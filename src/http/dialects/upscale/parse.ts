@@ -59,8 +59,10 @@ function imageOf({ fields, files }: Form<FormFile>): FormFile {
   }
   const other = [...files.keys()].find((name) => name !== imagePart);
   if (other !== undefined) throw invalidField(other, 'is a second file; a job takes one, as image');
-  if (!image.file.contentType.startsWith('image/')) {
-    throw new GatewayError('media_mismatch', 'must be a picture, not a video', {
+  const { contentType } = image.file;
+  if (!contentType.startsWith('image/')) {
+    const kind = contentType.startsWith('audio/') ? 'sound' : 'video';
+    throw new GatewayError('media_mismatch', `must be a picture, not a ${kind}`, {
       field: imagePart,
     });
   }
