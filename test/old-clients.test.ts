@@ -190,7 +190,7 @@ describe('a client of an old service', () => {
   it('is told a wrong key apart from none', async () => {
     const wrong = await ask('GET', '/monitor/stats', { key: 'wrong-secret-0123456789' });
     assert.equal(wrong.status, 401);
-    assert.match(wrong.body.message, /^The key is not one/);
+    assert.match(wrong.body.message, /^This gateway does not know the key/);
     assert.match(wrong.response.headers.get('www-authenticate') ?? '', /invalid_token/);
     const none = await fetch(`${gateway.url}/monitor/stats`);
     assert.match(await none.text(), /A key is needed/);
