@@ -21,6 +21,11 @@ describe('replicas of the gateway over one database', { concurrency: scenesAtOnc
     await eventually(async () => assert.deepEqual(await shares(first), [1, 2]));
     await using third = await GatewayProcess.start(scene.env);
     await eventually(async () => assert.deepEqual(await shares(second), [1, 1, 1]));
+    // What a gateway claims while another still meets its server waits in front of its own.
+    await eventually(async () => {
+      const { body } = await second.client.call('GET', '/backends');
+      assert.ok(body.backends.every(({ state }: { state: string }) => state === 'idle'));
+    });
 
     const ids = [];
     for (let i = 0; i < 3; i += 1) ids.push(await first.client.submit(scene.task));
