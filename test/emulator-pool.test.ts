@@ -10,26 +10,9 @@ import { ask, Client, post, untilIdle } from './conformance/client.ts';
 import { picture, upload } from './conformance/fixtures.ts';
 import { sampleMp4 } from './support/media-samples.ts';
 import { patienceMs } from './support/patience.ts';
+import { vhsCombines, vhsLoadsAsItIs } from './support/vhs-values.ts';
 
 type Graph = Record<string, { class_type: string; inputs: Record<string, unknown> }>;
-
-/** Of VHS_LoadVideo and VHS_VideoCombine. */
-const asItIs = {
-  force_rate: 0,
-  custom_width: 0,
-  custom_height: 0,
-  frame_load_cap: 0,
-  skip_first_frames: 0,
-  select_every_nth: 1,
-};
-const combined = {
-  frame_rate: 10,
-  loop_count: 0,
-  filename_prefix: 'out',
-  format: 'video/h264-mp4',
-  pingpong: false,
-  save_output: true,
-};
 
 let nonce = 0;
 
@@ -379,10 +362,10 @@ describe('an emulator among others', () => {
   it('looks into the promise of sound that VideoHelperSuite gives, from ComfyUI 0.30 on', async () => {
     const content = await sampleMp4({ width: 16, height: 16, frames: 2, fps: 10 });
     const clip = (audio: Record<string, unknown>): Graph => ({
-      1: { class_type: 'VHS_LoadVideo', inputs: { ...asItIs, video: 'silent.mp4' } },
+      1: { class_type: 'VHS_LoadVideo', inputs: { ...vhsLoadsAsItIs, video: 'silent.mp4' } },
       2: {
         class_type: 'VHS_VideoCombine',
-        inputs: { ...combined, images: ['1', 0], ...audio },
+        inputs: { ...vhsCombines, images: ['1', 0], ...audio },
       },
     });
     for (const [loaders, audio, status] of [

@@ -12,6 +12,7 @@ import { SourceServer } from './support/source-server.ts';
 import { createTestDatabase } from './support/test-database.ts';
 import { TestGateway } from './support/test-gateway.ts';
 import { createTestWorkflows, type TestWorkflows } from './support/test-workflows.ts';
+import { vhsCombines, vhsLoadsAsItIs } from './support/vhs-values.ts';
 
 const load = { class_type: 'LoadImage', inputs: { image: 'a.png' } };
 const save = (from: string) => ({
@@ -76,18 +77,14 @@ function batched(seconds: number) {
     '9': { class_type: 'VHS_BatchManager', inputs: { frames_per_batch: 4 } },
     '1': {
       class_type: 'VHS_LoadVideo',
-      inputs: {
-        ...{ video: 'x.mp4', force_rate: 0, custom_width: 0, custom_height: 0 },
-        ...{ frame_load_cap: 0, skip_first_frames: 0, select_every_nth: 1, meta_batch: batch },
-      },
+      inputs: { video: 'x.mp4', ...vhsLoadsAsItIs, meta_batch: batch },
     },
     '3': { class_type: 'EmulatorSleep', inputs: { image: ['1', 0], seconds, ticks: 20 } },
     '2': {
       class_type: 'VHS_VideoCombine',
       inputs: {
-        ...{ images: ['3', 0], meta_batch: batch, frame_rate: 10, loop_count: 0 },
-        ...{ filename_prefix: 'v', format: 'video/h264-mp4', pix_fmt: 'yuv420p', crf: 19 },
-        ...{ save_metadata: true, trim_to_audio: false, pingpong: false, save_output: true },
+        ...{ images: ['3', 0], meta_batch: batch, ...vhsCombines, filename_prefix: 'v' },
+        ...{ pix_fmt: 'yuv420p', crf: 19, save_metadata: true, trim_to_audio: false },
       },
     },
   };

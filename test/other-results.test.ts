@@ -11,6 +11,7 @@ import { sampleWav } from './support/sample-wav.ts';
 import { SourceServer } from './support/source-server.ts';
 import { TestGateway } from './support/test-gateway.ts';
 import { createTestWorkflows } from './support/test-workflows.ts';
+import { vhsLoadsAsItIs } from './support/vhs-values.ts';
 
 interface Node {
   readonly class_type: string;
@@ -80,10 +81,7 @@ const graphs = {
   sequence: {
     '1': {
       class_type: 'VHS_LoadVideo',
-      inputs: {
-        ...{ video: 'x.mp4', force_rate: 0, custom_width: 0, custom_height: 0 },
-        ...{ frame_load_cap: 0, skip_first_frames: 0, select_every_nth: 1 },
-      },
+      inputs: { video: 'x.mp4', ...vhsLoadsAsItIs },
     },
     '2': saving('VHS_VideoCombine', {
       ...{ images: ['1', 0], frame_rate: 8, loop_count: 0, format: 'video/16bit-png' },

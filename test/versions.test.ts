@@ -11,6 +11,7 @@ import { SourceServer } from './support/source-server.ts';
 import { createTestDatabase } from './support/test-database.ts';
 import { TestGateway } from './support/test-gateway.ts';
 import { createTestWorkflows, type TestWorkflows } from './support/test-workflows.ts';
+import { vhsCombines, vhsLoadsAsItIs } from './support/vhs-values.ts';
 
 const save = { filename_prefix: 'out', format: 'auto', codec: 'auto' };
 /** The frames go through as they are. */
@@ -31,28 +32,11 @@ const whole = {
 const vhs = {
   '1': {
     class_type: 'VHS_LoadVideo',
-    inputs: {
-      video: 'a.mp4',
-      force_rate: 0,
-      custom_width: 0,
-      custom_height: 0,
-      frame_load_cap: 0,
-      skip_first_frames: 0,
-      select_every_nth: 1,
-    },
+    inputs: { video: 'a.mp4', ...vhsLoadsAsItIs },
   },
   '4': {
     class_type: 'VHS_VideoCombine',
-    inputs: {
-      images: ['1', 0],
-      audio: ['1', 2],
-      frame_rate: 10,
-      loop_count: 0,
-      filename_prefix: 'out',
-      format: 'video/h264-mp4',
-      pingpong: false,
-      save_output: true,
-    },
+    inputs: { images: ['1', 0], audio: ['1', 2], ...vhsCombines },
   },
 };
 
