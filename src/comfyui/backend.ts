@@ -113,9 +113,7 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     this.#socket.on('renewing', () => this.emit('reconnected'));
     this.#socket.on('unreachable', (reason) => this.#unreached(`not reached: ${reason}`));
     this.#socket.on('refused', (how) => {
-      const reason = `not reached: ${how}`;
-      if (reason !== this.#absence) this.#logger.warn({ reason }, 'backend.socket-refused');
-      this.#unreached(reason);
+      this.#unreached(`not reached: ${how}`, 'backend.socket-refused');
     });
     this.#socket.on('message', (message) => {
       this.#heard();
@@ -395,9 +393,9 @@ export class Backend extends EventEmitter<BackendEventMap> implements AsyncDispo
     this.#away(reason);
   }
 
-  #unreached(reason: string): void {
+  #unreached(reason: string, event = 'backend.unreachable'): void {
     // A server that is away for days is told of once.
-    if (!this.#toldUnreached.has(reason)) this.#logger.warn({ reason }, 'backend.unreachable');
+    if (!this.#toldUnreached.has(reason)) this.#logger.warn({ reason }, event);
     this.#toldUnreached.add(reason);
     // The socket was made anew, and the server is gone by now.
     if (this.#identity.isCurrent) this.#lost(reason);
