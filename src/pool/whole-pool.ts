@@ -18,6 +18,11 @@ export interface WarmBackend {
   readonly backend: Backend | null;
 }
 
+interface Member extends BackendRecord {
+  /** `null`: another gateway drives it, or none. */
+  readonly backend: Backend | null;
+}
+
 /**
  * What is known of the backends of all gateways, without asking the database: of this gateway's at this
  * moment, of others' as they reported within the last few seconds.
@@ -54,12 +59,9 @@ export class WholePool {
 
   /** Whether a backend that is none of these takes tasks at present, and can run the workflow. */
   canRunElsewhere(workflow: Workflow, than: readonly string[]): boolean {
-    return this.#members.some(({ label, owner, backend, report }) => {
-      if (than.includes(label)) return false;
-      if (backend) return backend.isInService && backend.canRun(workflow);
-      // What was said of one that nobody drives any more is not true any more.
-      return owner !== null && isInService(report?.state) && !report?.cannotRun[workflow.name];
-    });
+    return this.#members.some(
+      (member) => !than.includes(member.label) && isServed(member) && canRun(member, workflow),
+    );
   }
 
   /**
@@ -71,31 +73,25 @@ export class WholePool {
     misreading: Misreading,
     { than, bytes }: { readonly than: readonly string[]; readonly bytes: number },
   ): number {
-    const { pool, membership } = this.#parts;
-    let least = Number.POSITIVE_INFINITY;
-    for (const { label, owner, report } of membership.records) {
-      if (owner === null || !isInService(report?.state) || pool.get(label)) continue;
-      if (than.includes(label) || report?.cannotRun[workflow.name]) continue;
-      const most = report?.maxInputBytes;
-      if (typeof most === 'number' && bytes > most) continue;
-      least = Math.min(least, misreading(report?.version ?? null));
-    }
-    return least;
+    const others = this.#members.filter(
+      (member) =>
+        member.backend === null &&
+        !than.includes(member.label) &&
+        isServed(member) &&
+        canRun(member, workflow) &&
+        !isTooSmall(member, bytes),
+    );
+    return Math.min(...others.map(({ report }) => misreading(report?.version ?? null)));
   }
 
   /** Whether any backend takes tasks, now or when it has done what it does. */
   get isInService(): boolean {
-    return this.#members.some(({ owner, backend, report }) =>
-      backend ? backend.isInService : owner !== null && isInService(report?.state),
-    );
+    return this.#members.some(isServed);
   }
 
   /** The backends that are known to take no input so large. */
   tooSmallFor(bytes: number): string[] {
-    return this.#members.flatMap(({ label, backend, report }) => {
-      const most = backend ? backend.inputs.maxBytes : report?.maxInputBytes;
-      return typeof most === 'number' && bytes > most ? [label] : [];
-    });
+    return this.#members.filter((member) => isTooSmall(member, bytes)).map(({ label }) => label);
   }
 
   /** The backends that have models of these workflows in memory. */
@@ -106,8 +102,22 @@ export class WholePool {
     });
   }
 
-  get #members(): (BackendRecord & { readonly backend: Backend | null })[] {
+  get #members(): Member[] {
     const { pool, membership } = this.#parts;
     return membership.records.map((record) => ({ ...record, backend: pool.get(record.label) }));
   }
+}
+
+/** What was said of one that nobody drives any more is not true any more. */
+function isServed({ owner, backend, report }: Member): boolean {
+  return backend ? backend.isInService : owner !== null && isInService(report?.state);
+}
+
+function canRun({ backend, report }: Member, workflow: Workflow): boolean {
+  return backend ? backend.canRun(workflow) : !report?.cannotRun[workflow.name];
+}
+
+function isTooSmall({ backend, report }: Member, bytes: number): boolean {
+  const most = backend ? backend.inputs.maxBytes : report?.maxInputBytes;
+  return typeof most === 'number' && bytes > most;
 }

@@ -91,7 +91,6 @@ const previews: Readonly<Record<string, WriterRole>> = {
 /** Nodes on the way from the pictures to a `SaveVideo`, and the field to follow backwards. */
 const carriers: Readonly<Record<string, string>> = { CreateVideo: 'images' };
 
-export const readerClasses: readonly string[] = Object.keys(readers);
 export const writerClasses: readonly string[] = Object.keys(writers);
 
 export function readerRole(className: string): ReaderRole | null {
