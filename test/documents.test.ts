@@ -85,6 +85,9 @@ describe('the API reference', () => {
         const document: Document = JSON.parse(await read(`${at}/openapi.json`));
         for (const [name, schema] of Object.entries(document.components.schemas)) {
           assert.doesNotMatch(JSON.stringify(schema), /"allOf":\[[^\]]*"null"/, name);
+          // Whoever uses the name would have to take null.
+          const { type } = schema as { type?: unknown };
+          assert.ok(![type].flat().includes('null'), `${name} may be null wherever it stands`);
         }
       });
 

@@ -220,7 +220,7 @@ export const task = z
           description: '1 is the next to be begun; 1000 stands for anything from there on.',
         }),
         expected_start: z.iso.datetime().nullable(),
-        paused: pauseSchema.nullable().openapi({
+        paused: z.union([pauseSchema, z.null()]).openapi({
           description: 'What keeps the task from its start. Its queue_timeout runs on.',
         }),
       })
